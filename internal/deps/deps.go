@@ -1,0 +1,32 @@
+// Package deps pins the modules of the project until each is imported by the package that needs it.
+package deps
+
+import (
+	_ "filippo.io/age"
+	_ "github.com/agext/levenshtein"
+	_ "github.com/cenkalti/backoff/v5"
+	_ "github.com/charmbracelet/x/term"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/google/nftables"
+	_ "github.com/gophercloud/gophercloud/v2"
+	_ "github.com/hashicorp/consul/api"
+	_ "github.com/hashicorp/go-version"
+	_ "github.com/hashicorp/hc-install"
+	_ "github.com/hashicorp/terraform-exec/tfexec"
+	_ "github.com/hashicorp/terraform-json"
+	_ "github.com/kevinburke/ssh_config"
+	_ "github.com/labstack/echo/v4"
+	_ "github.com/oklog/ulid/v2"
+	_ "github.com/pkg/sftp"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/spf13/cobra"
+	_ "github.com/vishvananda/netlink"
+	_ "go.etcd.io/bbolt"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/crypto/ssh"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/term"
+	_ "golang.org/x/time/rate"
+	_ "gopkg.in/yaml.v3"
+)
