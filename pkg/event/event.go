@@ -1,0 +1,58 @@
+// Package event says what happened: typed records in the order of their sequence number, for users (terminal tree, logs, A4C, web page).
+//
+// It knows neither stores nor terminals. Sequence numbers are given by the store's event log; an event without number has not been stored yet.
+package event
+
+import "time"
+
+// Type of an event. The set is closed: readers may switch over it.
+type Type string
+
+const (
+	DeploymentStatus Type = "deployment" // Status: the deployment's new status
+	TaskStatus       Type = "task"       // Status: the task's new status; Workflow
+	StepStatus       Type = "step"       // Status: pending doing done failed skipped cancelled; Step
+	InstanceState    Type = "instance"   // Status: the TOSCA node state (creating, started …); Node, Instance
+	Attribute        Type = "attribute"  // Key, Value: an attribute of Node, Instance (never a secret: masked before)
+	Resource         Type = "resource"   // Key: Terraform address; Status: creating created deleting deleted failed …
+	Waiting          Type = "waiting"    // Message: what a step waits for (SSH port, cloud-init, package lock, lease …)
+	Log              Type = "log"        // Message: a line of output or of orch itself; Level, Stream
+)
+
+// Level of a log line.
+type Level string
+
+const (
+	Debug Level = "debug"
+	Info  Level = "info"
+	Warn  Level = "warn"
+	Error Level = "error"
+)
+
+// Event is one thing that happened. Zero fields do not apply.
+type Event struct {
+	Seq        uint64    `json:"seq,omitempty"` // per deployment, dense from 1
+	Time       time.Time `json:"time"`
+	Type       Type      `json:"type"`
+	Deployment string    `json:"deployment,omitempty"`
+	Task       string    `json:"task,omitempty"`
+	Workflow   string    `json:"workflow,omitempty"`
+	Step       string    `json:"step,omitempty"`
+	Node       string    `json:"node,omitempty"`
+	Instance   string    `json:"instance,omitempty"` // "0", "1" …
+	// Relationship is the requirement's name when the operation belongs to a relationship; Target its other node.
+	Relationship string `json:"relationship,omitempty"`
+	Target       string `json:"target,omitempty"`
+	Interface    string `json:"interface,omitempty"`
+	Operation    string `json:"operation,omitempty"`
+	Host         string `json:"host,omitempty"`
+	Status       string `json:"status,omitempty"`
+	Key          string `json:"key,omitempty"`
+	Value        string `json:"value,omitempty"`
+	Level        Level  `json:"level,omitempty"`
+	Stream       string `json:"stream,omitempty"` // "stdout", "stderr" or "" (orch)
+	Message      string `json:"message,omitempty"`
+}
+
+// Emit receives events as they happen; it must not block for long and is safe for concurrent use.
+type Emit func(Event)
