@@ -1,0 +1,24 @@
+// Package secret keeps values that must not be seen: masked values, references, stream redaction, encryption at rest.
+package secret
+
+import "log/slog"
+
+// Mask is what a secret looks like wherever it could be seen.
+const Mask = "****"
+
+// Value is a secret in memory. Every way of printing or encoding it shows Mask; only Reveal returns it.
+type Value struct{ v string }
+
+// New wraps a secret.
+func New(v string) Value { return Value{v} }
+
+// Reveal returns the secret itself. Callers must not log, store or put it into arguments.
+func (v Value) Reveal() string { return v.v }
+
+// IsZero reports whether the secret is empty.
+func (v Value) IsZero() bool { return v.v == "" }
+
+func (Value) String() string               { return Mask }
+func (Value) GoString() string             { return Mask }
+func (Value) MarshalText() ([]byte, error) { return []byte(Mask), nil }
+func (Value) LogValue() slog.Value         { return slog.StringValue(Mask) }
