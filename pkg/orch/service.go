@@ -1,0 +1,270 @@
+// Package orch is the Service: what one can do with deployments. The local engine implements it here, pkg/client over HTTP; the command
+// line, Alien4Cloud's and Cloudify's endpoints and the native API all drive it and hold no logic of their own.
+package orch
+
+import (
+	"context"
+	"io/fs"
+	"iter"
+	"time"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// Service is everything users can ask for. Errors are *Error with a Kind (exit code, HTTP status), or carry a diag.ListError.
+type Service interface {
+	// Plan says what Apply would do, touching nothing. The list holds findings of validation and preflight; it is returned with a nil plan
+	// when they are errors.
+	Plan(ctx context.Context, req Request) (*plan.Plan, diag.List, error)
+	// Apply starts a task and returns at once; Wait or Events follow it. Asking again for what is already running returns that task.
+	Apply(ctx context.Context, req Request) (Task, error)
+	// Wait until a task has ended.
+	Wait(ctx context.Context, deployment, task string) (Task, error)
+	// Control steers a running or failed task.
+	Control(ctx context.Context, c Control) error
+
+	Deployments(ctx context.Context) ([]Deployment, error)
+	// Deployment with instances and tasks; ErrNotFound.
+	Deployment(ctx context.Context, name string) (*Detail, error)
+	// Outputs evaluates the deployment's outputs; values that are secret stay masked unless reveal.
+	Outputs(ctx context.Context, name string, reveal bool) ([]Output, error)
+	Tasks(ctx context.Context, deployment string) ([]Task, error)
+	Steps(ctx context.Context, deployment, task string) ([]StepStatus, error)
+	Events(ctx context.Context, f Filter) iter.Seq2[event.Event, error]
+	// Host of an instance (or of the server it is hosted on), for `orch ssh`.
+	Host(ctx context.Context, deployment string, in topology.Instance) (*driver.Host, error)
+
+	Secrets() Secrets
+	Close() error
+}
+
+// Verb of a Request.
+type Verb string
+
+const (
+	Deploy   Verb = "deploy" // install what is missing, update what changed, uninstall what is gone; nothing when all is as wanted
+	Undeploy Verb = "undeploy"
+	Workflow Verb = "workflow"  // run the named workflow (declared or built in: start, stop, restart …)
+	Operate  Verb = "operation" // run one operation on instances
+)
+
+// Request for a plan or a task.
+type Request struct {
+	Verb       Verb
+	Deployment string
+	// Source is the bundle's file system and Entry the root document in it ("" lets the CSAR rules find it). Nil: the deployment's
+	// stored topology. SourceName is shown in positions.
+	Source     fs.FS
+	Entry      string
+	SourceName string
+	// ImportPath are further archives' directories.
+	ImportPath []fs.FS
+	Inputs     map[string]any
+	// Location names the configuration section of the cloud; "" is the default one.
+	Location string
+	// Workflow for Workflow; Node, Instances, Interface, Operation for Operate.
+	Workflow  string
+	Node      string
+	Instances []string
+	Interface string
+	Operation string
+	// Force: uninstall scripts that fail do not stop an undeploy; Purge: forget history as well.
+	Force bool
+	Purge bool
+	// Digest of a reviewed plan: refuse if planning now gives another one.
+	PlanDigest string
+	// SkipPreflight does not ask the cloud before starting.
+	SkipPreflight bool
+	// Parallel bounds concurrent steps; 0 is the default.
+	Parallel int
+	// User who asks.
+	User string
+}
+
+// Control of a task.
+type Control struct {
+	Deployment string
+	Task       string // "" is the latest
+	Verb       string // cancel, force (cancel without waiting), resume, retry, skip
+	Step       string // for retry and skip
+}
+
+// Deployment as listed.
+type Deployment struct {
+	Name     string    `json:"name"`
+	Status   string    `json:"status"` // deploying deployed undeploying undeployed failed cancelled updating …
+	Topology string    `json:"topology"`
+	Revision int       `json:"revision"`
+	Location string    `json:"location,omitempty"`
+	Created  time.Time `json:"created"`
+	Updated  time.Time `json:"updated"`
+	// Task is the running or last task; Owner who holds the lease ("host pid 123 since …"), "" for nobody.
+	Task      string `json:"task,omitempty"`
+	Owner     string `json:"owner,omitempty"`
+	Instances int    `json:"instances"`
+	// Cause of the last failure, one line.
+	Cause string `json:"cause,omitempty"`
+}
+
+// Detail of a deployment.
+type Detail struct {
+	Deployment
+	Description string            `json:"description,omitempty"`
+	Inputs      map[string]any    `json:"inputs,omitempty"` // secrets masked
+	Nodes       []NodeStatus      `json:"nodes"`
+	Metadata    map[string]string `json:"metadata,omitempty"`
+}
+
+// NodeStatus of one node template.
+type NodeStatus struct {
+	Name      string           `json:"name"`
+	Type      string           `json:"type"`
+	Host      string           `json:"host,omitempty"`
+	Instances []InstanceStatus `json:"instances"`
+}
+
+// InstanceStatus of one instance.
+type InstanceStatus struct {
+	Index      string         `json:"index"`
+	State      string         `json:"state"`
+	Attributes map[string]any `json:"attributes,omitempty"` // secrets masked
+	Address    string         `json:"address,omitempty"`
+}
+
+// Task is one run of a workflow.
+type Task struct {
+	ID         string    `json:"id"`
+	Deployment string    `json:"deployment"`
+	Verb       Verb      `json:"verb"`
+	Workflow   string    `json:"workflow"`
+	Status     string    `json:"status"` // pending running done failed cancelling cancelled
+	User       string    `json:"user,omitempty"`
+	Created    time.Time `json:"created"`
+	Started    time.Time `json:"started,omitzero"`
+	Ended      time.Time `json:"ended,omitzero"`
+	Steps      Progress  `json:"steps"`
+	Failure    *Failure  `json:"failure,omitempty"`
+	// Changed is false when there was nothing to do.
+	Changed bool `json:"changed"`
+	// Left are resources still found in the cloud after an undeploy, "service kind name id"; Checked the services that were asked.
+	Left    []string `json:"left,omitempty"`
+	Checked []string `json:"checked,omitempty"`
+}
+
+// Progress counts steps.
+type Progress struct {
+	Total, Done, Failed, Skipped, Running int
+}
+
+// Failure is the first cause of a failed task: not the last symptom.
+type Failure struct {
+	Step      string   `json:"step"`
+	Node      string   `json:"node"`
+	Instance  string   `json:"instance,omitempty"`
+	Operation string   `json:"operation,omitempty"`
+	Host      string   `json:"host,omitempty"`
+	ExitCode  int      `json:"exit_code,omitempty"`
+	Message   string   `json:"message"`
+	Stderr    []string `json:"stderr,omitempty"`
+	Detail    string   `json:"detail,omitempty"`
+	Hint      string   `json:"hint,omitempty"`
+	Pos       diag.Pos `json:"pos,omitzero"`
+	Attempts  int      `json:"attempts,omitempty"`
+	// Skipped steps because of it; Others are further independent failures.
+	Skipped []string  `json:"skipped,omitempty"`
+	Others  []Failure `json:"others,omitempty"`
+}
+
+// StepStatus of a plan's step.
+type StepStatus struct {
+	*plan.Step
+	Status   string    `json:"status"` // pending doing done failed skipped cancelled
+	Started  time.Time `json:"started,omitzero"`
+	Ended    time.Time `json:"ended,omitzero"`
+	Attempts int       `json:"attempts,omitempty"`
+	Error    string    `json:"error,omitempty"`
+	// Waiting says for what, since Since.
+	Waiting string    `json:"waiting,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
+}
+
+// Output of a deployment.
+type Output struct {
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Value       any    `json:"value"`
+	Secret      bool   `json:"secret,omitempty"`
+	// Unknown: not known yet, waiting for Refs.
+	Unknown []string `json:"unknown,omitempty"`
+}
+
+// Filter of events.
+type Filter struct {
+	Deployment string
+	Task       string
+	Node       string
+	Instance   string
+	Types      []event.Type
+	After      uint64 // sequence number; 0 from the start
+	// Last limits to the newest n stored events; 0 all.
+	Last int
+	// Follow goes on with new events until ctx ends, or, with UntilTask, until that task has ended.
+	Follow    bool
+	UntilTask string
+}
+
+// Secrets store.
+type Secrets interface {
+	Set(ctx context.Context, name string, value []byte, note string) (SecretInfo, error)
+	Get(ctx context.Context, name string) ([]byte, error)
+	List(ctx context.Context) ([]SecretInfo, error)
+	Remove(ctx context.Context, name string) error
+}
+
+// SecretInfo is what may be shown of a secret.
+type SecretInfo struct {
+	Name    string    `json:"name"`
+	Version int       `json:"version"`
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+	Note    string    `json:"note,omitempty"`
+	Size    int       `json:"size"`
+}
+
+// Kind of an Error decides exit code and HTTP status.
+type Kind string
+
+const (
+	KindUser      Kind = "user"      // the request or document is wrong: exit 1
+	KindCloud     Kind = "cloud"     // the cloud refused or failed: exit 2
+	KindHost      Kind = "host"      // an operation on a server failed: exit 3
+	KindCancelled Kind = "cancelled" // exit 4
+	KindNotFound  Kind = "not-found" // exit 6
+	KindConflict  Kind = "conflict"  // somebody else holds it, or it is in the wrong state: exit 7
+	KindStore     Kind = "store"     // the state store cannot be reached or written: exit 8
+	KindInternal  Kind = "internal"  // a defect of orch: exit 70
+)
+
+// Error with a kind and a next step.
+type Error struct {
+	Kind Kind
+	Msg  string
+	Hint string
+	Err  error
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Err == nil:
+		return e.Msg
+	case e.Msg == "":
+		return e.Err.Error()
+	}
+	return e.Msg + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }

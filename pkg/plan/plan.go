@@ -1,0 +1,79 @@
+// Package plan compares what is wanted with what is recorded and returns a graph of operations with their causes.
+//
+// It is pure: no I/O, no clock, no randomness; the same input gives the same plan, byte for byte. Workflows that a document declares
+// become the same graph as generated ones. The text form is golden-tested; JSON is what the store and the API carry; DOT draws it.
+package plan
+
+import (
+	"time"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/driver"
+)
+
+// Plan of one task.
+type Plan struct {
+	Deployment string `json:"deployment"`
+	Workflow   string `json:"workflow"` // install, uninstall, or the declared name
+	// Digest of topology, inputs and steps: a plan is applied as reviewed or refused.
+	Digest string  `json:"digest"`
+	Steps  []*Step `json:"steps"` // in a stable topological order
+	// Changes that infrastructure drivers foresee (filled by the service, not by Build).
+	Changes []driver.Change `json:"changes,omitempty"`
+	// Unchanged counts instances that are already as wanted.
+	Unchanged int `json:"unchanged"`
+	// Warnings found while planning (e.g. a scaled-down policy that removes data).
+	Diagnostics diag.List `json:"diagnostics,omitempty"`
+}
+
+// Kind of a step.
+type Kind string
+
+const (
+	Infra    Kind = "infra"     // a native node is made, changed or removed: Action
+	Op       Kind = "operation" // an implementation runs
+	SetState Kind = "state"     // only the instance's state changes
+	Forget   Kind = "forget"    // the instance's record is removed, last step of an instance's uninstall
+)
+
+// Step is one act on one instance. Its ID is stable between plans: the same act has the same ID.
+//
+//	web[0].create                    node operation or infrastructure
+//	web[0].database.pre_configure_source    relationship operation, once per source instance
+//	web[0].database[1].add_target    relationship operation per pair of instances
+type Step struct {
+	ID           string        `json:"id"`
+	Kind         Kind          `json:"kind"`
+	Action       driver.Action `json:"action,omitempty"`
+	Node         string        `json:"node"`
+	Instance     string        `json:"instance"`
+	Relationship string        `json:"relationship,omitempty"` // Relationship.Name of Node
+	// Target and TargetInstance are the other end; TargetInstance "" for operations run once per source instance.
+	Target         string `json:"target,omitempty"`
+	TargetInstance string `json:"target_instance,omitempty"`
+	Interface      string `json:"interface,omitempty"`
+	Operation      string `json:"operation,omitempty"`
+	// Host is the instance whose server runs the step, "node[i]", or "orchestrator".
+	Host string `json:"host,omitempty"`
+	// State is set on the instance when the step begins (Before) and when it has succeeded (After); "" leaves it.
+	StateBefore string `json:"state_before,omitempty"`
+	StateAfter  string `json:"state_after,omitempty"`
+	// Needs are the steps that must have succeeded before (or, for OnFailureOf, failed).
+	Needs []string `json:"needs,omitempty"`
+	// OnFailureOf: the step runs only if one of these failed (on_failure edges); OnCancelOf likewise for cancellation.
+	OnFailureOf []string `json:"on_failure_of,omitempty"`
+	OnCancelOf  []string `json:"on_cancel_of,omitempty"`
+	// Cause in words: "new node", "property port changed 80 -> 8080", "resumed after failure", "workflow restart, step web_stop".
+	Cause string `json:"cause"`
+	// WorkflowStep is the declared step that this one belongs to (Alien4Cloud shows and steers those).
+	WorkflowStep string `json:"workflow_step,omitempty"`
+	// Digest of the act: implementation files, inputs' expressions, host. Equal digest and done = need not run again.
+	Digest  string        `json:"digest,omitempty"`
+	Timeout time.Duration `json:"timeout,omitempty"`
+	// Retries after failures that may pass; -1 is the engine's default.
+	Retries       int           `json:"retries"`
+	RetryInterval time.Duration `json:"retry_interval,omitempty"`
+	// IgnoreFailure: a failure does not stop the dependants (uninstall --force, continue on error).
+	IgnoreFailure bool     `json:"ignore_failure,omitempty"`
+	Pos           diag.Pos `json:"pos,omitzero"` // the YAML line that asks for it
+}
