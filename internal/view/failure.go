@@ -1,0 +1,145 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+// stderrShown is how many of the last lines of stderr a failure shows; `orch logs` has them all.
+const stderrShown = 12
+
+// Failure explains the first cause of a failed task and what to do next.
+func (p *Printer) Failure(t orch.Task) {
+	f := t.Failure
+	if f == nil {
+		return
+	}
+	p.Printf("\n%s\n\n", p.Paint(Bad, fmt.Sprintf("✗ %s of %s failed: %s", t.Workflow, t.Deployment, f.Message)))
+	p.failureFields(*f)
+	for _, o := range f.Others {
+		p.Printf("\n%s\n\n", p.Paint(Bad, "✗ also failed: "+o.Message))
+		p.failureFields(o)
+	}
+	if n := len(f.Skipped); n > 0 {
+		p.field("not run", fmt.Sprintf("%s because of it: %s", Plural(n, "step"), some(f.Skipped, 6)))
+	}
+	if f.Hint != "" {
+		p.field("hint", f.Hint)
+	}
+	p.next(t)
+}
+
+func (p *Printer) failureFields(f orch.Failure) {
+	node := f.Node
+	if f.Instance != "" {
+		node += "[" + f.Instance + "]"
+	}
+	if !f.Pos.IsZero() {
+		node += "   " + p.Paint(Link, f.Pos.String())
+	}
+	p.field("node", node)
+	p.field("step", f.Step)
+	p.field("operation", f.Operation)
+	p.field("host", f.Host)
+	if f.ExitCode != 0 {
+		p.field("exit code", fmt.Sprint(f.ExitCode))
+	}
+	if f.Attempts > 1 {
+		p.field("attempts", fmt.Sprint(f.Attempts))
+	}
+	if f.Detail != "" && f.Detail != f.Message {
+		p.field("detail", f.Detail)
+	}
+	lines := f.Stderr
+	if len(lines) > stderrShown {
+		lines = lines[len(lines)-stderrShown:]
+	}
+	p.field("stderr", strings.Join(lines, "\n"))
+}
+
+// field prints a labelled, possibly many-lined text; nothing when it is empty.
+func (p *Printer) field(label, text string) {
+	if strings.TrimSpace(text) == "" {
+		return
+	}
+	for i, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
+		if i > 0 {
+			label = ""
+		}
+		p.Printf("  %s %s\n", p.Paint(Dim, fmt.Sprintf("%-10s", label)), line)
+	}
+}
+
+// next lists the commands that make sense after a failure.
+func (p *Printer) next(t orch.Task) {
+	d, f := t.Deployment, t.Failure
+	type cmd struct{ line, what string }
+	cmds := []cmd{{"orch logs " + d, "everything that was printed"}}
+	if f.Node != "" {
+		cmds[0] = cmd{"orch logs " + d + " --node " + f.Node, "everything it printed"}
+	}
+	if f.Host != "" && f.Host != "orchestrator" && f.Node != "" {
+		at := f.Node
+		if f.Instance != "" {
+			at += " " + f.Instance
+		}
+		cmds = append(cmds, cmd{"orch ssh " + d + " " + at, "look at the host"})
+	}
+	if t.Verb == orch.Undeploy {
+		cmds = append(cmds, cmd{"orch undeploy " + d, "try again from where it stopped"},
+			cmd{"orch undeploy " + d + " --force", "go on although scripts fail"})
+	} else {
+		cmds = append(cmds, cmd{"orch resume " + d, "go on from where it stopped, nothing is repeated"},
+			cmd{"orch undeploy " + d, "remove everything"})
+	}
+	p.Printf("\n%s\n", p.Paint(Bold, "What next:"))
+	for _, c := range cmds {
+		p.Printf("  %-44s %s\n", c.line, p.Paint(Dim, c.what))
+	}
+}
+
+// some joins the first n items and counts the rest.
+func some(items []string, n int) string {
+	if len(items) <= n {
+		return strings.Join(items, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(items[:n], ", "), len(items)-n)
+}
+
+// Outcome prints how a task ended, in one or two lines; failures have their own form.
+func (p *Printer) Outcome(t orch.Task) {
+	took := ""
+	if !t.Started.IsZero() && !t.Ended.IsZero() {
+		took = " in " + Duration(t.Ended.Sub(t.Started))
+	}
+	switch {
+	case t.Status == "failed":
+		p.Failure(t)
+	case t.Status == "cancelled":
+		p.Printf("%s\n", p.Paint(Warm, fmt.Sprintf("%s of %s was cancelled after %d of %d steps; `orch resume %s` goes on, `orch undeploy %s` removes everything",
+			t.Workflow, t.Deployment, t.Steps.Done, t.Steps.Total, t.Deployment, t.Deployment)))
+	case t.Verb == orch.Undeploy:
+		p.undeployed(t, took)
+	case !t.Changed:
+		p.Printf("%s\n", p.Paint(Good, fmt.Sprintf("✓ %s is as wanted: nothing to do", t.Deployment)))
+	default:
+		p.Printf("%s\n", p.Paint(Good, fmt.Sprintf("✓ %s of %s done: %s%s", t.Workflow, t.Deployment, Plural(t.Steps.Done, "step"), took)))
+	}
+}
+
+// undeployed proves that nothing is left, or lists what is.
+func (p *Printer) undeployed(t orch.Task, took string) {
+	if len(t.Left) > 0 {
+		p.Printf("%s\n", p.Paint(Bad, fmt.Sprintf("✗ %s is undeployed, but %s left in the cloud:", t.Deployment, Plural(len(t.Left), "resource"))))
+		for _, l := range t.Left {
+			p.Printf("  %s\n", l)
+		}
+		return
+	}
+	p.Printf("%s\n", p.Paint(Good, fmt.Sprintf("✓ %s is undeployed%s", t.Deployment, took)))
+	if len(t.Checked) > 0 {
+		p.Printf("%s\n", p.Paint(Good, "✓ 0 resources left, checked in "+strings.Join(t.Checked, ", ")))
+	}
+}
