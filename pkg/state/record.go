@@ -1,0 +1,170 @@
+package state
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+)
+
+// Versioned is implemented by record types that change over time: the version of what they write now. Types without it have version 1.
+type Versioned interface{ SchemaVersion() int }
+
+// Upgrader is implemented, on the pointer, by record types that can read what older versions wrote.
+type Upgrader interface {
+	// UpgradeRecord turns the JSON of an older version into that of the present one.
+	UpgradeRecord(from int, data json.RawMessage) (json.RawMessage, error)
+}
+
+// Record is a typed value with its key and revision.
+type Record[T any] struct {
+	Key   string
+	Value T
+	Rev   Rev
+}
+
+// stored is the JSON around every record.
+type stored struct {
+	Schema int             `json:"v"`
+	Data   json.RawMessage `json:"d"`
+}
+
+const (
+	gzipRecords = 4 * 1024 // bytes of JSON above which a record is compressed
+	maxRecord   = 64 << 20 // bytes of JSON that a record may unpack to
+)
+
+func schemaOf(v any) int {
+	if s, ok := v.(Versioned); ok {
+		return s.SchemaVersion()
+	}
+	return 1
+}
+
+// Put stores v as JSON, compressed where that pays. It must fit into MaxValue then; Blobs take what does not.
+func Put[T any](tx Tx, key string, v T) error {
+	b, err := EncodeRecord(v)
+	if err != nil {
+		return fmt.Errorf("cannot encode %s: %w", key, err)
+	}
+	return tx.Put(key, b)
+}
+
+// Get returns the record under key, or ErrNotFound; ErrNewer if a newer version of orch wrote it; ErrCorrupt if it is not readable.
+func Get[T any](tx Tx, key string) (T, Rev, error) {
+	var v T
+	e, err := tx.Get(key)
+	if err != nil {
+		return v, 0, err
+	}
+	v, err = DecodeRecord[T](e.Value)
+	if err != nil {
+		return v, 0, fmt.Errorf("cannot read %s: %w", key, err)
+	}
+	return v, e.Rev, nil
+}
+
+// Find is Get that returns false, and no error, for what does not exist.
+func Find[T any](tx Tx, key string) (T, bool, error) {
+	v, _, err := Get[T](tx, key)
+	if errors.Is(err, ErrNotFound) {
+		return v, false, nil
+	}
+	return v, err == nil, err
+}
+
+// List yields the records below prefix in the order of their keys. One that cannot be read is yielded with its error, and the
+// caller may go on to the next.
+func List[T any](tx Tx, prefix string) iter.Seq2[Record[T], error] {
+	return func(yield func(Record[T], error) bool) {
+		for e, err := range tx.List(prefix) {
+			if err != nil {
+				yield(Record[T]{}, err)
+				return
+			}
+			v, err := DecodeRecord[T](e.Value)
+			if err != nil {
+				err = fmt.Errorf("cannot read %s: %w", e.Key, err)
+			}
+			if !yield(Record[T]{e.Key, v, e.Rev}, err) {
+				return
+			}
+		}
+	}
+}
+
+// EncodeRecord returns the stored form of a record.
+func EncodeRecord[T any](v T) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(stored{schemaOf(v), data})
+	if err != nil || len(b) < gzipRecords {
+		return b, err
+	}
+	return pack(b), nil
+}
+
+// DecodeRecord reads what EncodeRecord returned, perhaps that of an older version of T.
+func DecodeRecord[T any](b []byte) (T, error) {
+	var v T
+	b, err := unpack(b, maxRecord)
+	if err != nil {
+		return v, err
+	}
+	var s stored
+	if err := json.Unmarshal(b, &s); err != nil {
+		return v, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	now := schemaOf(v)
+	switch {
+	case s.Schema > now:
+		return v, fmt.Errorf("%w (schema %d, this version knows %d)", ErrNewer, s.Schema, now)
+	case s.Schema < 1 || s.Data == nil:
+		return v, fmt.Errorf("%w: no record", ErrCorrupt)
+	case s.Schema < now:
+		u, ok := any(&v).(Upgrader)
+		if !ok {
+			break // fields were only added
+		}
+		if s.Data, err = u.UpgradeRecord(s.Schema, s.Data); err != nil {
+			return v, fmt.Errorf("cannot upgrade from schema %d: %w", s.Schema, err)
+		}
+	}
+	if err := json.Unmarshal(s.Data, &v); err != nil {
+		var zero T
+		return zero, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return v, nil
+}
+
+// pack compresses; unpack recognizes by the first byte whether that was done, which for JSON is never gzip's 0x1f.
+func pack(b []byte) []byte {
+	var buf bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&buf, gzip.BestSpeed)
+	_, _ = w.Write(b) // a Buffer does not fail
+	_ = w.Close()
+	return buf.Bytes()
+}
+
+func unpack(b []byte, limit int64) ([]byte, error) {
+	if len(b) == 0 || b[0] != 0x1f {
+		return b, nil
+	}
+	r, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	out, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	case int64(len(out)) > limit:
+		return nil, fmt.Errorf("%w: it unpacks to more than %d bytes", ErrCorrupt, limit)
+	}
+	return out, nil
+}
