@@ -1,0 +1,243 @@
+// Package cli is the `orch` command: one file per subcommand, each turning flags into a request to the Service and its answer into text.
+//
+// It knows no implementation: what it needs is in Deps, wired in cmd/orch. It holds no logic of deployments. It is the only package
+// that imports cobra.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orch-project/orch/internal/config"
+	"github.com/orch-project/orch/internal/view"
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// Deps are the implementations behind the command.
+type Deps struct {
+	// Open the service that the configuration asks for.
+	Open func(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error)
+	// Source opens a file, directory or archive as a bundle.
+	Source func(path string) (*Bundle, error)
+	// Load validates a bundle without a service, cloud or inputs.
+	Load func(ctx context.Context, c *config.Config, b *Bundle) (*topology.Topology, diag.List)
+	// ReadYAML decodes a YAML or JSON file into plain values (maps with string keys, lists, scalars).
+	ReadYAML func(path string) (map[string]any, error)
+	// WriteYAML encodes any JSON-encodable value.
+	WriteYAML func(w io.Writer, v any) error
+	Sandbox   Sandbox
+	Doctor    func(ctx context.Context, c *config.Config, open func() (*App, error)) []Check
+}
+
+// App is an open service with what only a local user has.
+type App struct {
+	orch.Service
+	// Shell opens an interactive session, or runs a command, on a host of a deployment; it returns the remote exit code.
+	Shell func(ctx context.Context, h *driver.Host, command []string, stdio Stdio) (int, error)
+}
+
+// Bundle is an opened source.
+type Bundle struct {
+	FS    fs.FS
+	Entry string // root document, "" lets the archive's rules find it
+	Name  string // as given by the user, for messages
+	// Default name of a deployment made from it.
+	Deployment string
+	Close      func() error
+}
+
+// Stdio are the streams of a command.
+type Stdio struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Sandbox starts and stops the embedded OpenStack.
+type Sandbox interface {
+	Up(ctx context.Context, dir string) (SandboxStatus, error)
+	Down(ctx context.Context, dir string) error
+	Status(ctx context.Context, dir string) (SandboxStatus, error)
+	// Fault adds, lists or clears injected faults; the text form is documented by `orch sandbox fault --help`.
+	Fault(ctx context.Context, dir string, spec string) (string, error)
+}
+
+// SandboxStatus of an embedded OpenStack.
+type SandboxStatus struct {
+	Running    bool              `json:"running"`
+	Dir        string            `json:"dir"`
+	PID        int               `json:"pid,omitempty"`
+	AuthURL    string            `json:"auth_url,omitempty"`
+	CloudsYAML string            `json:"clouds_yaml,omitempty"`
+	External   string            `json:"external_network,omitempty"`
+	Machines   string            `json:"machines,omitempty"` // "real", or why servers are only records
+	Resources  map[string]int    `json:"resources"`
+	Detail     map[string]string `json:"detail,omitempty"`
+}
+
+// Check is one finding of `orch doctor`.
+type Check struct {
+	Name   string `json:"name"`
+	Status string `json:"status"` // ok, warning, problem
+	Text   string `json:"text"`
+	Fix    string `json:"fix,omitempty"`
+}
+
+// Main runs the command and returns the exit code.
+func Main(ctx context.Context, args []string, stdio Stdio, deps Deps) int {
+	env := &environment{deps: deps, stdio: stdio, out: view.NewPrinter(stdio.Out), err: view.NewPrinter(stdio.Err)}
+	root := newRoot(env)
+	root.SetArgs(args)
+	root.SetIn(stdio.In)
+	root.SetOut(stdio.Out)
+	root.SetErr(stdio.Err)
+	err := root.ExecuteContext(ctx)
+	if cerr := env.close(); err == nil {
+		err = cerr
+	}
+	return env.report(err)
+}
+
+// environment is what the subcommands share: flags, printers, the lazily opened service.
+type environment struct {
+	deps     Deps
+	stdio    Stdio
+	out, err *view.Printer
+
+	format     string
+	configPath string
+	overrides  map[string]string
+	logLevel   string
+	verbose    bool
+
+	cfg *config.Config
+	app *App
+}
+
+func newRoot(env *environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "orch",
+		Short: "Deploy application topologies on OpenStack and keep them running",
+		Long: `orch reads a topology (TOSCA, Alien4Cloud), provisions its servers and networks on
+OpenStack through Terraform, configures them over SSH, and removes everything again.
+
+Exit codes:
+  0  done            1  your document, flags or inputs are wrong
+  2  the cloud       3  an operation on a server failed      4  cancelled
+  5  plan has changes (plan --detailed-exitcode)             6  not found
+  7  conflict        8  state store                          70 a defect of orch`,
+		Example: `  orch sandbox up
+  orch deploy examples/01-web-cluster
+  orch status
+  orch undeploy`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	f := root.PersistentFlags()
+	f.StringVarP(&env.format, "output", "o", "text", "output `format`: text, json or yaml")
+	f.StringVar(&env.configPath, "config", "", "configuration `file` (default $ORCH_CONFIG, else config.yaml in the configuration directory)")
+	env.overrides = map[string]string{}
+	for _, name := range []struct{ flag, usage string }{
+		{"home", "`directory` for state and caches of this machine (ORCH_HOME)"},
+		{"store", "state store `URL`: bolt:PATH or consul://HOST:PORT/PREFIX (ORCH_STORE)"},
+	} {
+		f.Func(name.flag, name.usage, func(v string) error { env.overrides[name.flag] = v; return nil })
+	}
+	f.StringVar(&env.logLevel, "log-level", "warn", "orch's own log on stderr: debug, info, warn or error")
+	f.BoolVarP(&env.verbose, "verbose", "v", false, "print every line of output of the operations")
+	root.AddGroup(&cobra.Group{ID: "life", Title: "Deployments:"}, &cobra.Group{ID: "look", Title: "Looking:"}, &cobra.Group{ID: "set", Title: "Setting up:"})
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("life", validateCmd(env), planCmd(env), deployCmd(env), undeployCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
+		controlCmd(env, "skip"), controlCmd(env, "cancel"))
+	add("look", listCmd(env), statusCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))
+	add("set", secretsCmd(env), sandboxCmd(env), doctorCmd(env), versionCmd(env))
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &orch.Error{Kind: orch.KindUser, Err: err, Hint: "see `" + c.CommandPath() + " --help`"}
+	})
+	return root
+}
+
+// config loads the configuration once.
+func (e *environment) config() (*config.Config, error) {
+	if e.cfg != nil {
+		return e.cfg, nil
+	}
+	c, err := config.Load(config.Options{Path: e.configPath, Overrides: e.overrides})
+	if err != nil {
+		return nil, err
+	}
+	e.cfg = c
+	return c, nil
+}
+
+// open the service once.
+func (e *environment) open(ctx context.Context) (*App, error) {
+	if e.app != nil {
+		return e.app, nil
+	}
+	c, err := e.config()
+	if err != nil {
+		return nil, err
+	}
+	app, err := e.deps.Open(ctx, c, e.logger())
+	if err != nil {
+		return nil, err
+	}
+	e.app = app
+	return app, nil
+}
+
+func (e *environment) close() error {
+	if e.app == nil {
+		return nil
+	}
+	return e.app.Close()
+}
+
+func (e *environment) logger() *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(e.logLevel)); err != nil {
+		level = slog.LevelWarn
+	}
+	return slog.New(slog.NewTextHandler(e.stdio.Err, &slog.HandlerOptions{Level: level}))
+}
+
+// usage is an error of the command line.
+func usage(format string, args ...any) error {
+	return &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf(format, args...)}
+}
+
+// report prints an error once, with its next step, and returns the exit code.
+func (e *environment) report(err error) int {
+	if err == nil {
+		return 0
+	}
+	var quiet *exitError
+	if errors.As(err, &quiet) {
+		return quiet.code
+	}
+	var list *diag.ListError
+	if errors.As(err, &list) {
+		e.diagnostics(e.err, list.List)
+		return 1
+	}
+	e.err.Printf("%s %v\n", e.err.Paint(view.Bad, "Error:"), err)
+	var known *orch.Error
+	if errors.As(err, &known) && known.Hint != "" {
+		e.err.Printf("  %s\n", known.Hint)
+	}
+	return exitCode(err)
+}

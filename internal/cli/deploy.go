@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+func deployCmd(env *environment) *cobra.Command {
+	var flags sourceFlags
+	var follow followFlags
+	var parallel int
+	var digest string
+	c := &cobra.Command{
+		Use:   "deploy PATH",
+		Short: "Bring a topology into being, or the running one up to date",
+		Long: `Validates the topology, checks the cloud for everything it needs, then provisions and configures it.
+Deploying again goes on where a failure or a kill stopped it; deploying an unchanged topology changes nothing.
+Ctrl-C cancels in an orderly way (nothing new is started, what runs is waited for); a second Ctrl-C leaves it running detached.`,
+		Example: "  orch deploy app.yaml\n  orch deploy app.csar --name shop -i port=8080 --inputs prod.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			app, err := env.open(c.Context())
+			if err != nil {
+				return err
+			}
+			req, b, err := flags.request(env, args)
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			req.Parallel, req.PlanDigest = parallel, digest
+			task, err := app.Apply(c.Context(), req)
+			if list := listOf(err); list != nil {
+				return env.refuse(list)
+			}
+			if err != nil {
+				return err
+			}
+			return env.follow(c.Context(), app, task, follow)
+		},
+	}
+	flags.register(c)
+	follow.register(c)
+	c.Flags().IntVar(&parallel, "parallel", 0, "how many steps may run at once (0: the default)")
+	c.Flags().StringVar(&digest, "plan-digest", "", "refuse when planning gives another `digest` than the reviewed one")
+	return c
+}
+
+func undeployCmd(env *environment) *cobra.Command {
+	var follow followFlags
+	var force, purge, all bool
+	c := &cobra.Command{
+		Use:   "undeploy [DEPLOYMENT]",
+		Short: "Remove a deployment and prove that nothing of it is left",
+		Long: `Stops and removes everything in reverse order, whatever state the deployment is in: running, half-made or failed.
+Ends with the proof that no resource of it is left in the cloud, or the list of what is. Without a name: the only deployment there is.`,
+		Example: "  orch undeploy web\n  orch undeploy web --force   # go on although stop and delete scripts fail",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			app, err := env.open(c.Context())
+			if err != nil {
+				return err
+			}
+			names := args
+			if all {
+				list, err := app.Deployments(c.Context())
+				if err != nil {
+					return err
+				}
+				names = nil
+				for _, d := range list {
+					if d.Status != "undeployed" {
+						names = append(names, d.Name)
+					}
+				}
+			} else if names, err = one(env.deployment(c.Context(), app, args)); err != nil {
+				return err
+			}
+			for _, name := range names {
+				task, err := app.Apply(c.Context(), orch.Request{Verb: orch.Undeploy, Deployment: name, Force: force, Purge: purge})
+				if err != nil {
+					return err
+				}
+				if err := env.follow(c.Context(), app, task, follow); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	follow.register(c)
+	c.Flags().BoolVar(&force, "force", false, "scripts that fail do not stop it; resources of the cloud are always removed")
+	c.Flags().BoolVar(&purge, "purge", false, "forget the deployment's history, too")
+	c.Flags().BoolVar(&all, "all", false, "every deployment")
+	return c
+}
+
+func one(name string, err error) ([]string, error) { return []string{name}, err }
+
+func runCmd(env *environment) *cobra.Command {
+	var follow followFlags
+	var in inputFlags
+	c := &cobra.Command{
+		Use:     "run DEPLOYMENT WORKFLOW | run DEPLOYMENT NODE INTERFACE.OPERATION",
+		Short:   "Run a workflow of the topology, or one operation of a node",
+		Example: "  orch run web restart\n  orch run web db maintenance.backup -i target=/var/backups",
+		Args:    cobra.RangeArgs(2, 3),
+		RunE: func(c *cobra.Command, args []string) error {
+			app, err := env.open(c.Context())
+			if err != nil {
+				return err
+			}
+			values, err := in.read(env)
+			if err != nil {
+				return err
+			}
+			req := orch.Request{Verb: orch.Workflow, Deployment: args[0], Workflow: args[1], Inputs: values}
+			if len(args) == 3 {
+				node, index := splitInstance(args[1])
+				iface, op := splitOperation(args[2])
+				req = orch.Request{Verb: orch.Operate, Deployment: args[0], Node: node, Interface: iface, Operation: op, Inputs: values}
+				if index != "" {
+					req.Instances = []string{index}
+				}
+			}
+			task, err := app.Apply(c.Context(), req)
+			if list := listOf(err); list != nil {
+				return env.refuse(list)
+			}
+			if err != nil {
+				return err
+			}
+			return env.follow(c.Context(), app, task, follow)
+		},
+	}
+	in.register(c)
+	follow.register(c)
+	return c
+}

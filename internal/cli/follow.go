@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orch-project/orch/internal/view"
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+// followFlags say how a task is watched.
+type followFlags struct {
+	detach bool
+	plain  bool
+}
+
+func (f *followFlags) register(c *cobra.Command) {
+	c.Flags().BoolVar(&f.plain, "plain", false, "plain lines instead of the live tree")
+}
+
+// follow shows a task until it has ended. The first interrupt cancels it in an orderly way, the second leaves what runs detached.
+func (e *environment) follow(ctx context.Context, app *App, task orch.Task, f followFlags) error {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	show := e.progress(task, f)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go e.interrupts(ctx, app, task, signals)
+
+	filter := orch.Filter{Deployment: task.Deployment, Task: task.ID, Follow: true, UntilTask: task.ID}
+	var streamErr error
+	for ev, err := range app.Events(ctx, filter) {
+		if err != nil {
+			streamErr = err
+			break
+		}
+		show.Handle(ev)
+	}
+	ended, err := app.Wait(ctx, task.Deployment, task.ID)
+	show.Close()
+	if err == nil {
+		err = streamErr
+	}
+	if err != nil {
+		return err
+	}
+	return e.outcome(ctx, app, ended)
+}
+
+// interrupts turns signals into cancellation.
+func (e *environment) interrupts(ctx context.Context, app *App, task orch.Task, signals <-chan os.Signal) {
+	for _, verb := range []string{"cancel", "force"} {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+		}
+		if verb == "cancel" {
+			e.err.Printf("\ncancelling: nothing new is started, waiting for what runs; press Ctrl-C again to leave it running detached\n")
+		}
+		if err := app.Control(ctx, orch.Control{Deployment: task.Deployment, Task: task.ID, Verb: verb}); err != nil {
+			e.err.Printf("cannot cancel: %v\n", err)
+		}
+	}
+}
+
+func (e *environment) progress(task orch.Task, f followFlags) view.Progress {
+	switch {
+	case e.structured():
+		return silent{}
+	case e.out.Terminal() && !f.plain && !e.verbose:
+		return view.NewTree(e.out, task.Workflow+" "+task.Deployment)
+	default:
+		return view.NewLines(e.out, e.verbose)
+	}
+}
+
+type silent struct{}
+
+func (silent) Handle(event.Event) {}
+func (silent) Close()             {}
+
+// outcome prints how the task ended and, after a deployment, its outputs.
+func (e *environment) outcome(ctx context.Context, app *App, t orch.Task) error {
+	if err := e.print(t, func() { e.out.Outcome(t) }); err != nil {
+		return err
+	}
+	if err := taskExit(t); err != nil {
+		return err
+	}
+	if t.Verb == orch.Undeploy || e.structured() {
+		return nil
+	}
+	outs, err := app.Outputs(ctx, t.Deployment, false)
+	if err != nil {
+		return err
+	}
+	e.out.Outputs(outs)
+	return nil
+}

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+// sourceFlags are shared by plan and deploy.
+type sourceFlags struct {
+	inputs        inputFlags
+	name          string
+	location      string
+	skipPreflight bool
+}
+
+func (f *sourceFlags) register(c *cobra.Command) {
+	f.inputs.register(c)
+	c.Flags().StringVarP(&f.name, "name", "n", "", "name of the deployment (default: the topology's name, or the folder's)")
+	c.Flags().StringVarP(&f.location, "location", "l", "", "location (cloud) of the configuration to deploy to")
+	c.Flags().BoolVar(&f.skipPreflight, "skip-preflight", false, "do not ask the cloud for images, flavors, networks and quota before starting")
+}
+
+// request makes a deploy request of the flags; close the bundle after use.
+func (f *sourceFlags) request(e *environment, args []string) (orch.Request, *Bundle, error) {
+	in, err := f.inputs.read(e)
+	if err != nil {
+		return orch.Request{}, nil, err
+	}
+	b, err := e.deps.Source(args[0])
+	if err != nil {
+		return orch.Request{}, nil, err
+	}
+	name := f.name
+	if name == "" {
+		name = b.Deployment
+	}
+	return orch.Request{
+		Verb: orch.Deploy, Deployment: name, Source: b.FS, Entry: b.Entry, SourceName: b.Name,
+		Inputs: in, Location: f.location, SkipPreflight: f.skipPreflight,
+	}, b, nil
+}
+
+func planCmd(env *environment) *cobra.Command {
+	var flags sourceFlags
+	var undeploy, detailed bool
+	var format string
+	c := &cobra.Command{
+		Use:   "plan PATH",
+		Short: "Show what deploy would do, touching nothing",
+		Long: `Shows the operations with their causes and, for infrastructure, Terraform's own resource changes.
+Values that do not exist yet are shown as "(known after create)".`,
+		Example: "  orch plan app.yaml\n  orch plan app.yaml --graph | dot -Tsvg > plan.svg\n  orch plan --undeploy web",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			app, err := env.open(c.Context())
+			if err != nil {
+				return err
+			}
+			req := orch.Request{Verb: orch.Undeploy, Deployment: args[0]}
+			if !undeploy {
+				r, b, err := flags.request(env, args)
+				if err != nil {
+					return err
+				}
+				defer b.Close()
+				req = r
+			}
+			p, list, err := app.Plan(c.Context(), req)
+			if err != nil {
+				return err
+			}
+			if p == nil || list.HasErrors() {
+				return env.refuse(list)
+			}
+			env.diagnostics(env.err, list)
+			if format != "" {
+				env.out.Printf("%s", p.DOT())
+				return nil
+			}
+			if err := env.print(p, func() { env.out.Plan(p) }); err != nil {
+				return err
+			}
+			if detailed && len(p.Steps) > 0 {
+				return &exitError{exitChanges}
+			}
+			return nil
+		},
+	}
+	flags.register(c)
+	c.Flags().BoolVar(&undeploy, "undeploy", false, "PATH is a deployment's name: show what undeploy would do")
+	c.Flags().StringVar(&format, "graph", "", "print the graph of steps: dot")
+	c.Flags().Lookup("graph").NoOptDefVal = "dot"
+	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 5 when there is something to do")
+	return c
+}
+
+// refuse reports findings that stop a request before anything is created.
+func (e *environment) refuse(list diag.List) error {
+	list = list.Sorted()
+	if e.structured() {
+		if err := e.print(map[string]any{"diagnostics": list}, nil); err != nil {
+			return err
+		}
+		return &exitError{exitUser}
+	}
+	e.diagnostics(e.err, list)
+	e.err.Printf("Nothing was created.\n")
+	return &exitError{exitUser}
+}
+
+func listOf(err error) diag.List {
+	var l *diag.ListError
+	if errors.As(err, &l) {
+		return l.List
+	}
+	return nil
+}

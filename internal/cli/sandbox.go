@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orch-project/orch/internal/view"
+)
+
+func sandboxCmd(env *environment) *cobra.Command {
+	var dir string
+	c := &cobra.Command{
+		Use:   "sandbox",
+		Short: "Run an OpenStack on this machine, to try topologies without a cloud",
+		Long: `The sandbox speaks the APIs of Keystone, Nova, Neutron, Glance and Cinder; its servers are Linux environments on this
+machine that one can log in to. While it runs, orch uses it unless a location or OS_CLOUD names another cloud.`,
+		Example: "  orch sandbox up\n  orch sandbox status\n  orch sandbox down",
+	}
+	c.PersistentFlags().StringVar(&dir, "dir", "", "state `directory` of the sandbox (default: below the home directory)")
+	at := func() (string, error) {
+		if dir != "" {
+			return filepath.Abs(dir)
+		}
+		cfg, err := env.config()
+		if err != nil {
+			return "", err
+		}
+		return cfg.SandboxDir(), nil
+	}
+	show := func(s SandboxStatus, err error) error {
+		if err != nil {
+			return err
+		}
+		return env.print(s, func() { env.sandboxStatus(s) })
+	}
+	sub := func(use, short, example string, run func(ctx context.Context, dir string) error) {
+		c.AddCommand(&cobra.Command{Use: use, Short: short, Example: example, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+			d, err := at()
+			if err != nil {
+				return err
+			}
+			return run(c.Context(), d)
+		}})
+	}
+	sub("up", "Start the sandbox; does nothing when it runs", "  orch sandbox up", func(ctx context.Context, d string) error {
+		return show(env.deps.Sandbox.Up(ctx, d))
+	})
+	sub("status", "Show whether it runs and what exists in it", "  orch sandbox status", func(ctx context.Context, d string) error {
+		return show(env.deps.Sandbox.Status(ctx, d))
+	})
+	sub("down", "Stop the sandbox and remove everything in it", "  orch sandbox down", func(ctx context.Context, d string) error {
+		if err := env.deps.Sandbox.Down(ctx, d); err != nil {
+			return err
+		}
+		env.out.Println("sandbox is down, its servers, networks and files are gone")
+		return nil
+	})
+	c.AddCommand(faultCmd(env, at))
+	return c
+}
+
+func faultCmd(env *environment, dir func() (string, error)) *cobra.Command {
+	return &cobra.Command{
+		Use:   "fault [SPEC|clear]",
+		Short: "Make the sandbox fail on purpose; without SPEC list what is set",
+		Long: `SPEC is a JSON object. match: service, method, path and body (regular expressions), skip (let the first n pass), times.
+Action: one of status (with body), quota (true), hang ("30s"), lost (true: done, but the answer is lost), delay ("2s"), retry_after ("5s").
+Other faults: {"server_error": "message"} sends the next server to ERROR, {"boot_delay": "30s"}, {"ssh": {"server": ID, "drop_after": "2s"}}.`,
+		Example: `  orch sandbox fault '{"match":{"service":"compute","method":"POST","path":"/servers$"},"status":500}'
+  orch sandbox fault '{"server_error":"No valid host was found."}'
+  orch sandbox fault clear`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			d, err := dir()
+			if err != nil {
+				return err
+			}
+			spec := ""
+			if len(args) > 0 {
+				spec = args[0]
+			}
+			answer, err := env.deps.Sandbox.Fault(c.Context(), d, spec)
+			if err != nil {
+				return err
+			}
+			env.out.Println(answer)
+			return nil
+		},
+	}
+}
+
+func (e *environment) sandboxStatus(s SandboxStatus) {
+	p := e.out
+	if !s.Running {
+		p.Println("sandbox is not running; `orch sandbox up` starts it")
+		return
+	}
+	p.Printf("%s at %s (pid %d)\n", p.Paint(view.Good, "sandbox is up"), s.AuthURL, s.PID)
+	p.Printf("  clouds.yaml  %s\n", shorten(s.CloudsYAML))
+	p.Printf("  servers      %s\n", s.Machines)
+	p.Printf("  external     %s\n", s.External)
+	kinds := make([]string, 0, len(s.Resources))
+	total := 0
+	for k, n := range s.Resources {
+		total += n
+		if n > 0 {
+			kinds = append(kinds, fmt.Sprintf("%s %d", k, n))
+		}
+	}
+	sort.Strings(kinds)
+	if total == 0 {
+		p.Printf("  resources    0 (nothing of any user exists)\n")
+		return
+	}
+	p.Printf("  resources    %d:", total)
+	for _, k := range kinds {
+		p.Printf(" %s", k)
+	}
+	p.Println()
+}
+
+// shorten shows a path below the home directory with ~.
+func shorten(path string) string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(home, path); err == nil && filepath.IsLocal(rel) {
+		return filepath.Join("~", rel)
+	}
+	return path
+}

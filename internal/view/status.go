@@ -1,0 +1,87 @@
+package view
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+// Status paints a deployment's or task's status.
+func (p *Printer) Status(s string) string {
+	switch s {
+	case "deployed", "done", "started":
+		return p.Paint(Good, s)
+	case "failed", "error":
+		return p.Paint(Bad, s)
+	case "undeployed":
+		return p.Paint(Quiet, s)
+	}
+	return p.Paint(Warm, s)
+}
+
+// StatusReport is what `orch status` shows; its JSON form is what -o json prints.
+type StatusReport struct {
+	*orch.Detail
+	Task  *orch.Task        `json:"last_task,omitempty"`
+	Steps []orch.StepStatus `json:"steps,omitempty"`
+}
+
+// StatusOf prints a deployment: its instances by node, then what runs or why it failed.
+func (p *Printer) StatusOf(r StatusReport, allSteps bool, now time.Time) {
+	d := r.Detail
+	p.Printf("%s  %s", p.Paint(Bold, d.Name), p.Status(d.Status))
+	if d.Topology != "" {
+		p.Printf("  %s", d.Topology)
+	}
+	p.Printf("  revision %d, changed %s ago", d.Revision, Age(d.Updated, now))
+	if d.Owner != "" {
+		p.Printf(", held by %s", d.Owner)
+	}
+	p.Println()
+	var rows [][]string
+	for _, n := range d.Nodes {
+		for _, i := range n.Instances {
+			rows = append(rows, []string{n.Name + "[" + i.Index + "]", p.Status(i.State), i.Address, n.Host, n.Type})
+		}
+	}
+	if len(rows) > 0 {
+		p.Println()
+		p.Table([]string{"INSTANCE", "STATE", "ADDRESS", "ON", "TYPE"}, rows)
+	}
+	p.running(r, allSteps, now)
+	if r.Task != nil && r.Task.Failure != nil && d.Status == "failed" {
+		p.Failure(*r.Task)
+	}
+}
+
+// running lists the steps at work and what they wait for; all steps when asked.
+func (p *Printer) running(r StatusReport, all bool, now time.Time) {
+	var rows [][]string
+	for _, s := range r.Steps {
+		if !all && s.Status != "doing" && s.Waiting == "" {
+			continue
+		}
+		took, note := "", s.Waiting
+		switch {
+		case !s.Ended.IsZero() && !s.Started.IsZero():
+			took = Duration(s.Ended.Sub(s.Started))
+		case !s.Started.IsZero():
+			took = Duration(now.Sub(s.Started))
+		}
+		if s.Waiting != "" && !s.Since.IsZero() {
+			note = fmt.Sprintf("%s, for %s", s.Waiting, Duration(now.Sub(s.Since)))
+		}
+		if s.Error != "" {
+			note = s.Error
+		}
+		rows = append(rows, []string{s.ID, p.Status(s.Status), took, note})
+	}
+	if len(rows) == 0 {
+		return
+	}
+	if t := r.Task; t != nil {
+		p.Printf("\ntask %s (%s): %d of %d steps done\n", t.ID, t.Workflow, t.Steps.Done, t.Steps.Total)
+	}
+	p.Table([]string{"STEP", "STATUS", "TIME", "NOTE"}, rows)
+}
