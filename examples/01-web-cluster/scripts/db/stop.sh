@@ -1,0 +1,5 @@
+#!/bin/sh
+set -eu
+pg_lsclusters -h | while read -r version name _port status _rest; do
+	[ "${status%%,*}" = down ] || sudo pg_ctlcluster "$version" "$name" stop -m fast
+done

@@ -1,0 +1,202 @@
+// Package config is the configuration: one struct, read from strict YAML, then ORCH_* variables, then flags, in that order.
+//
+// It knows where things lie on this machine; it opens nothing but the configuration file.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/source"
+)
+
+// Config of one process.
+type Config struct {
+	// Home holds state and caches of this machine. Default: $XDG_DATA_HOME/orch, else ~/.local/share/orch.
+	Home string `yaml:"home" env:"ORCH_HOME" doc:"directory for state of this machine"`
+	// Store URL: bolt:PATH or consul://[TOKEN@]HOST:PORT/PREFIX. Default: bolt in Home.
+	Store string `yaml:"store" env:"ORCH_STORE" doc:"state store"`
+	// Location is the name of the default location.
+	Location string `yaml:"location" env:"ORCH_LOCATION" doc:"default location"`
+	// Locations are the clouds one can deploy to, by name; see docs/configuration.md for their keys. Decoded by the plugins.
+	Locations map[string]*source.Node `yaml:"locations" doc:"clouds to deploy to"`
+	// Parallel bounds the steps of one deployment that run at once.
+	Parallel int `yaml:"parallel" env:"ORCH_PARALLEL" doc:"concurrent steps of one deployment"`
+	// ImportPath are directories of archives that documents import by name:version.
+	ImportPath []string `yaml:"import_path" env:"ORCH_IMPORT_PATH" doc:"directories of importable archives"`
+	// PluginPath are directories of further plugins.
+	PluginPath []string `yaml:"plugin_path" env:"ORCH_PLUGIN_PATH" doc:"directories of further plugins"`
+
+	Terraform Terraform `yaml:"terraform"`
+	MasterKey MasterKey `yaml:"master_key"`
+	SSH       SSH       `yaml:"ssh"`
+
+	// File that was read, "" for none.
+	File string `yaml:"-"`
+}
+
+// Terraform says which binary and providers to use.
+type Terraform struct {
+	Binary string `yaml:"binary" env:"ORCH_TERRAFORM" doc:"path or name of terraform or tofu; default: found on PATH, else installed"`
+	Mirror string `yaml:"mirror" env:"ORCH_TERRAFORM_MIRROR" doc:"directory with providers (a filesystem mirror); default: the registry"`
+}
+
+// MasterKey encrypts secrets and Terraform states at rest.
+type MasterKey struct {
+	File    string `yaml:"file" env:"ORCH_MASTER_KEY_FILE" doc:"file with the age identity; made on first use; default: master.key in home"`
+	Command string `yaml:"command" env:"ORCH_MASTER_KEY_COMMAND" doc:"command that prints the age identity (a KMS)"`
+}
+
+// SSH bounds what orch waits for on servers.
+type SSH struct {
+	ReadyTimeout time.Duration `yaml:"ready_timeout" env:"ORCH_SSH_READY_TIMEOUT" doc:"how long a new server may take until one can log in and its first boot is done"`
+	// OperationTimeout of scripts that give none themselves.
+	OperationTimeout time.Duration `yaml:"operation_timeout" env:"ORCH_OPERATION_TIMEOUT" doc:"time limit of an operation that names none"`
+}
+
+// SandboxDir is where the embedded OpenStack keeps its state.
+func (c *Config) SandboxDir() string { return filepath.Join(c.Home, "sandbox") }
+
+// Options of Load.
+type Options struct {
+	// Path of the file; "" looks at ORCH_CONFIG, then at the default place, where it may be absent.
+	Path string
+	// Overrides from flags, by yaml name.
+	Overrides map[string]string
+	// Getenv is os.Getenv unless given.
+	Getenv func(string) string
+}
+
+// Load reads the configuration. Mistakes come back as a diag.ListError with places.
+func Load(o Options) (*Config, error) {
+	if o.Getenv == nil {
+		o.Getenv = os.Getenv
+	}
+	c := &Config{Parallel: 16, SSH: SSH{ReadyTimeout: 10 * time.Minute, OperationTimeout: time.Hour}}
+	if err := c.readFile(o); err != nil {
+		return nil, err
+	}
+	if err := eachField(reflect.ValueOf(c).Elem(), func(name, env string, v reflect.Value) error {
+		text, from := o.Getenv(env), env
+		if flag, ok := o.Overrides[name]; ok {
+			text, from = flag, "--"+name
+		}
+		if text == "" {
+			return nil
+		}
+		if err := set(v, text); err != nil {
+			return fmt.Errorf("%s: %w", from, err)
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	return c, c.defaults(o.Getenv)
+}
+
+func (c *Config) readFile(o Options) error {
+	path, must := o.Path, true
+	if path == "" {
+		path = o.Getenv("ORCH_CONFIG")
+	}
+	if path == "" {
+		dir, err := os.UserConfigDir()
+		if err != nil {
+			return nil // no home directory: nothing to read
+		}
+		path, must = filepath.Join(dir, "orch", "config.yaml"), false
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !must {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	node, list := source.Parse(path, data)
+	if !list.HasErrors() {
+		list.Add(source.Decode(node, c)...)
+	}
+	c.File = path
+	return list.Err()
+}
+
+func (c *Config) defaults(getenv func(string) string) error {
+	if c.Home == "" {
+		base := getenv("XDG_DATA_HOME")
+		if base == "" {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return fmt.Errorf("cannot find a home directory; set ORCH_HOME: %w", err)
+			}
+			base = filepath.Join(home, ".local", "share")
+		}
+		c.Home = filepath.Join(base, "orch")
+	}
+	abs, err := filepath.Abs(c.Home)
+	if err != nil {
+		return fmt.Errorf("cannot resolve the home directory: %w", err)
+	}
+	c.Home = abs
+	if c.Store == "" {
+		c.Store = "bolt:" + filepath.Join(c.Home, "orch.db")
+	}
+	if c.MasterKey.File == "" {
+		c.MasterKey.File = filepath.Join(c.Home, "master.key")
+	}
+	if _, ok := c.Locations[c.Location]; c.Location != "" && !ok && len(c.Locations) > 0 {
+		list := diag.List{{Code: "unknown-location", Pos: diag.Pos{File: c.File}, Message: fmt.Sprintf("the default location %q is not among the locations", c.Location)}}
+		return list.Err()
+	}
+	return nil
+}
+
+// eachField visits the leaves that have an environment variable, with their dotted yaml name.
+func eachField(v reflect.Value, visit func(name, env string, v reflect.Value) error) error {
+	t := v.Type()
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if env := f.Tag.Get("env"); env != "" {
+			if err := visit(f.Tag.Get("yaml"), env, v.Field(i)); err != nil {
+				return err
+			}
+		} else if f.Type.Kind() == reflect.Struct {
+			if err := eachField(v.Field(i), visit); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func set(v reflect.Value, text string) error {
+	switch v.Interface().(type) {
+	case string:
+		v.SetString(text)
+	case time.Duration:
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return fmt.Errorf("%q is not a duration such as 90s or 10m", text)
+		}
+		v.SetInt(int64(d))
+	case int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number", text)
+		}
+		v.SetInt(int64(n))
+	case []string:
+		v.Set(reflect.ValueOf(strings.Split(text, string(os.PathListSeparator))))
+	default:
+		return fmt.Errorf("cannot set a %s", v.Type())
+	}
+	return nil
+}
