@@ -54,43 +54,43 @@ const (
 
 // Request for a plan or a task.
 type Request struct {
-	Verb       Verb
-	Deployment string
+	Verb       Verb   `json:"verb"`
+	Deployment string `json:"deployment"`
 	// Source is the bundle's file system and Entry the root document in it ("" lets the CSAR rules find it). Nil: the deployment's
 	// stored topology. SourceName is shown in positions.
-	Source     fs.FS
-	Entry      string
-	SourceName string
+	Source     fs.FS  `json:"-"`
+	Entry      string `json:"entry,omitempty"`
+	SourceName string `json:"source_name,omitempty"`
 	// ImportPath are further archives' directories.
-	ImportPath []fs.FS
-	Inputs     map[string]any
+	ImportPath []fs.FS        `json:"-"`
+	Inputs     map[string]any `json:"inputs,omitempty"`
 	// Location names the configuration section of the cloud; "" is the default one.
-	Location string
+	Location string `json:"location,omitempty"`
 	// Workflow for Workflow; Node, Instances, Interface, Operation for Operate.
-	Workflow  string
-	Node      string
-	Instances []string
-	Interface string
-	Operation string
+	Workflow  string   `json:"workflow,omitempty"`
+	Node      string   `json:"node,omitempty"`
+	Instances []string `json:"instances,omitempty"`
+	Interface string   `json:"interface,omitempty"`
+	Operation string   `json:"operation,omitempty"`
 	// Force: uninstall scripts that fail do not stop an undeploy; Purge: forget history as well.
-	Force bool
-	Purge bool
+	Force bool `json:"force,omitempty"`
+	Purge bool `json:"purge,omitempty"`
 	// Digest of a reviewed plan: refuse if planning now gives another one.
-	PlanDigest string
+	PlanDigest string `json:"plan_digest,omitempty"`
 	// SkipPreflight does not ask the cloud before starting.
-	SkipPreflight bool
+	SkipPreflight bool `json:"skip_preflight,omitempty"`
 	// Parallel bounds concurrent steps; 0 is the default.
-	Parallel int
+	Parallel int `json:"parallel,omitempty"`
 	// User who asks.
-	User string
+	User string `json:"user,omitempty"`
 }
 
 // Control of a task.
 type Control struct {
-	Deployment string
-	Task       string // "" is the latest
-	Verb       string // cancel, force (cancel without waiting), resume, retry, skip
-	Step       string // for retry and skip
+	Deployment string `json:"deployment,omitempty"`
+	Task       string `json:"task,omitempty"` // "" is the latest
+	Verb       string `json:"verb,omitempty"` // cancel, force (cancel without waiting), resume, retry, skip
+	Step       string `json:"step,omitempty"` // for retry and skip
 }
 
 // Deployment as listed.
@@ -157,7 +157,11 @@ type Task struct {
 
 // Progress counts steps.
 type Progress struct {
-	Total, Done, Failed, Skipped, Running int
+	Total   int `json:"total"`
+	Done    int `json:"done"`
+	Failed  int `json:"failed"`
+	Skipped int `json:"skipped"`
+	Running int `json:"running"`
 }
 
 // Failure is the first cause of a failed task: not the last symptom.
@@ -204,17 +208,17 @@ type Output struct {
 
 // Filter of events.
 type Filter struct {
-	Deployment string
-	Task       string
-	Node       string
-	Instance   string
-	Types      []event.Type
-	After      uint64 // sequence number; 0 from the start
+	Deployment string       `json:"deployment,omitempty"`
+	Task       string       `json:"task,omitempty"`
+	Node       string       `json:"node,omitempty"`
+	Instance   string       `json:"instance,omitempty"`
+	Types      []event.Type `json:"types,omitempty"`
+	After      uint64       `json:"after,omitempty"` // sequence number; 0 from the start
 	// Last limits to the newest n stored events; 0 all.
-	Last int
+	Last int `json:"last,omitempty"`
 	// Follow goes on with new events until ctx ends, or, with UntilTask, until that task has ended.
-	Follow    bool
-	UntilTask string
+	Follow    bool   `json:"follow,omitempty"`
+	UntilTask string `json:"until_task,omitempty"`
 }
 
 // Secrets store.
