@@ -36,6 +36,12 @@ type Topology struct {
 	Files fs.FS
 	// Digest identifies documents, plugin types and artifacts.
 	Digest string
+	// Sources are the documents and artifacts of Files that the topology is made of: what must be kept to load it again.
+	Sources []string
+	// Entry is the root document in Files.
+	Entry string
+	// Substitution is what the topology offers in place of a node; nil for none.
+	Substitution *Substitution
 
 	index map[string]*Node
 }
@@ -69,6 +75,25 @@ func (t *Topology) Reindex() {
 	}
 }
 
+// Substitution makes a topology usable as the implementation of a node of Type.
+type Substitution struct {
+	Type Type
+	// Properties map a property of the substituted node to an input ([input]) or to a property ([node, property]); Attributes likewise.
+	Properties, Attributes []Mapping
+	// Capabilities and Requirements map to [node, capability or requirement].
+	Capabilities, Requirements []Mapping
+	// Interfaces map "interface.operation" to a workflow: [workflow].
+	Interfaces []Mapping
+	Pos        diag.Pos
+}
+
+// Mapping of a substitution.
+type Mapping struct {
+	Name string
+	To   []string
+	Pos  diag.Pos
+}
+
 // Type is a type's name with its ancestors, nearest first: Type[0] is the type itself, in its full name.
 type Type []string
 
@@ -99,7 +124,7 @@ type Node struct {
 	Directives  []string
 	// Properties: assigned or default values, of every declared property that has one, in declaration order.
 	Properties *Values
-	// Attributes: formulas or defaults of the type; running values come from the Env.
+	// Attributes: every declared attribute, with its formula or default, or a null literal; running values come from the Env.
 	Attributes   *Values
 	Capabilities []*Capability
 	// Relationships to other nodes: the bound requirements, in document order.
@@ -275,7 +300,21 @@ type Schema struct {
 	// Fields of a structured data type, in declaration order; nil for primitives.
 	Fields      []*Field
 	Constraints []Constraint
-	Pos         diag.Pos
+	// Validation clauses of TOSCA 2.0: boolean functions of $value.
+	Validation []*Value
+	// Scalar describes a TOSCA 2.0 scalar type (a number with a unit); nil for others.
+	Scalar *ScalarType
+	// Metadata of a property definition (TOSCA 1.3); nil for none.
+	Metadata map[string]string
+	Pos      diag.Pos
+}
+
+// ScalarType is what a TOSCA 2.0 data type derived from scalar declares.
+type ScalarType struct {
+	Integer bool // the number before the unit is an integer
+	// Units and their multipliers; Prefixes multiply a unit. Canonical is the unit of multiplier 1.
+	Units, Prefixes map[string]float64
+	Canonical       string
 }
 
 // Field of a structured data type.
@@ -295,19 +334,22 @@ type Constraint struct {
 
 // Group of nodes.
 type Group struct {
-	Name       string
-	Type       Type
-	Members    []string
-	Properties *Values
-	Interfaces []*Interface
-	Pos        diag.Pos
+	Name        string
+	Type        Type
+	Description string
+	Metadata    map[string]string
+	Members     []string
+	Properties  *Values
+	Interfaces  []*Interface
+	Pos         diag.Pos
 }
 
 // Policy applies to nodes or groups.
 type Policy struct {
 	Name       string
 	Type       Type
-	Targets    []string
+	Targets    []string // nodes and groups
+	Metadata   map[string]string
 	Properties *Values
 	Triggers   []*Trigger
 	Pos        diag.Pos

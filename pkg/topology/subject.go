@@ -1,0 +1,486 @@
+package topology
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/orch-project/orch/pkg/diag"
+)
+
+// subject is what an expression asks: a node with the instances meant, or a relationship of a node's instance.
+type subject struct {
+	topology  *Topology
+	node      *Node         // the source of rel, if that is set
+	rel       *Relationship // nil: the node itself
+	target    string        // the relationship's target instance
+	instances []string      // nil: not known
+	hosts     bool          // HOST: look further up for what the node lacks
+}
+
+func (s *subject) String() string {
+	if s.rel != nil {
+		return s.node.Name + "." + s.rel.Name
+	}
+	return s.node.Name
+}
+
+func (s *subject) artifacts() []*Artifact {
+	if s.rel != nil {
+		return s.rel.Artifacts
+	}
+	return s.node.Artifacts
+}
+
+func (s *subject) operation(iface, op string) *Operation {
+	if s.rel != nil {
+		return s.rel.Operation(iface, op)
+	}
+	return s.node.Operation(iface, op)
+}
+
+// subject resolves SELF, SOURCE, TARGET, HOST, a node's name or a relationship template's name.
+func (e *evaluator) subject(sc Scope, entity string) (*subject, error) {
+	s := &subject{topology: sc.Topology}
+	switch entity {
+	case "SELF":
+		if sc.Node == nil {
+			return nil, &EvalError{Message: "SELF means nothing here: the value belongs to no node", Hint: "name the node template instead"}
+		}
+		s.node, s.rel, s.target = sc.Node, sc.Relationship, sc.TargetInstance
+		s.instances = e.instances(sc, s.node)
+		return s, nil
+	case "SOURCE", "TARGET":
+		if sc.Relationship == nil {
+			return nil, &EvalError{Message: entity + " means nothing here: the value belongs to no relationship", Hint: "SELF is the node itself"}
+		}
+		s.node = sc.Node
+		if entity == "TARGET" {
+			s.node = sc.Topology.NodeNamed(sc.Relationship.Target)
+		}
+	case "HOST":
+		if sc.Node == nil || sc.Topology.NodeNamed(sc.Node.Host()) == nil {
+			return nil, &EvalError{Message: "HOST means nothing here: the node has no host"}
+		}
+		s.node, s.hosts = sc.Topology.NodeNamed(sc.Node.Host()), true
+	default:
+		s.node = sc.Topology.NodeNamed(entity)
+		if s.node == nil {
+			if src, rel := sc.Topology.relationshipNamed(entity); rel != nil {
+				s.node, s.rel = src, rel
+			}
+		}
+	}
+	if s.node == nil {
+		return nil, &EvalError{Message: fmt.Sprintf("there is no node %q", entity), Hint: diag.Suggest(entity, sc.Topology.NodeNames())}
+	}
+	s.instances = e.instances(sc, s.node)
+	return s, nil
+}
+
+// NodeNames lists the node templates in document order.
+func (t *Topology) NodeNames() []string {
+	names := make([]string, len(t.Nodes))
+	for i, n := range t.Nodes {
+		names[i] = n.Name
+	}
+	return names
+}
+
+// Input returns the declared input of that name, or nil.
+func (t *Topology) Input(name string) *Parameter {
+	if t == nil {
+		return nil
+	}
+	for _, p := range t.Inputs {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// relationshipNamed finds the first relationship made from a relationship template.
+func (t *Topology) relationshipNamed(template string) (*Node, *Relationship) {
+	for _, n := range t.Nodes {
+		for _, r := range n.Relationships {
+			if r.Template == template {
+				return n, r
+			}
+		}
+	}
+	return nil, nil
+}
+
+// ScaleRoot is the node at the end of the chain of hosts and servers that decides how many instances a node has.
+func (t *Topology) ScaleRoot(n *Node) *Node {
+	for range len(t.Nodes) + 1 {
+		next := n.ScalesWith
+		if next == "" {
+			next = n.Host()
+		}
+		m := t.NodeNamed(next)
+		if m == nil || m == n {
+			return n
+		}
+		n = m
+	}
+	return n
+}
+
+// instances of a node that are meant when the scope asks for it.
+func (e *evaluator) instances(sc Scope, n *Node) []string {
+	switch {
+	case sc.Node == n && sc.Instance != "":
+		return []string{sc.Instance}
+	case sc.Relationship != nil && sc.Relationship.Target == n.Name && sc.TargetInstance != "":
+		return []string{sc.TargetInstance}
+	}
+	if e.env == nil {
+		return nil
+	}
+	all := e.env.Instances(n.Name)
+	if sc.Node == nil || sc.Instance == "" || len(all) < 2 {
+		return all
+	}
+	if sc.Topology.ScaleRoot(sc.Node) == sc.Topology.ScaleRoot(n) && slices.Contains(all, sc.Instance) {
+		return []string{sc.Instance}
+	}
+	return all
+}
+
+// located is where a property or attribute lives after a path's qualifiers were followed.
+type located struct {
+	*subject
+	capability string
+	name       string
+	rest       []any // nested keys and indexes
+}
+
+// locate reads [entity, (capability or requirement)?, name, nested…] and TOSCA 2.0's paths
+// [entity, (CAPABILITY cap | RELATIONSHIP req idx? | TARGET | SOURCE)…, name, nested…].
+func (e *evaluator) locate(sc Scope, args []any, has func(*subject, string) bool) (located, error) {
+	if len(args) < 2 {
+		return located{}, &EvalError{Message: "the function needs an entity and a name"}
+	}
+	entity, rest := word(args[0]), args[1:]
+	if (entity == "REQ_TARGET" || entity == "R_TARGET") && len(args) > 2 {
+		entity = "SELF" // Alien4Cloud, Yorc: the target of the requirement that is named next
+	}
+	sub, err := e.subject(sc, entity)
+	if err != nil {
+		return located{}, err
+	}
+	for len(rest) > 1 {
+		next, used, err := e.step(sc, sub, rest)
+		if err != nil {
+			return located{}, err
+		}
+		if used == 0 {
+			break
+		}
+		rest = rest[used:]
+		if next.capability != "" {
+			if len(rest) == 0 {
+				return located{}, &EvalError{Message: "the path ends before the name of a property or attribute"}
+			}
+			return located{subject: next.subject, capability: next.capability, name: word(rest[0]), rest: rest[1:]}, nil
+		}
+		sub = next.subject
+	}
+	if len(rest) == 0 {
+		return located{}, &EvalError{Message: "the path ends before the name of a property or attribute"}
+	}
+	first := word(rest[0])
+	if len(rest) > 1 && sub.rel == nil && !has(sub, first) {
+		if loc, ok := e.qualified(sc, sub, first, rest[1:]); ok {
+			return loc, nil
+		}
+	}
+	for sub.hosts && !has(sub, first) { // HOST is the nearest host that has it
+		up := sub.topology.NodeNamed(sub.node.Host())
+		if up == nil {
+			break
+		}
+		sub = &subject{topology: sub.topology, node: up, instances: e.instances(sc, up), hosts: true}
+	}
+	return located{subject: sub, name: first, rest: rest[1:]}, nil
+}
+
+// step follows one element of a TOSCA 2.0 path; used is 0 if the next word is no keyword.
+func (e *evaluator) step(sc Scope, sub *subject, rest []any) (located, int, error) {
+	switch word(rest[0]) {
+	case "CAPABILITY":
+		return located{subject: sub, capability: word(rest[1])}, 2, nil
+	case "RELATIONSHIP":
+		used, index := 2, 0
+		if len(rest) > 2 {
+			if i, ok := number(rest[2]); ok {
+				used, index = 3, int(i)
+			}
+		}
+		rels := sub.node.requirement(word(rest[1]))
+		if index >= len(rels) || index < 0 {
+			return located{}, 0, &EvalError{Message: fmt.Sprintf("%s has no relationship %s[%d]", sub, word(rest[1]), index)}
+		}
+		return located{subject: &subject{topology: sub.topology, node: sub.node, rel: rels[index], instances: sub.instances}}, used, nil
+	case "TARGET", "SOURCE":
+		if sub.rel == nil {
+			return located{}, 0, &EvalError{Message: fmt.Sprintf("%s follows no relationship in the path", word(rest[0]))}
+		}
+		if word(rest[0]) == "SOURCE" {
+			return located{subject: &subject{topology: sub.topology, node: sub.node, instances: sub.instances}}, 1, nil
+		}
+		n := sub.topology.NodeNamed(sub.rel.Target)
+		if n == nil {
+			return located{}, 0, &EvalError{Message: fmt.Sprintf("there is no node %q", sub.rel.Target)}
+		}
+		return located{subject: &subject{topology: sub.topology, node: n, instances: e.instances(sc, n)}}, 1, nil
+	}
+	return located{}, 0, nil
+}
+
+// requirement returns the relationships of a requirement, or the one of that name.
+func (n *Node) requirement(name string) []*Relationship {
+	var out []*Relationship
+	for _, r := range n.Relationships {
+		if r.Requirement == name {
+			out = append(out, r)
+		}
+	}
+	if out == nil {
+		for _, r := range n.Relationships {
+			if r.Name == name {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+// qualified reads a capability's or requirement's name before the property's.
+func (e *evaluator) qualified(sc Scope, sub *subject, name string, rest []any) (located, bool) {
+	for n, up := sub.node, sub; n != nil; {
+		if n.Capability(name) != nil {
+			return located{subject: up, capability: name, name: word(rest[0]), rest: rest[1:]}, true
+		}
+		if !sub.hosts {
+			break
+		}
+		if n = sub.topology.NodeNamed(n.Host()); n != nil {
+			up = &subject{topology: sub.topology, node: n, instances: e.instances(sc, n)}
+		}
+	}
+	for _, r := range sub.node.requirement(name) {
+		target := sub.topology.NodeNamed(r.Target)
+		if target == nil {
+			continue
+		}
+		to := &subject{topology: sub.topology, node: target, instances: e.instances(sc, target)}
+		prop := word(rest[0])
+		if c := target.Capability(r.Capability); c != nil && (c.Properties.Get(prop) != nil || c.Attributes.Get(prop) != nil) {
+			return located{subject: to, capability: c.Name, name: prop, rest: rest[1:]}, true
+		}
+		if target.Properties.Get(prop) == nil && target.Attributes.Get(prop) == nil && (r.Properties.Get(prop) != nil || r.Attributes.Get(prop) != nil) {
+			return located{subject: &subject{topology: sub.topology, node: sub.node, rel: r, instances: sub.instances}, name: prop, rest: rest[1:]}, true
+		}
+		if len(rest) > 1 && target.Capability(prop) != nil {
+			return located{subject: to, capability: prop, name: word(rest[1]), rest: rest[2:]}, true
+		}
+		return located{subject: to, name: prop, rest: rest[1:]}, true
+	}
+	return located{}, false
+}
+
+// values of properties or attributes at a place.
+func (l located) properties() *Values {
+	switch {
+	case l.rel != nil:
+		return l.rel.Properties
+	case l.capability != "":
+		if c := l.node.Capability(l.capability); c != nil {
+			return c.Properties
+		}
+		return nil
+	}
+	return l.node.Properties
+}
+
+func (l located) attributes() *Values {
+	switch {
+	case l.rel != nil:
+		return l.rel.Attributes
+	case l.capability != "":
+		if c := l.node.Capability(l.capability); c != nil {
+			return c.Attributes
+		}
+		return nil
+	}
+	return l.node.Attributes
+}
+
+func (l located) what() string {
+	s := l.subject.String()
+	if l.capability != "" {
+		s += "." + l.capability
+	}
+	return s + "." + l.name
+}
+
+func (l located) scope(instance string) Scope {
+	return Scope{Topology: l.topology, Node: l.node, Instance: instance, Relationship: l.rel, TargetInstance: l.target}
+}
+
+func hasProperty(s *subject, name string) bool {
+	if s.rel != nil {
+		return s.rel.Properties.Get(name) != nil || s.rel.Attributes.Get(name) != nil
+	}
+	return s.node.Properties.Get(name) != nil || s.node.Attributes.Get(name) != nil
+}
+
+func (e *evaluator) notFound(l located, kind string) error {
+	names := append(l.properties().Keys(), l.attributes().Keys()...)
+	owner := l.subject.String()
+	if l.capability != "" {
+		if l.node.Capability(l.capability) == nil {
+			var caps []string
+			for _, c := range l.node.Capabilities {
+				caps = append(caps, c.Name)
+			}
+			return &EvalError{Message: fmt.Sprintf("%s has no capability %q", owner, l.capability), Hint: diag.Suggest(l.capability, caps)}
+		}
+		owner += "'s capability " + l.capability
+	}
+	hint := diag.Suggest(l.name, names)
+	if hint == "" && len(names) > 0 {
+		slices.Sort(names)
+		hint = "it has " + strings.Join(slices.Compact(names), ", ")
+	}
+	return &EvalError{Message: fmt.Sprintf("%s has no %s %q", owner, kind, l.name), Hint: hint}
+}
+
+func (e *evaluator) getProperty(sc Scope, c *Call) (any, error) {
+	args, unknown, err := e.words(sc, c)
+	if err != nil || unknown != nil {
+		return deref(unknown), err
+	}
+	l, err := e.locate(sc, args, hasProperty)
+	if err != nil {
+		return nil, err
+	}
+	v := l.properties().Get(l.name)
+	if v == nil {
+		if a := l.attributes().Get(l.name); a != nil {
+			return e.attribute(l)
+		}
+		if declared(l) {
+			return nil, nil
+		}
+		return nil, e.notFound(l, "property")
+	}
+	return e.property(l, v)
+}
+
+// declared reports a property that the type declares and that has no value. Such properties are kept as null literals.
+func declared(l located) bool { return l.properties().Get(l.name) != nil }
+
+// property evaluates a property for the instances meant. Most do not depend on the instance, and then there is one value.
+func (e *evaluator) property(l located, v *Value) (any, error) {
+	one := func(i string) (any, error) {
+		r, err := e.eval(l.scope(i), v)
+		if err != nil {
+			return nil, err
+		}
+		return descend(r, l.rest, l.what())
+	}
+	if !hasCall(v) || len(l.instances) < 2 {
+		i := ""
+		if len(l.instances) == 1 {
+			i = l.instances[0]
+		}
+		return one(i)
+	}
+	all, err := e.each(l.subject, one)
+	if list, ok := all.([]any); ok && err == nil {
+		same := true
+		for _, x := range list[1:] {
+			same = same && reflect.DeepEqual(x, list[0])
+		}
+		if same {
+			return list[0], nil
+		}
+	}
+	return all, err
+}
+
+func (e *evaluator) getAttribute(sc Scope, c *Call) (any, error) {
+	args, unknown, err := e.words(sc, c)
+	if err != nil || unknown != nil {
+		return deref(unknown), err
+	}
+	l, err := e.locate(sc, args, func(s *subject, name string) bool {
+		if hasProperty(s, name) {
+			return true
+		}
+		if e.env == nil || s.rel != nil {
+			return false
+		}
+		for _, i := range s.instances {
+			if _, ok := e.env.Attribute(Instance{s.node.Name, i}, "", name); ok {
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e.attribute(l)
+}
+
+// attribute reads running values first, then the type's formula or default, then the property of the same name.
+func (e *evaluator) attribute(l located) (any, error) {
+	formula, prop := l.attributes().Get(l.name), l.properties().Get(l.name)
+	if l.instances == nil && formula == nil && prop == nil {
+		return nil, e.notFound(l, "attribute")
+	}
+	if l.instances == nil && prop != nil && (formula == nil || isNull(formula)) {
+		return e.property(l, prop)
+	}
+	return e.each(l.subject, func(i string) (any, error) {
+		v, ok := e.running(l, i)
+		switch {
+		case ok:
+		case formula != nil && !isNull(formula):
+			r, err := e.eval(l.scope(i), formula)
+			if err != nil {
+				return nil, err
+			}
+			v = r
+		case prop != nil && !isNull(prop):
+			r, err := e.eval(l.scope(i), prop)
+			if err != nil {
+				return nil, err
+			}
+			v = r
+		case formula != nil || prop != nil:
+			return Unknown{Refs: []string{l.what()}}, nil
+		default:
+			return nil, e.notFound(l, "attribute")
+		}
+		return descend(v, l.rest, l.what())
+	})
+}
+
+func (e *evaluator) running(l located, i string) (any, bool) {
+	if e.env == nil {
+		return nil, false
+	}
+	if l.rel != nil {
+		return e.env.RelationshipAttribute(Instance{l.node.Name, i}, l.rel.Name, l.target, l.name)
+	}
+	return e.env.Attribute(Instance{l.node.Name, i}, l.capability, l.name)
+}
+
+func isNull(v *Value) bool { return v == nil || v.Kind == LitValue && v.Lit == nil }
