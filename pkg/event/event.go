@@ -31,7 +31,8 @@ const (
 
 // Event is one thing that happened. Zero fields do not apply.
 type Event struct {
-	Seq        uint64    `json:"seq,omitempty"` // per deployment, dense from 1
+	Seq        uint64    `json:"seq,omitempty"`   // per deployment, dense from 1
+	Index      uint64    `json:"index,omitempty"` // over all deployments, growing; only from readers of the index, not stored
 	Time       time.Time `json:"time"`
 	Type       Type      `json:"type"`
 	Deployment string    `json:"deployment,omitempty"`

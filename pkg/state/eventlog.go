@@ -1,0 +1,241 @@
+package state
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/orch-project/orch/pkg/event"
+)
+
+// EventLog stores events: a log per deployment with dense sequence numbers from 1, and one order over all of them, the index.
+//
+//	eventhead/<deployment>           numbers of the log: {next, first, tail}; every append changes it, which serializes the appends
+//	events/<deployment>/t/<seq>      the tail: one small chunk per append
+//	events/<deployment>/c/<seq>      sealed chunks, of many appends, compressed; <seq> is that of the first event
+//	eventindex/c/<index>             ranges of the logs in the order of the index; <index> is that of the first event
+//	eventindex/head, eventpos/<dep>  how far the index goes
+//
+// A million lines of output thus become a few thousand keys. An append writes its events once; when the tail has grown to
+// sealBytes or sealParts it is rewritten once, as a chunk.
+//
+// The index is not given when events are appended, where all deployments would have to agree on every number, but when somebody
+// asks for it: a reader first numbers what is new (see Index). So the order over all deployments is the order in which their
+// events were noticed, every event gets exactly one number, and no number is ever given twice, by however many servers.
+//
+// An EventLog is safe for concurrent use; readers that wait share one watch of the store, so a process should have one for reading.
+type EventLog struct {
+	store Store
+	bell  bell
+	index indexState
+}
+
+// NewEventLog returns the log in a store. Use a Fenced store to write under a lease.
+func NewEventLog(s Store) *EventLog { return &EventLog{store: s} }
+
+// logHead is the record of a log.
+type logHead struct {
+	ID        string `json:"id"`    // of this log; one that is made again after Drop has another
+	Next      uint64 `json:"next"`  // sequence number of the next event
+	First     uint64 `json:"first"` // of the first event kept
+	Tail      uint64 `json:"tail"`  // of the first event in the tail; Next if that is empty
+	TailParts int    `json:"parts"`
+	TailBytes int    `json:"bytes"`
+}
+
+const (
+	sealParts  = 64
+	sealBytes  = 96 * 1024 // so that the tail's parts fit into one value even if they do not compress
+	partBytes  = 96 * 1024 // JSON of one append; larger ones become several
+	headPrefix = "eventhead/"
+
+	// Bytes of the fields of an event. A byte may become six of JSON ("\u0000"); an event must fit into a value even then.
+	maxText  = 12 * 1024
+	maxValue = 8 * 1024
+	maxName  = 512
+)
+
+func headKey(deployment string) string { return Join("eventhead", deployment) }
+
+func partPrefix(deployment, kind string) string { return Prefix("events", deployment, kind) }
+
+// Append stores events of one deployment, in their order, and returns them with their numbers. What is in Event.Seq is ignored, Deployment is
+// set, a zero Time becomes now. Long log messages become several events, other long texts are cut. Up to partBytes of events
+// are stored all or nothing; more become several transactions.
+func (l *EventLog) Append(ctx context.Context, deployment string, events ...event.Event) ([]event.Event, error) {
+	var stored []event.Event
+	for _, part := range parts(fit(deployment, events)) {
+		var got []event.Event
+		err := l.store.Update(ctx, func(tx Tx) (err error) {
+			got, err = appendPart(tx, deployment, part)
+			return err
+		})
+		if err != nil {
+			return stored, fmt.Errorf("cannot store events of %s: %w", deployment, err)
+		}
+		stored = append(stored, got...)
+	}
+	return stored, nil
+}
+
+// AppendTx is Append inside a transaction, so that a record and the event that tells of it are stored together. It counts for at most 5
+// operations and somewhat more bytes than the events; ErrTooLarge if they are more than an Append stores at once.
+func AppendTx(tx Tx, deployment string, events ...event.Event) ([]event.Event, error) {
+	ps := parts(fit(deployment, events))
+	switch len(ps) {
+	case 0:
+		return nil, nil
+	case 1:
+		return appendPart(tx, deployment, ps[0])
+	}
+	size := 0
+	for _, p := range ps {
+		size += len(p.raw)
+	}
+	return nil, &TooLargeError{What: "value", Key: partPrefix(deployment, "t"), Size: size, Limit: partBytes}
+}
+
+// Last returns the sequence number of the last event of a deployment; 0 if it has none.
+func (l *EventLog) Last(ctx context.Context, deployment string) (uint64, error) {
+	var last uint64
+	err := l.store.View(ctx, func(tx Tx) error {
+		h, err := readHead(tx, deployment)
+		last = h.Next - 1
+		return err
+	})
+	return last, err
+}
+
+// Drop removes the log of a deployment. One that is appended to later begins at 1 again.
+func (l *EventLog) Drop(ctx context.Context, deployment string) error {
+	return l.store.Update(ctx, func(tx Tx) error { return DropEventsTx(tx, deployment) })
+}
+
+// DropEventsTx is Drop inside a transaction: 3 operations.
+func DropEventsTx(tx Tx, deployment string) error {
+	return errors.Join(
+		tx.DeletePrefix(Prefix("events", deployment)),
+		tx.Delete(headKey(deployment)),
+		tx.Delete(posKey(deployment)),
+	)
+}
+
+func readHead(tx Tx, deployment string) (logHead, error) {
+	h, ok, err := Find[logHead](tx, headKey(deployment))
+	if !ok {
+		h = logHead{ID: rand.Text()[:12], Next: 1, First: 1, Tail: 1}
+	}
+	return h, err
+}
+
+// appendPart numbers the events, seals the tail if it is full, and adds a part to it.
+func appendPart(tx Tx, deployment string, p part) ([]event.Event, error) {
+	h, err := readHead(tx, deployment)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]event.Event, len(p.events))
+	for i, e := range p.events {
+		e.Seq = h.Next + uint64(i)
+		events[i] = e
+	}
+	raw, err := encodeEvents(events)
+	if err != nil {
+		return nil, err
+	}
+	if h.TailParts >= sealParts || h.TailParts > 0 && h.TailBytes+len(raw) > sealBytes {
+		if err := seal(tx, deployment, &h); err != nil {
+			return nil, err
+		}
+	}
+	if err := tx.Put(partPrefix(deployment, "t")+Num(h.Next), raw); err != nil {
+		return nil, err
+	}
+	h.Next += uint64(len(events))
+	h.TailParts++
+	h.TailBytes += len(raw)
+	return events, Put(tx, headKey(deployment), h)
+}
+
+// seal rewrites the tail as one compressed chunk. The list of the tail is safe although lists are not checked for conflicts: who adds
+// to the tail changes the head, which this transaction has got.
+func seal(tx Tx, deployment string, h *logHead) error {
+	prefix := partPrefix(deployment, "t")
+	var all strings.Builder
+	for e, err := range tx.List(prefix) {
+		if err != nil {
+			return err
+		}
+		all.Write(e.Value)
+	}
+	if err := tx.DeletePrefix(prefix); err != nil {
+		return err
+	}
+	if err := tx.Put(partPrefix(deployment, "c")+Num(h.Tail), pack([]byte(all.String()))); err != nil {
+		return err
+	}
+	h.Tail, h.TailParts, h.TailBytes = h.Next, 0, 0
+	return nil
+}
+
+// Retention says what to keep of a log; zero fields keep everything.
+type Retention struct {
+	Events int           // at least so many of the newest
+	Age    time.Duration // at least those younger
+}
+
+// Truncate removes whole chunks of which every event is beyond all the given bounds, and returns the number of the first event kept.
+func (l *EventLog) Truncate(ctx context.Context, deployment string, keep Retention) (uint64, error) {
+	var first uint64
+	for {
+		more := false
+		err := l.store.Update(ctx, func(tx Tx) error {
+			h, err := readHead(tx, deployment)
+			first, more = h.First, false
+			if err != nil || keep == (Retention{}) {
+				return err
+			}
+			chunk, end, err := oldestChunk(tx, deployment, h)
+			if err != nil || chunk == nil {
+				return err
+			}
+			if keep.Events > 0 && end+uint64(keep.Events) >= h.Next {
+				return nil
+			}
+			if keep.Age > 0 && time.Since(chunk[len(chunk)-1].Time) < keep.Age {
+				return nil
+			}
+			first, more = end+1, true
+			if err := tx.Delete(partPrefix(deployment, "c") + Num(chunk[0].Seq)); err != nil {
+				return err
+			}
+			h.First = end + 1
+			return Put(tx, headKey(deployment), h)
+		})
+		if err != nil {
+			return first, fmt.Errorf("cannot shorten the events of %s: %w", deployment, err)
+		}
+		if !more {
+			return first, nil
+		}
+	}
+}
+
+// oldestChunk returns the first sealed chunk and the number of its last event; nil if nothing is sealed.
+func oldestChunk(tx Tx, deployment string, h logHead) ([]event.Event, uint64, error) {
+	if h.First >= h.Tail {
+		return nil, 0, nil
+	}
+	e, err := tx.Get(partPrefix(deployment, "c") + Num(h.First))
+	if err != nil {
+		return nil, 0, err
+	}
+	events, err := decodeEvents(e.Value)
+	if err != nil || len(events) == 0 {
+		return nil, 0, fmt.Errorf("cannot read %s: %w", e.Key, errors.Join(ErrCorrupt, err))
+	}
+	return events, events[len(events)-1].Seq, nil
+}
