@@ -1,0 +1,195 @@
+// Package client is the Service over HTTP: what the native API of internal/server offers, with the same types and the same errors.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// Client of a server. It is safe for concurrent use.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// New returns a client of the server at an http or https URL.
+func New(base string, h *http.Client) *Client {
+	if h == nil {
+		h = &http.Client{}
+	}
+	return &Client{base: strings.TrimSuffix(base, "/") + "/api/v1", http: h}
+}
+
+// NewUnix returns a client of the server that listens on a socket of this machine.
+func NewUnix(socket string) *Client {
+	dialer := &net.Dialer{}
+	t := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "unix", socket)
+	}}
+	return New("http://orch", &http.Client{Transport: t})
+}
+
+// do sends a request and decodes the answer into `into` (nil: none is expected).
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader, contentType string, into any) error {
+	resp, err := c.send(ctx, method, path, body, contentType, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if into == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+	} else {
+		err = json.NewDecoder(resp.Body).Decode(into)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read the server's answer: %w", err)
+	}
+	return nil
+}
+
+// send returns a successful answer; errors of the server come back as what they were there.
+func (c *Client) send(ctx context.Context, method, path string, body io.Reader, contentType string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, &orch.Error{Kind: orch.KindStore, Msg: "cannot reach the server", Err: err}
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var p orch.Problem
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 8<<20)).Decode(&p); err != nil || p.Kind == "" {
+		return nil, &orch.Error{Kind: orch.KindInternal, Msg: "the server answered " + resp.Status + " and no problem document; is this an orch server?"}
+	}
+	return nil, p.Err()
+}
+
+func (c *Client) get(ctx context.Context, path string, into any) error {
+	return c.do(ctx, http.MethodGet, path, nil, "", into)
+}
+
+func deployment(name string, rest ...string) string {
+	p := "/deployments/" + url.PathEscape(name)
+	for _, r := range rest {
+		p += "/" + url.PathEscape(r)
+	}
+	return p
+}
+
+// Plan implements orch.Service.
+func (c *Client) Plan(ctx context.Context, req orch.Request) (*plan.Plan, diag.List, error) {
+	var a orch.PlanAnswer
+	err := c.post(ctx, "/plans", req, &a)
+	return a.Plan, a.Diagnostics, err
+}
+
+// Apply implements orch.Service.
+func (c *Client) Apply(ctx context.Context, req orch.Request) (t orch.Task, err error) {
+	err = c.post(ctx, "/tasks", req, &t)
+	return t, err
+}
+
+func (c *Client) post(ctx context.Context, path string, req orch.Request, into any) error {
+	body, contentType, err := encode(req)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, http.MethodPost, path, body, contentType, into)
+}
+
+// Wait implements orch.Service. It asks again when the connection breaks while the task goes on.
+func (c *Client) Wait(ctx context.Context, name, task string) (t orch.Task, err error) {
+	for range 5 {
+		err = c.get(ctx, deployment(name, "tasks", task, "wait"), &t)
+		var known *orch.Error
+		if err == nil || ctx.Err() != nil || errors.As(err, &known) && known.Kind != orch.KindStore {
+			return t, err
+		}
+	}
+	return t, err
+}
+
+// Control implements orch.Service.
+func (c *Client) Control(ctx context.Context, ctl orch.Control) error {
+	body, err := json.Marshal(ctl)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, http.MethodPost, deployment(ctl.Deployment, "control"), bytes.NewReader(body), "application/json", nil)
+}
+
+// Deployments implements orch.Service.
+func (c *Client) Deployments(ctx context.Context) (all []orch.Deployment, err error) {
+	return all, c.get(ctx, "/deployments", &all)
+}
+
+// Deployment implements orch.Service.
+func (c *Client) Deployment(ctx context.Context, name string) (*orch.Detail, error) {
+	d := &orch.Detail{}
+	if err := c.get(ctx, deployment(name), d); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Outputs implements orch.Service.
+func (c *Client) Outputs(ctx context.Context, name string, reveal bool) (outs []orch.Output, err error) {
+	return outs, c.get(ctx, deployment(name, "outputs")+"?reveal="+strconv.FormatBool(reveal), &outs)
+}
+
+// Tasks implements orch.Service.
+func (c *Client) Tasks(ctx context.Context, name string) (t []orch.Task, err error) {
+	return t, c.get(ctx, deployment(name, "tasks"), &t)
+}
+
+// Steps implements orch.Service.
+func (c *Client) Steps(ctx context.Context, name, task string) (st []orch.StepStatus, err error) {
+	return st, c.get(ctx, deployment(name, "tasks", task, "steps"), &st)
+}
+
+// Host implements orch.Service.
+func (c *Client) Host(ctx context.Context, name string, in topology.Instance) (*driver.Host, error) {
+	a, err := c.Access(ctx, name, in)
+	return a.Host, err
+}
+
+// Access is Host with the secrets it refers to.
+func (c *Client) Access(ctx context.Context, name string, in topology.Instance) (a orch.HostAccess, err error) {
+	return a, c.get(ctx, deployment(name, "hosts", in.Node, in.Index), &a)
+}
+
+// Close implements orch.Service.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+var _ orch.Service = (*Client)(nil)
