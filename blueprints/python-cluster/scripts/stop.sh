@@ -1,0 +1,5 @@
+#!/bin/sh
+set -eu
+cd "$HOME/services/$NODE"
+. ./service.sh
+stop_service
