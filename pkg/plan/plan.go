@@ -34,6 +34,7 @@ const (
 	Op       Kind = "operation" // an implementation runs
 	SetState Kind = "state"     // only the instance's state changes
 	Forget   Kind = "forget"    // the instance's record is removed, last step of an instance's uninstall
+	Join     Kind = "join"      // nothing happens: it waits for many steps on behalf of many
 )
 
 // Step is one act on one instance. Its ID is stable between plans: the same act has the same ID.
@@ -51,8 +52,10 @@ type Step struct {
 	// Target and TargetInstance are the other end; TargetInstance "" for operations run once per source instance.
 	Target         string `json:"target,omitempty"`
 	TargetInstance string `json:"target_instance,omitempty"`
-	Interface      string `json:"interface,omitempty"`
-	Operation      string `json:"operation,omitempty"`
+	// AtTarget: the operation belongs to the target's side (pre_configure_target, add_source …): it changes the target's state.
+	AtTarget  bool   `json:"at_target,omitempty"`
+	Interface string `json:"interface,omitempty"`
+	Operation string `json:"operation,omitempty"`
 	// Host is the instance whose server runs the step, "node[i]", or "orchestrator".
 	Host string `json:"host,omitempty"`
 	// State is set on the instance when the step begins (Before) and when it has succeeded (After); "" leaves it.
@@ -67,9 +70,13 @@ type Step struct {
 	Cause string `json:"cause"`
 	// WorkflowStep is the declared step that this one belongs to (Alien4Cloud shows and steers those).
 	WorkflowStep string `json:"workflow_step,omitempty"`
+	// Activity is the declared activity, "workflow/step/n", whose inputs override the operation's; see CallInputs.
+	Activity string `json:"activity,omitempty"`
 	// Digest of the act: implementation files, inputs' expressions, host. Equal digest and done = need not run again.
-	Digest  string        `json:"digest,omitempty"`
-	Timeout time.Duration `json:"timeout,omitempty"`
+	Digest string `json:"digest,omitempty"`
+	// Parts are digests of the parts of the act, by what users call them: "input PORT", "file scripts/x.sh", "property flavor".
+	Parts   map[string]string `json:"parts,omitempty"`
+	Timeout time.Duration     `json:"timeout,omitempty"`
 	// Retries after failures that may pass; -1 is the engine's default.
 	Retries       int           `json:"retries"`
 	RetryInterval time.Duration `json:"retry_interval,omitempty"`

@@ -1,0 +1,226 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/orch-project/orch/pkg/dag"
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// Build compares what is wanted with what is recorded. The plan is nil if the list has errors: a cycle of dependencies, an unknown
+// workflow, node, relationship or operation, a number of instances that is not known.
+func Build(in Input) (*Plan, diag.List) {
+	b := newBuilder(in)
+	switch in.Workflow {
+	case "", Install:
+		b.in.Workflow = Install
+		b.install()
+	case Uninstall:
+		b.uninstall()
+	case Operation:
+		b.operate()
+	default:
+		b.other(in.Workflow)
+	}
+	if b.diags.HasErrors() {
+		return nil, b.diags.Sorted()
+	}
+	return b.finish()
+}
+
+// builder holds what the parts of a plan share while it is made.
+type builder struct {
+	in       Input
+	g        graph
+	diags    diag.List
+	wanted   *scaling
+	recorded map[string][]string // node → indices of its recorded instances
+	steps    map[string]int      // step id → vertex
+	scales   map[*topology.Topology]*scaling
+	digests  digests
+	later    []func() // what can be added only when it is known which steps run
+}
+
+func newBuilder(in Input) *builder {
+	b := &builder{in: in, recorded: map[string][]string{}, steps: map[string]int{}, digests: newDigests(),
+		scales: map[*topology.Topology]*scaling{}}
+	if in.Previous == nil {
+		b.in.Previous, b.in.PreviousInputs = in.Topology, in.Inputs
+	}
+	for i := range in.Recorded {
+		b.recorded[i.Node] = append(b.recorded[i.Node], i.Index)
+	}
+	for _, l := range b.recorded {
+		slices.SortFunc(l, byNumber)
+	}
+	b.wanted = b.scale(in.Topology)
+	b.wanted.want()
+	return b
+}
+
+// install makes what is wanted and missing, changes what has changed, and removes what is gone.
+func (b *builder) install() {
+	gone := b.gone()
+	w := b.workflow(Install, b.in.Topology, b.wanted, b.wanted.wanted)
+	if len(gone) > 0 {
+		b.remove(w, gone)
+	}
+}
+
+// uninstall removes everything that is recorded, by the topology that it was made from.
+func (b *builder) uninstall() {
+	all := map[string][]string{}
+	for node, indices := range b.recorded {
+		for _, i := range indices {
+			if b.selected(topology.Instance{Node: node, Index: i}) {
+				all[node] = append(all[node], i)
+			}
+		}
+	}
+	b.workflow(Uninstall, b.in.Previous, b.scale(b.in.Previous), all)
+	b.orphans(b.in.Previous, all)
+}
+
+// other runs a workflow on what exists: a declared one, or start, stop, restart, run, cancel.
+func (b *builder) other(name string) {
+	exist := map[string][]string{}
+	for _, n := range b.in.Topology.Nodes {
+		for _, i := range b.recorded[n.Name] {
+			if b.selected(topology.Instance{Node: n.Name, Index: i}) {
+				exist[n.Name] = append(exist[n.Name], i)
+			}
+		}
+	}
+	if declared(b.in.Topology, name) == nil && name == Restart {
+		stop := b.generated(Stop, b.in.Topology, b.wanted, exist)
+		start := b.generated(Start, b.in.Topology, b.wanted, exist)
+		for in, l := range stop.lanes {
+			b.g.edge(l.end, start.lanes[in].begin)
+		}
+		return
+	}
+	b.workflow(name, b.in.Topology, b.wanted, exist)
+}
+
+// workflow weaves the declared workflow of that name, or else the generated one, over instances.
+func (b *builder) workflow(name string, t *topology.Topology, s *scaling, instances map[string][]string) *weft {
+	if wf := declared(t, name); wf != nil {
+		return b.declaredWeft(wf, name, t, s, instances)
+	}
+	if _, ok := lives[name]; !ok {
+		b.unknownWorkflow(name, t)
+		return nil
+	}
+	return b.generated(name, t, s, instances)
+}
+
+// declared returns the document's workflow; TOSCA 1.3 calls install deploy and uninstall undeploy.
+func declared(t *topology.Topology, name string) *topology.Workflow {
+	if wf := t.Workflows[name]; wf != nil {
+		return wf
+	}
+	switch name {
+	case Install:
+		return t.Workflows["deploy"]
+	case Uninstall:
+		return t.Workflows["undeploy"]
+	}
+	return nil
+}
+
+func (b *builder) selected(in topology.Instance) bool {
+	return b.in.Instances == nil || slices.Contains(b.in.Instances, in)
+}
+
+// finish contracts the graph to the plan.
+func (b *builder) finish() (*Plan, diag.List) {
+	order, cyclic := b.g.order()
+	if order == nil {
+		b.cycle(cyclic)
+		return nil, b.diags.Sorted()
+	}
+	joins := 0
+	real, pre := b.g.contract(order, func(int) *Step {
+		joins++
+		return &Step{ID: fmt.Sprintf("join-%d", joins), Kind: Join, Cause: "many wait for many", Retries: -1}
+	})
+	reduce(real, pre)
+	p := &Plan{Deployment: b.in.Deployment, Workflow: b.in.Workflow, Steps: make([]*Step, 0, len(real)), Diagnostics: b.diags.Sorted()}
+	busy := map[topology.Instance]bool{}
+	for _, v := range real {
+		s := b.g.verts[v].step
+		for _, q := range pre[v] {
+			s.Needs = append(s.Needs, b.g.verts[q].step.ID)
+		}
+		s.OnFailureOf = b.ids(b.g.verts[v].onFailure)
+		s.OnCancelOf = b.ids(b.g.verts[v].onCancel)
+		p.Steps = append(p.Steps, s)
+		busy[s.Of()] = true
+	}
+	for in := range b.in.Recorded {
+		if !busy[in] {
+			p.Unchanged++
+		}
+	}
+	p.Digest = p.digest(b.in)
+	return p, p.Diagnostics
+}
+
+func (b *builder) ids(verts []int) (ids []string) {
+	for _, v := range unique(verts) {
+		if b.g.verts[v].real() {
+			ids = append(ids, b.g.verts[v].step.ID)
+		}
+	}
+	return ids
+}
+
+// digest identifies what would be done with which topology and inputs.
+func (p *Plan) digest(in Input) string {
+	h := sha256.New()
+	fmt.Fprintln(h, in.Topology.Digest)
+	e := json.NewEncoder(h)
+	_ = e.Encode(in.Inputs) // values of JSON, and secrets, which encode as a mask: no error possible
+	_ = e.Encode(in.WorkflowInputs)
+	_ = e.Encode(p.Steps)
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// cycle reports the cycles among node templates that the vertices on and behind cycles belong to.
+func (b *builder) cycle(verts []int) {
+	var g dag.Graph[string]
+	in := map[int]bool{}
+	for _, v := range verts {
+		in[v] = true
+	}
+	nodes := map[string]*topology.Node{}
+	for _, v := range verts {
+		for _, p := range b.g.verts[v].pre {
+			from, to := b.g.verts[p].node, b.g.verts[v].node
+			if in[p] && from != nil && to != nil && from != to {
+				g.Edge(from.Name, to.Name)
+				nodes[from.Name], nodes[to.Name] = from, to
+			}
+		}
+	}
+	cycles := g.Cycles()
+	for _, c := range cycles {
+		path := ""
+		for _, n := range c {
+			path += n + " -> "
+		}
+		d := b.diags.Errorf("dependency-cycle", nodes[c[0]].Pos, "these nodes wait for each other: %s%s", path, c[0])
+		d.Hint = "remove one of the requirements, or turn it round"
+		for _, n := range c[1:] {
+			d.Related = append(d.Related, diag.Related{Pos: nodes[n].Pos, Message: n + " is part of the cycle"})
+		}
+	}
+	if len(cycles) == 0 {
+		b.diags.Errorf("dependency-cycle", diag.Pos{}, "the steps of workflow %s wait for each other", b.in.Workflow)
+	}
+}

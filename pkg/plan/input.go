@@ -1,0 +1,96 @@
+package plan
+
+import (
+	"time"
+
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// Names of the workflows that every topology has. A document's own workflow of the same name replaces install, uninstall, start, stop,
+// run and cancel; TOSCA 1.3's deploy and undeploy stand for install and uninstall.
+const (
+	Install   = "install"
+	Uninstall = "uninstall"
+	Start     = "start"
+	Stop      = "stop"
+	Restart   = "restart"
+	Run       = "run"
+	Cancel    = "cancel"
+	Operation = "operation" // Input.Operate
+)
+
+// Input of Build. Only Topology is needed: the zero rest plans the installation of everything.
+type Input struct {
+	Deployment string
+	// Workflow is one of the names above or a declared one; "" is Install.
+	Workflow string
+	Topology *topology.Topology
+	// Previous is the topology that the recorded instances were made from, with its inputs: what is gone is uninstalled by it, and what
+	// changed is told by it. Nil: as Topology.
+	Previous       *topology.Topology
+	PreviousInputs map[string]any
+	// Inputs are the values of the topology's inputs, coerced, defaults applied.
+	Inputs map[string]any
+	// WorkflowInputs of a declared workflow, or of the operation.
+	WorkflowInputs map[string]any
+	// Recorded is what the store knows of each instance.
+	Recorded map[topology.Instance]*Recorded
+	// Scale overrides the number of instances of a node (the end of a hosted-on chain).
+	Scale map[string]int
+	// Replaced instances are made anew by the infrastructure in this plan: what is hosted on them is installed again. The value is
+	// the cause, "" for a general one.
+	Replaced map[topology.Instance]string
+	// Operate is the operation of the Operation workflow.
+	Operate *Operate
+	// Instances limits a workflow other than Install to these; nil is all.
+	Instances []topology.Instance
+	// Force lets an uninstall go on over failing scripts. Deleting infrastructure is never ignored.
+	Force bool
+}
+
+// Operate asks for one operation on instances of a node ("" Instances: all).
+type Operate struct {
+	Node, Interface, Operation string
+	Instances                  []string
+}
+
+// Status of an act in an instance's journal.
+type Status string
+
+const (
+	Doing  Status = "doing"  // begun; nobody knows how it ended
+	Done   Status = "done"   // has succeeded
+	Failed Status = "failed" // has failed or was cancelled, and has ended
+)
+
+// Recorded is what is known of an instance. It is a small record: values of attributes are kept elsewhere.
+type Recorded struct {
+	State string `json:"state"`
+	// Generation is new each time that the instance is made anew: what was done on or with an older one counts no more.
+	Generation string `json:"generation,omitempty"`
+	// Journal holds the acts on the instance by Step.Key.
+	Journal map[string]Entry `json:"journal,omitempty"`
+}
+
+// Entry of an instance's journal.
+type Entry struct {
+	Status Status `json:"status"`
+	// OpID under which the driver knows it; a Doing act is run again under the same one.
+	OpID string `json:"op_id,omitempty"`
+	// Digest of the act when it was begun, and of its parts, by which a change is told: "input PORT", "file scripts/x.sh".
+	Digest string            `json:"digest,omitempty"`
+	Parts  map[string]string `json:"parts,omitempty"`
+	// Host and Peer are the generations of the host and of the other end of the relationship.
+	Host string    `json:"host,omitempty"`
+	Peer string    `json:"peer,omitempty"`
+	At   time.Time `json:"at,omitzero"`
+}
+
+// begun reports whether the act was ever begun.
+func (r *Recorded) begun(key string) bool {
+	if r == nil {
+		return false
+	}
+	_, ok := r.Journal[key]
+	return ok
+}

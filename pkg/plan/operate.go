@@ -1,0 +1,79 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// operate plans one operation on instances of a node.
+func (b *builder) operate() {
+	o := b.in.Operate
+	if o == nil {
+		b.diags.Errorf("unknown-operation", diag.Pos{}, "no operation is given")
+		return
+	}
+	n := b.in.Topology.NodeNamed(o.Node)
+	if n == nil {
+		b.diags.Errorf("unknown-node", diag.Pos{}, "there is no node %q", o.Node).Hint = diag.Suggest(o.Node, b.in.Topology.NodeNames())
+		return
+	}
+	op := n.Operation(o.Interface, o.Operation)
+	if o.Interface == "" {
+		op = findOperation(n, o.Operation)
+	}
+	if !implemented(op) {
+		d := b.diags.Errorf("unknown-operation", n.Pos, "%s has no operation %q that does anything", n.Name, operationName(o))
+		d.Hint = diag.Suggest(o.Operation, operationNames(n))
+		return
+	}
+	instances := o.Instances
+	if len(instances) == 0 {
+		instances = b.recorded[n.Name]
+	}
+	for _, i := range instances {
+		if !slices.Contains(b.recorded[n.Name], i) {
+			b.diags.Errorf("unknown-instance", n.Pos, "%s has no instance %q", n.Name, i).Hint = diag.Suggest(i, b.recorded[n.Name])
+			continue
+		}
+		s := b.opStep(act{t: b.in.Topology, s: b.wanted, node: n, index: i, op: op})
+		s.Cause = "asked for"
+		b.g.add(n, s)
+	}
+}
+
+func operationName(o *Operate) string {
+	if o.Interface == "" {
+		return o.Operation
+	}
+	return o.Interface + "." + o.Operation
+}
+
+// findOperation finds an operation by its bare name in any interface.
+func findOperation(n *topology.Node, name string) *topology.Operation {
+	for _, i := range n.Interfaces {
+		for _, op := range i.Operations {
+			if op.Name == name && implemented(op) {
+				return op
+			}
+		}
+	}
+	return nil
+}
+
+func operationNames(n *topology.Node) (names []string) {
+	for _, i := range n.Interfaces {
+		for _, op := range i.Operations {
+			if implemented(op) {
+				names = append(names, op.Name)
+			}
+		}
+	}
+	return names
+}
+
+func (b *builder) unknownWorkflow(name string, t *topology.Topology) {
+	d := b.diags.Errorf("unknown-workflow", diag.Pos{}, "there is no workflow %q", name)
+	d.Hint = diag.Suggest(name, append(sortedKeys(t.Workflows), Install, Uninstall, Start, Stop, Restart))
+}

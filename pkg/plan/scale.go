@@ -1,0 +1,97 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// scaling knows how many instances each node has and which of them belong together.
+type scaling struct {
+	b      *builder
+	t      *topology.Topology
+	leader map[string]string   // node → the node whose number it shares
+	wanted map[string][]string // node → indices
+}
+
+func (b *builder) scale(t *topology.Topology) *scaling {
+	if s := b.scales[t]; s != nil {
+		return s
+	}
+	s := &scaling{b: b, t: t, leader: map[string]string{}, wanted: map[string][]string{}}
+	for _, n := range t.Nodes {
+		s.leader[n.Name] = t.ScaleRoot(n).Name
+	}
+	b.scales[t] = s
+	return s
+}
+
+// want decides the instances of every node of the wanted topology: those that exist are kept, lowest first.
+func (s *scaling) want() {
+	for _, n := range s.t.Nodes {
+		lead := s.leader[n.Name]
+		if _, known := s.wanted[lead]; !known {
+			s.wanted[lead] = s.b.indices(lead, s.count(s.t.NodeNamed(lead)))
+		}
+		s.wanted[n.Name] = s.wanted[lead]
+	}
+}
+
+// together reports whether instances of the two nodes belong together one to one.
+func (s *scaling) together(a, b string) bool { return s.leader[a] == s.leader[b] }
+
+func (s *scaling) count(n *topology.Node) int {
+	if c, ok := s.b.in.Scale[n.Name]; ok {
+		return max(c, 0)
+	}
+	_, _, count, err := s.t.Scale(context.Background(), n.Name, &staticEnv{t: s.t, inputs: s.b.in.Inputs})
+	if err == nil {
+		return count
+	}
+	d := s.b.diags.Errorf("unknown-count", n.Pos, "cannot tell how many instances of %s are wanted: %v", n.Name, err)
+	d.Hint = "use a number or an input"
+	var ee *topology.EvalError
+	if errors.As(err, &ee) {
+		d.Message = "cannot tell how many instances of " + n.Name + " are wanted: " + ee.Message
+		if !ee.Pos.IsZero() {
+			d.Pos = ee.Pos
+		}
+	}
+	return 1
+}
+
+// indices keeps recorded instances and fills up with the smallest free numbers.
+func (b *builder) indices(node string, count int) []string {
+	have := slices.Clone(b.recorded[node])
+	if len(have) >= count {
+		return have[:count:count]
+	}
+	taken := map[string]bool{}
+	for _, i := range have {
+		taken[i] = true
+	}
+	for i := 0; len(have) < count; i++ {
+		if x := strconv.Itoa(i); !taken[x] {
+			have = append(have, x)
+		}
+	}
+	slices.SortFunc(have, byNumber)
+	return have
+}
+
+// byNumber orders indices as numbers where they are.
+func byNumber(a, b string) int {
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	if a < b {
+		return -1
+	}
+	if a > b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,237 @@
+package plan
+
+import (
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// weft is one lifecycle woven over instances: a lane per instance, and edges between the lanes along the relationships.
+//
+//	lane:  begin ─▶ [enter ─▶ pre… ─▶ operation ─▶ post… ─▶ leave] per phase ─▶ end ─▶ afterwards…
+type weft struct {
+	b         *builder
+	t         *topology.Topology
+	s         *scaling
+	name      string
+	life      life
+	instances map[string][]string
+	lanes     map[topology.Instance]*lane
+	order     []*lane
+}
+
+type lane struct {
+	node       *topology.Node
+	index      string
+	begin, end int
+	phases     []lanePhase
+}
+
+type lanePhase struct {
+	enter, first, last, leave int
+	main, pre, post           []int // steps that change the instance's state
+	waits                     bool  // another instance holds this phase back
+}
+
+func (l *lane) id() topology.Instance { return topology.Instance{Node: l.node.Name, Index: l.index} }
+
+// generated weaves a lifecycle over instances (node → indices).
+func (b *builder) generated(name string, t *topology.Topology, s *scaling, instances map[string][]string) *weft {
+	w := &weft{b: b, t: t, s: s, name: name, life: lives[name], instances: instances, lanes: map[topology.Instance]*lane{}}
+	for _, n := range t.Nodes {
+		for _, i := range instances[n.Name] {
+			w.addLane(n, i)
+		}
+	}
+	for _, n := range t.Nodes {
+		for _, r := range n.Relationships {
+			w.relate(n, r)
+		}
+	}
+	for _, add := range b.later {
+		add()
+	}
+	b.later = nil
+	for _, l := range w.order {
+		w.settle(l)
+	}
+	return w
+}
+
+func (w *weft) addLane(n *topology.Node, index string) {
+	g := &w.b.g
+	l := &lane{node: n, index: index, begin: g.gate(n)}
+	at := l.begin
+	for _, ph := range w.life.phases {
+		p := lanePhase{enter: g.gate(n), first: g.gate(n), last: g.gate(n), leave: g.gate(n)}
+		g.edge(at, p.enter)
+		g.edge(p.enter, p.first)
+		p.main = w.b.acts(w, n, index, ph)
+		at = p.first
+		for _, v := range p.main {
+			g.edge(at, v)
+			at = v
+		}
+		g.edge(at, p.last)
+		g.edge(p.last, p.leave)
+		at = p.leave
+		l.phases = append(l.phases, p)
+	}
+	l.end = g.gate(n)
+	g.edge(at, l.end)
+	w.lanes[l.id()] = l
+	w.order = append(w.order, l)
+}
+
+// acts makes the steps of a phase on the node itself, in order: infrastructure and the operation, where they exist.
+func (b *builder) acts(w *weft, n *topology.Node, index string, ph phase) []int {
+	var out []int
+	infra := func() {
+		if !n.Native || ph.action == "" || (ph.action == driver.Start || ph.action == driver.Stop) && !isServer(n) {
+			return
+		}
+		if s := b.infraStep(w.t, n, index, ph.action); s != nil {
+			out = append(out, b.put(w, n, s, ph))
+		}
+	}
+	if !ph.actionAfter {
+		infra()
+	}
+	if op := n.Operation(ph.iface, ph.op); implemented(op) {
+		s := b.opStep(act{t: w.t, s: w.s, node: n, index: index, op: op})
+		if n.Native && ph.action != "" {
+			s.ID += ".script" // the infrastructure's own act has the plain name
+		}
+		out = append(out, b.put(w, n, s, ph))
+	}
+	if ph.actionAfter {
+		infra()
+	}
+	return out
+}
+
+// put adds a step of a lane and decides whether it need run.
+func (b *builder) put(w *weft, n *topology.Node, s *Step, ph phase) int {
+	s.StateBefore = ph.before
+	v := b.g.add(n, s)
+	b.steps[s.ID] = v
+	b.g.verts[v].skip = !b.need(w.name, w.t, s)
+	if w.name == Uninstall && b.in.Force && s.Kind == Op {
+		s.IgnoreFailure = true
+	}
+	return v
+}
+
+// pairs are the instances of source and target that belong together: one to one where both scale together, else all with all.
+func (w *weft) pairs(r *topology.Relationship) (pairs [][2]string) {
+	one := w.s.together(r.Source, r.Target)
+	for _, i := range w.instances[r.Source] {
+		for _, j := range w.instances[r.Target] {
+			if r.Source == r.Target && i == j || one && i != j {
+				continue
+			}
+			pairs = append(pairs, [2]string{i, j})
+		}
+	}
+	return pairs
+}
+
+// relate weaves the two ends of a relationship and adds its operations.
+func (w *weft) relate(n *topology.Node, r *topology.Relationship) {
+	if w.t.NodeNamed(r.Target) == nil {
+		return
+	}
+	if r.Source != r.Target {
+		w.weave(r)
+	}
+	for k, ph := range w.life.phases {
+		for _, name := range ph.pre {
+			w.operations(n, r, name, k, true)
+		}
+		for _, name := range ph.post {
+			w.operations(n, r, name, k, false)
+		}
+	}
+	for _, name := range w.life.afterwards {
+		for _, c := range w.calls(n, r, name) {
+			v := w.b.put(w, n, w.b.opStep(c.act), phase{})
+			for _, j := range c.targets {
+				w.b.g.edge(w.lanes[topology.Instance{Node: r.Target, Index: j}].end, v)
+			}
+			w.b.g.edge(w.lanes[topology.Instance{Node: n.Name, Index: c.index}].end, v)
+		}
+	}
+	if w.name == Install {
+		w.changed(n, r)
+	}
+}
+
+// weave says which moments of the two ends wait for each other. With all-to-all fan-out a gate in between saves the product.
+func (w *weft) weave(r *topology.Relationship) {
+	from, to := r.Target, r.Source // what comes first, what waits
+	if !w.life.forward {
+		from, to = to, from
+	}
+	first := func(l *lane) int { return l.end }
+	then := func(l *lane) (int, *bool) { return l.begin, nil }
+	if w.t.Order == topology.CreateInParallel && !r.HostedOn() {
+		switch w.name {
+		case Install: // target started → source configuring; source created → target configuring
+			then = func(l *lane) (int, *bool) { return l.phases[1].enter, &l.phases[1].waits }
+			w.join(r, r.Source, r.Target, func(l *lane) int { return l.phases[0].leave }, then)
+		case Uninstall: // source stopped → target stopping
+			first = func(l *lane) int { return l.phases[0].leave }
+		}
+	}
+	w.join(r, from, to, first, then)
+}
+
+func (w *weft) join(r *topology.Relationship, from, to string, first func(*lane) int, then func(*lane) (int, *bool)) {
+	g := &w.b.g
+	link := func(a int, l *lane) {
+		v, waits := then(l)
+		g.edge(a, v)
+		if waits != nil {
+			*waits = true
+		}
+	}
+	if w.s.together(from, to) {
+		for _, i := range w.instances[from] {
+			if l := w.lanes[topology.Instance{Node: to, Index: i}]; l != nil {
+				link(first(w.lanes[topology.Instance{Node: from, Index: i}]), l)
+			}
+		}
+		return
+	}
+	all := g.gate(nil)
+	for _, i := range w.instances[from] {
+		g.edge(first(w.lanes[topology.Instance{Node: from, Index: i}]), all)
+	}
+	for _, i := range w.instances[to] {
+		link(all, w.lanes[topology.Instance{Node: to, Index: i}])
+	}
+}
+
+// operations adds the steps of one relationship operation to the lanes of the side that it belongs to, before or after the k-th operation.
+func (w *weft) operations(n *topology.Node, r *topology.Relationship, name string, k int, before bool) {
+	for _, c := range w.calls(n, r, name) {
+		side := topology.Instance{Node: n.Name, Index: c.index}
+		if c.atTarget {
+			side = topology.Instance{Node: r.Target, Index: c.target}
+		}
+		l := w.lanes[side]
+		if l == nil {
+			continue
+		}
+		v := w.b.put(w, l.node, w.b.opStep(c.act), w.life.phases[k])
+		p := &l.phases[k]
+		if before {
+			w.b.g.edge(p.enter, v)
+			w.b.g.edge(v, p.first)
+			p.pre = append(p.pre, v)
+		} else {
+			w.b.g.edge(p.last, v)
+			w.b.g.edge(v, p.leave)
+			p.post = append(p.post, v)
+		}
+	}
+}
