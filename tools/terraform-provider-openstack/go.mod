@@ -2,6 +2,7 @@ module github.com/orch-project/orch/tools/terraform-provider-openstack
 
 go 1.26.8
 
+// The release has no go.mod; github.com/hashicorp/terraform v0.12.31 below is the SDK it builds with.
 tool github.com/terraform-providers/terraform-provider-openstack
 
 require (

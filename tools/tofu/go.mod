@@ -224,4 +224,5 @@ require (
 	sigs.k8s.io/yaml v1.2.0 // indirect
 )
 
+// OpenTofu builds with its own fork of hcl; Go ignores the replace of a dependency.
 replace github.com/hashicorp/hcl/v2 v2.20.1 => github.com/opentofu/hcl/v2 v2.20.2-0.20251021132045-587d123c2828
