@@ -1,0 +1,188 @@
+package secret
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Vault resolves vault:MOUNT/PATH#FIELD from HashiCorp Vault's KV secrets engine, version 2
+// (https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2). Without a field the whole object is the secret, or its
+// only field if that is named "value". A mount of several segments is separated from the path by two slashes.
+type Vault struct {
+	Address   string // default VAULT_ADDR
+	Token     Value  // default VAULT_TOKEN
+	Namespace string // default VAULT_NAMESPACE
+	CAFile    string // default VAULT_CACERT; PEM
+	Client    *http.Client
+
+	once   sync.Once
+	client *http.Client
+	err    error
+}
+
+const vaultAttempts = 3
+
+// Resolve implements Resolver.
+func (v *Vault) Resolve(ctx context.Context, ref Ref) (Value, error) {
+	v.once.Do(v.prepare)
+	if v.err != nil {
+		return Value{}, v.err
+	}
+	mount, path, ok := strings.Cut(ref.Name, "//")
+	if !ok {
+		mount, path, ok = strings.Cut(ref.Name, "/")
+	}
+	if path = strings.Trim(path, "/"); !ok || mount == "" || path == "" {
+		return Value{}, errors.New("want vault:MOUNT/PATH#FIELD")
+	}
+	path = strings.TrimPrefix(path, "data/") // the API's path, which many write
+	segments := strings.Split(path, "/")
+	for i := range segments {
+		segments[i] = url.PathEscape(segments[i])
+	}
+	u := strings.TrimRight(v.Address, "/") + "/v1/" + mount + "/data/" + strings.Join(segments, "/")
+	if ref.Version > 0 {
+		u += "?version=" + strconv.Itoa(ref.Version)
+	}
+	data, err := v.read(ctx, u)
+	if err != nil {
+		return Value{}, err
+	}
+	if ref.Field == "" {
+		if only, ok := data["value"]; ok && len(data) == 1 {
+			return textOf(only)
+		}
+		return textOf(data)
+	}
+	return descend(data, ref.Field)
+}
+
+func (v *Vault) prepare() {
+	env := func(s *string, name string) {
+		if *s == "" {
+			*s = os.Getenv(name)
+		}
+	}
+	env(&v.Address, "VAULT_ADDR")
+	env(&v.Namespace, "VAULT_NAMESPACE")
+	env(&v.CAFile, "VAULT_CACERT")
+	if v.Token.IsZero() {
+		v.Token = New(os.Getenv("VAULT_TOKEN"))
+	}
+	if v.Address == "" || v.Token.IsZero() {
+		v.err = errors.New("Vault is not configured: set VAULT_ADDR and VAULT_TOKEN in the environment of orch")
+		return
+	}
+	if v.client = v.Client; v.client != nil {
+		return
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if v.CAFile != "" {
+		pem, err := os.ReadFile(v.CAFile)
+		pool := x509.NewCertPool()
+		if err == nil && !pool.AppendCertsFromPEM(pem) {
+			err = errors.New("it holds no certificate")
+		}
+		if err != nil {
+			v.err = fmt.Errorf("cannot use the certificates in %s: %w", v.CAFile, err)
+			return
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	v.client = &http.Client{Transport: transport, Timeout: 30 * time.Second, CheckRedirect: sameHost}
+}
+
+// sameHost follows redirects (a standby sends to the active node) but does not carry the token to where it was not meant for in clear text.
+func sameHost(req *http.Request, via []*http.Request) error {
+	if len(via) > 5 || via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return errors.New("Vault redirects to " + req.URL.Redacted())
+	}
+	return nil
+}
+
+// read gets the object of a secret, trying again when the server is not ready.
+func (v *Vault) read(ctx context.Context, u string) (map[string]any, error) {
+	for n := 1; ; n++ {
+		data, again, err := v.try(ctx, u)
+		if !again || n == vaultAttempts {
+			return data, err
+		}
+		select {
+		case <-time.After(time.Duration(n) * 500 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
+
+func (v *Vault) try(ctx context.Context, u string) (data map[string]any, again bool, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return nil, false, errors.New("VAULT_ADDR is not a URL")
+	}
+	req.Header.Set("X-Vault-Token", v.Token.Reveal())
+	req.Header.Set("X-Vault-Request", "true")
+	if v.Namespace != "" {
+		req.Header.Set("X-Vault-Namespace", v.Namespace)
+	}
+	resp, err := v.client.Do(req)
+	if err != nil {
+		return nil, ctx.Err() == nil, fmt.Errorf("cannot reach Vault: %w", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 2*MaxSize))
+	if err != nil {
+		return nil, true, fmt.Errorf("cannot read Vault's answer: %w", err)
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return decodeVault(body)
+	case http.StatusNotFound:
+		return nil, false, fmt.Errorf("%w in Vault (or the version was deleted, or the mount is not a KV engine of version 2)", ErrNotFound)
+	case http.StatusForbidden:
+		return nil, false, errors.New("Vault refuses: the token has expired, or its policy does not allow to read this path")
+	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusTooManyRequests, 412, 472, 473:
+		return nil, true, fmt.Errorf("Vault is not ready (status %d): it may be sealed or in standby", resp.StatusCode)
+	}
+	return nil, resp.StatusCode >= 500, fmt.Errorf("Vault answers status %d%s", resp.StatusCode, vaultErrors(body))
+}
+
+func decodeVault(body []byte) (map[string]any, bool, error) {
+	var answer struct {
+		Data struct {
+			Data map[string]any `json:"data"`
+		} `json:"data"`
+	}
+	d := json.NewDecoder(strings.NewReader(string(body)))
+	d.UseNumber()
+	if d.Decode(&answer) != nil {
+		return nil, false, errors.New("Vault's answer is not JSON")
+	}
+	if answer.Data.Data == nil {
+		return nil, false, fmt.Errorf("%w: the version was deleted, or the mount is not a KV engine of version 2", ErrNotFound)
+	}
+	return answer.Data.Data, false, nil
+}
+
+// vaultErrors shows what Vault says, which never contains values.
+func vaultErrors(body []byte) string {
+	var answer struct {
+		Errors []string `json:"errors"`
+	}
+	if json.Unmarshal(body, &answer) != nil || len(answer.Errors) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(answer.Errors, "; ")
+}
