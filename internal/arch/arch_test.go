@@ -25,7 +25,7 @@ var levels = [][]string{
 	{"pkg/driver", "pkg/openstack"},
 	{"pkg/engine"},
 	{"pkg/orch"},
-	{"pkg/client", "internal/server", "internal/cli", "internal/view", "internal/config", "internal/version", "internal/sandbox", "internal/orchtest"},
+	{"pkg/client", "internal/server", "internal/cli", "internal/view", "internal/config", "internal/sandbox", "internal/orchtest"},
 	{"cmd", "internal/cloudtest", "internal/e2e", "internal/bench", "tools"},
 }
 

@@ -78,8 +78,7 @@ Values that do not exist yet are shown as "(known after create)".`,
 			}
 			env.diagnostics(env.err, list)
 			if format != "" {
-				env.out.Printf("%s", p.DOT())
-				return nil
+				return p.DOT(env.out.W)
 			}
 			if err := env.print(p, func() { env.out.Plan(p) }); err != nil {
 				return err
