@@ -25,17 +25,17 @@ type tool struct {
 var tools = []tool{
 	{
 		name: "consul", module: "github.com/hashicorp/consul", pkg: "github.com/hashicorp/consul",
-		check: []string{"version"}, cold: "10 minutes", about: "state store for the tests that need a real Consul",
+		check: []string{"version"}, cold: "5 minutes", about: "state store for the tests that need a real Consul",
 	},
 	{
 		name: "tofu", module: "github.com/opentofu/opentofu", pkg: "github.com/opentofu/opentofu/cmd/tofu",
 		ldflags: "-X github.com/opentofu/opentofu/version.dev=no", // else it calls itself a pre-release
-		check:   []string{"version"}, cold: "5 minutes", about: "OpenTofu, for machines without terraform or tofu",
+		check:   []string{"version"}, cold: "3 minutes", about: "OpenTofu, for machines without terraform or tofu",
 	},
 	{
 		name: "terraform-provider-openstack", module: "github.com/terraform-providers/terraform-provider-openstack",
 		pkg:      "github.com/terraform-providers/terraform-provider-openstack",
-		provider: "terraform-provider-openstack/openstack", cold: "3 minutes", about: "OpenStack provider, as a filesystem mirror for terraform and tofu",
+		provider: "terraform-provider-openstack/openstack", cold: "1 minute", about: "OpenStack provider, as a filesystem mirror for terraform and tofu",
 	},
 	{
 		name: "staticcheck", module: "honnef.co/go/tools", pkg: "honnef.co/go/tools/cmd/staticcheck",
