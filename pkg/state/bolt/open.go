@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -99,9 +100,11 @@ func tryOpen(path string, opts Options) (db *bbolt.DB, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			db, err = nil, fmt.Errorf("%w: %v", state.ErrCorrupt, r)
+			db, err = nil, damage(r)
 		}
 		if err != nil && file != nil {
+			// After a panic bbolt's mapping keeps the file open, and with it the lock.
+			_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN)
 			file.Close()
 		}
 	}()
@@ -121,6 +124,7 @@ func tryOpen(path string, opts Options) (db *bbolt.DB, err error) {
 	if err != nil {
 		return nil, err
 	}
+	db.AllocSize = 1 << 20 // grow by so much, not by 16 MiB: most stores are small
 	if err := checkSize(db, file); err != nil {
 		db.Close()
 		return nil, err
@@ -190,10 +194,18 @@ func guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", state.ErrCorrupt, r)
+			err = damage(r)
 		}
 	}()
 	return fn()
+}
+
+// damage is the error for a panic of bbolt.
+func damage(r any) error {
+	if _, ok := r.(runtime.Error); ok {
+		return fmt.Errorf("%w: a page is missing or makes no sense", state.ErrCorrupt)
+	}
+	return fmt.Errorf("%w: %v", state.ErrCorrupt, r)
 }
 
 // explain adds what to do to an error of the file system or of bbolt.
