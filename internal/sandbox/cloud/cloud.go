@@ -73,8 +73,8 @@ type BuildFault struct {
 	Message string
 	// Code is the fault's code; 0 means 500.
 	Code int
-	// Boot delays the boot by this long.
-	Boot time.Duration
+	// Build prolongs the time in BUILD, Boot the time from ACTIVE to the work of the server's init (SSH comes later).
+	Build, Boot time.Duration
 }
 
 // Number returns the next small integer, for resources that Nova numbers.

@@ -100,3 +100,11 @@ func (s *Service) GroupByName(project, name string) (*cloud.SecurityGroup, error
 	}
 	return found, nil
 }
+
+// Associate points a floating IP to a port's address.
+func (s *Service) Associate(f *cloud.FloatingIP, port string, fixed netip.Addr) error {
+	return s.associate(f, port, opt[string]{Set: true, V: fixed.String()})
+}
+
+// Disassociate takes a floating IP from its port.
+func (s *Service) Disassociate(f *cloud.FloatingIP) { s.disassociate(f) }
