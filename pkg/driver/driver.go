@@ -32,6 +32,8 @@ const (
 // Request is one operation of one instance.
 type Request struct {
 	Deployment string
+	// Location names the configuration section of the cloud that the deployment is on; "" is the default one.
+	Location   string
 	Task       string
 	Step       string // plan step id
 	// OpID is stable over retries after a lost connection and over restarts of orch, and new for each deliberate new attempt.
@@ -105,6 +107,10 @@ type Result struct {
 	Host *Host
 	// Changed is false when the world was already as asked.
 	Changed bool
+	// Replaced is set when an update made the instance anew: what was done on it before is gone.
+	Replaced bool
+	// Also holds new attributes and hosts of other instances that this request changed: a floating IP changes its server's addresses.
+	Also map[topology.Instance]Result
 }
 
 // Driver runs operations.
