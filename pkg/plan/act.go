@@ -105,7 +105,7 @@ func (a act) hostName() string {
 	if a.host != "" {
 		want = a.host
 	}
-	here := func() string { return serverOf(a.t, a.node, a.index) }
+	here := func() string { return ServerOf(a.t, a.node, a.index) }
 	there := func() string {
 		if a.rel == nil {
 			return here()
@@ -121,7 +121,7 @@ func (a act) hostName() string {
 		if i == "" {
 			i = "0"
 		}
-		return serverOf(a.t, target, i)
+		return ServerOf(a.t, target, i)
 	}
 	switch strings.ToUpper(want) {
 	case "":
@@ -150,11 +150,11 @@ func (a act) hostName() string {
 	if a.s.together(n.Name, a.node.Name) {
 		i = a.index
 	}
-	return serverOf(a.t, n, i)
+	return ServerOf(a.t, n, i)
 }
 
-// serverOf follows the hosts of a node to the server that it is on; instances of a host chain share their index.
-func serverOf(t *topology.Topology, n *topology.Node, index string) string {
+// ServerOf follows the hosts of a node to the server that it is on; instances of a host chain share their index.
+func ServerOf(t *topology.Topology, n *topology.Node, index string) string {
 	seen := map[string]bool{}
 	for n != nil && !seen[n.Name] {
 		seen[n.Name] = true

@@ -56,7 +56,7 @@ func newBuilder(in Input) *builder {
 		b.recorded[i.Node] = append(b.recorded[i.Node], i.Index)
 	}
 	for _, l := range b.recorded {
-		slices.SortFunc(l, byNumber)
+		slices.SortFunc(l, ByNumber)
 	}
 	b.wanted = b.scale(in.Topology)
 	b.wanted.want()

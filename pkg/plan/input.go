@@ -77,6 +77,8 @@ type Entry struct {
 	Status Status `json:"status"`
 	// OpID under which the driver knows it; a Doing act is run again under the same one.
 	OpID string `json:"op_id,omitempty"`
+	// Task that has begun it.
+	Task string `json:"task,omitempty"`
 	// Digest of the act when it was begun, and of its parts, by which a change is told: "input PORT", "file scripts/x.sh".
 	Digest string            `json:"digest,omitempty"`
 	Parts  map[string]string `json:"parts,omitempty"`

@@ -78,12 +78,12 @@ func (b *builder) indices(node string, count int) []string {
 			have = append(have, x)
 		}
 	}
-	slices.SortFunc(have, byNumber)
+	slices.SortFunc(have, ByNumber)
 	return have
 }
 
-// byNumber orders indices as numbers where they are.
-func byNumber(a, b string) int {
+// ByNumber orders indices as numbers where they are.
+func ByNumber(a, b string) int {
 	if len(a) != len(b) {
 		return len(a) - len(b)
 	}

@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/event"
+)
+
+// Command to a running task.
+type Command string
+
+const (
+	// CommandCancel starts nothing more and waits for what runs.
+	CommandCancel Command = "cancel"
+	// CommandForce does not wait: operations are killed, infrastructure is let go of and observed by whoever comes next.
+	CommandForce Command = "force"
+	// CommandDetach does not wait and kills nothing.
+	CommandDetach Command = "detach"
+)
+
+// stopping is how far a cancellation has come.
+//
+//	goOn ──cancel──▶ stopStarting ──force──▶ stopNow
+type stopping int
+
+const (
+	goOn stopping = iota
+	stopStarting
+	stopNow
+)
+
+var errForced = errors.New("killed by a forced cancellation")
+
+func (r *run) command(c Command) {
+	switch c {
+	case CommandCancel:
+		if r.stop == goOn {
+			r.stop = stopStarting
+			r.tellWaiting()
+		}
+	case CommandForce:
+		r.stop = stopNow
+		r.opStop(errForced)
+		r.actStop(driver.ErrDetach)
+	case CommandDetach:
+		r.stop = stopNow
+		r.actStop(driver.ErrDetach)
+	}
+	for _, st := range r.later.drop() { // nobody waits for another attempt
+		r.fail(st, st.err)
+	}
+}
+
+// tellWaiting says what a cancellation still waits for.
+func (r *run) tellWaiting() {
+	r.pending.event(event.Event{Type: event.TaskStatus, Status: string(Cancelling)})
+	for _, st := range r.steps {
+		if st.status == Doing {
+			e := r.stepEvent(st)
+			e.Type, e.Message = event.Waiting, fmt.Sprintf("the cancellation waits for %s to end", st.ID)
+			r.pending.event(e)
+		}
+	}
+}
+
+// cancelRest ends what was never begun, once nothing runs any more. Steps that the document wants on cancellation still run.
+func (r *run) cancelRest() {
+	r.cleaning = true
+	r.ready, r.records = queue{}, nil
+	for _, b := range r.infra {
+		b.ready = nil
+	}
+	r.slots.parked = map[slotKey]*queue{}
+	for _, st := range r.steps {
+		if st.status == Pending && st.waits == 0 && !st.trigger {
+			r.ended(st, Cancelled)
+		}
+	}
+	for _, st := range r.steps {
+		if st.status == Pending && st.waits == 0 && st.trigger && !r.queued(st) {
+			r.enqueue(st)
+		}
+	}
+}
+
+func (r *run) queued(st *step) bool {
+	for _, l := range [][]*step{r.ready.steps, r.records} {
+		for _, s := range l {
+			if s == st {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,275 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// changes collect what the loop has decided until it is stored.
+type changes struct {
+	next        uint64 // number of the next part of the task's journal
+	transitions []Transition
+	events      []event.Event
+	instances   set
+	values      set
+	forgotten   set
+}
+
+// set of instances in the order of adding.
+type set struct {
+	list []topology.Instance
+	has  map[topology.Instance]bool
+}
+
+func (s *set) add(in topology.Instance) {
+	if s.has == nil {
+		s.has = map[topology.Instance]bool{}
+	}
+	if !s.has[in] {
+		s.has[in] = true
+		s.list = append(s.list, in)
+	}
+}
+
+func (s *set) remove(in topology.Instance) {
+	if s.has[in] {
+		delete(s.has, in)
+		s.list = slices.DeleteFunc(s.list, func(x topology.Instance) bool { return x == in })
+	}
+}
+
+func (c *changes) touch(in topology.Instance)       { c.instances.add(in) }
+func (c *changes) touchValues(in topology.Instance) { c.values.add(in) }
+
+func (c *changes) event(e event.Event) {
+	e.Time = time.Now().UTC()
+	c.events = append(c.events, e)
+}
+
+// transition notes the present status of a step.
+func (c *changes) transition(r *run, st *step) {
+	t := Transition{Step: st.ID, Status: st.status, Attempt: st.attempt, OpID: st.opID, At: time.Now().UTC(), Because: st.because}
+	if st.err != nil && st.status != Doing && st.status != Done {
+		t.Error = r.e.opts.Redactor.String(st.err.Error())
+	}
+	c.transitions = append(c.transitions, t)
+	if st.Acts() || st.WorkflowStep != "" {
+		e := r.stepEvent(st)
+		e.Type, e.Status, e.Message, e.Time = event.StepStatus, string(st.status), t.Error, t.At
+		c.events = append(c.events, e)
+	}
+}
+
+func (r *run) stepEvent(st *step) event.Event {
+	return event.Event{Deployment: r.job.Deployment, Task: r.job.Task, Workflow: r.job.Plan.Workflow, Step: st.ID, Node: st.Node, Instance: st.Instance,
+		Relationship: st.Relationship, Target: st.Target, Interface: st.Interface, Operation: st.operation(), Host: st.Host}
+}
+
+// operation names the act for people.
+func (st *step) operation() string {
+	if st.Kind == plan.Infra {
+		return string(st.Action)
+	}
+	return st.Operation
+}
+
+// forget removes an instance.
+func (c *changes) forget(r *run, in topology.Instance) {
+	r.world.mu.Lock()
+	delete(r.world.instances, in)
+	delete(r.world.values, in)
+	delete(r.world.decoded, in)
+	r.world.mu.Unlock()
+	c.instances.remove(in)
+	c.values.remove(in)
+	c.forgotten.add(in)
+}
+
+// Bounds of one transaction, well below those of the store: journal, events and fence need room too.
+const (
+	maxPuts        = 45
+	maxPutBytes    = 180 * 1024
+	maxTransitions = 500
+	maxForgets     = 20
+)
+
+// put is a record to write.
+type put struct {
+	key   string
+	value []byte
+}
+
+// commit stores what has changed: first the instances, then what happened to the steps with the events that tell of it, last what is
+// forgotten. A crash in between leaves instances that know more than the task; replay takes that into account.
+func (r *run) commit(ctx context.Context) error {
+	c := &r.pending
+	events := append(r.events.take(), c.events...)
+	if len(events) == 0 && len(c.transitions) == 0 && len(c.instances.list) == 0 && len(c.values.list) == 0 && len(c.forgotten.list) == 0 {
+		return nil
+	}
+	for i := range events {
+		events[i].Deployment, events[i].Task, events[i].Workflow = r.job.Deployment, r.job.Task, r.job.Plan.Workflow
+	}
+	puts, err := r.encode(ctx)
+	if err != nil {
+		return err
+	}
+	for len(puts) > maxPuts || size(puts) > maxPutBytes && len(puts) > 1 {
+		n, bytes := 0, 0
+		for n < len(puts) && n < maxPuts && (n == 0 || bytes+len(puts[n].value) <= maxPutBytes) {
+			bytes += len(puts[n].value)
+			n++
+		}
+		if err := r.update(ctx, puts[:n], nil, nil); err != nil {
+			return err
+		}
+		puts = puts[n:]
+	}
+	transitions := c.transitions
+	for first := true; first || len(transitions) > 0; first = false {
+		n := min(len(transitions), maxTransitions)
+		var now []event.Event
+		if n == len(transitions) && len(events) <= maxTxEvents {
+			now, events = events, nil
+		}
+		if err := r.update(ctx, puts, transitions[:n], now); err != nil {
+			return err
+		}
+		puts, transitions = nil, transitions[n:]
+	}
+	if err := r.append(ctx, events); err != nil {
+		return err
+	}
+	for list := c.forgotten.list; len(list) > 0; {
+		n := min(len(list), maxForgets)
+		if err := r.remove(ctx, list[:n]); err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	*c = changes{next: c.next}
+	return nil
+}
+
+// maxTxEvents is how many events are stored with the transitions that they tell of; more follow in transactions of their own.
+const maxTxEvents = 150
+
+func size(puts []put) (n int) {
+	for _, p := range puts {
+		n += len(p.key) + len(p.value)
+	}
+	return n
+}
+
+// encode makes the records of what has changed. An instance whose values do not fit into the store keeps its old ones.
+func (r *run) encode(context.Context) ([]put, error) {
+	c := &r.pending
+	var puts []put
+	for _, in := range c.instances.list {
+		if rec := r.world.instances[in]; rec != nil {
+			b, err := state.EncodeRecord(*rec)
+			if err != nil {
+				return nil, fmt.Errorf("cannot encode %s: %w", in, err)
+			}
+			puts = append(puts, put{instanceKey(r.job.Deployment, in), b})
+		}
+	}
+	for _, in := range c.values.list {
+		if v := r.world.values[in]; v != nil {
+			b, err := state.EncodeRecord(*v)
+			if err != nil {
+				return nil, fmt.Errorf("cannot encode the attributes of %s: %w", in, err)
+			}
+			puts = append(puts, put{valuesKey(r.job.Deployment, in), b})
+		}
+	}
+	return puts, nil
+}
+
+// update writes one transaction, patiently.
+func (r *run) update(ctx context.Context, puts []put, transitions []Transition, events []event.Event) error {
+	if len(puts) == 0 && len(transitions) == 0 && len(events) == 0 {
+		return nil
+	}
+	key := journalPrefix(r.job.Deployment, r.job.Task) + state.Num(r.pending.next)
+	err := r.patient(ctx, func() error {
+		return r.store.Update(ctx, func(tx state.Tx) error {
+			for _, p := range puts {
+				if err := tx.Put(p.key, p.value); err != nil {
+					return err
+				}
+			}
+			if len(transitions) > 0 {
+				if err := state.Put(tx, key, transitions); err != nil {
+					return err
+				}
+			}
+			_, err := state.AppendTx(tx, r.job.Deployment, events...)
+			return err
+		})
+	})
+	if errors.Is(err, state.ErrTooLarge) && len(events) > 0 {
+		if err := r.update(ctx, puts, transitions, nil); err != nil {
+			return err
+		}
+		return r.append(ctx, events)
+	}
+	if err == nil && len(transitions) > 0 {
+		r.pending.next++
+	}
+	return err
+}
+
+func (r *run) append(ctx context.Context, events []event.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	return r.patient(ctx, func() error {
+		_, err := r.log.Append(ctx, r.job.Deployment, events...)
+		return err
+	})
+}
+
+func (r *run) remove(ctx context.Context, instances []topology.Instance) error {
+	return r.patient(ctx, func() error {
+		return r.store.Update(ctx, func(tx state.Tx) error {
+			for _, in := range instances {
+				if err := errors.Join(tx.Delete(instanceKey(r.job.Deployment, in)), tx.Delete(valuesKey(r.job.Deployment, in))); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// patient repeats what fails because the store cannot be used just now: acts go on meanwhile, and lose nothing by it.
+func (r *run) patient(ctx context.Context, do func() error) error {
+	delay := 100 * time.Millisecond
+	for deadline := time.Now().Add(r.e.opts.StorePatience); ; {
+		err := do()
+		var away *state.UnavailableError
+		if err == nil || !errors.As(err, &away) && !errors.Is(err, state.ErrConflict) || time.Now().Add(delay).After(deadline) {
+			return err
+		}
+		r.e.opts.Logger.Warn("the store cannot be used; trying again", "deployment", r.job.Deployment, "error", err, "in", delay)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(delay):
+		}
+		delay = min(2*delay, 5*time.Second)
+	}
+}
+
+func newReader(b []byte) io.Reader { return bytes.NewReader(b) }

@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"github.com/orch-project/orch/pkg/plan"
+)
+
+// learn notes what the end of a predecessor means for a step.
+//
+//	predecessor          needed by the step            alternative to it (on_failure, on_cancel)
+//	done                 ok                            nothing
+//	failed, ignored      ok                            its occasion
+//	failed, handled      this way is not taken         its occasion
+//	failed               bad: the step is skipped      –
+//	skipped for failure  bad: the step is skipped      nothing
+//	not taken            this way is not taken         nothing
+func (r *run) learn(s, pred *step) {
+	for _, n := range s.OnFailureOf {
+		if n == pred.ID && pred.status == Failed {
+			s.trigger = true
+		}
+	}
+	for _, n := range s.OnCancelOf {
+		if n == pred.ID && pred.status == Cancelled {
+			s.trigger = true
+		}
+	}
+	needed := false
+	for _, n := range s.Needs {
+		needed = needed || n == pred.ID
+	}
+	if !needed {
+		return
+	}
+	switch pred.status {
+	case Done:
+		s.ok = true
+	case Failed:
+		switch {
+		case pred.IgnoreFailure:
+			s.ok = true
+		case !pred.handled:
+			r.blame(s, pred.ID)
+		}
+	case Cancelled:
+		if !pred.cancelH {
+			r.blame(s, pred.ID)
+		}
+	case Skipped:
+		if pred.because != "" {
+			r.blame(s, pred.because)
+		}
+	}
+}
+
+func (r *run) blame(s *step, cause string) {
+	s.bad = true
+	if s.because == "" {
+		s.because = cause
+	}
+}
+
+// decide is called when nothing is left to wait for: the step becomes ready, or is skipped.
+func (r *run) decide(st *step) {
+	switch {
+	case st.bad && r.stop != goOn:
+		r.ended(st, Cancelled)
+	case st.bad:
+		r.skip(st)
+	case st.trigger, st.ok, !st.alt && len(st.Needs) == 0:
+		r.enqueue(st)
+	default:
+		r.skip(st) // an alternative that is not taken
+	}
+}
+
+// enqueue puts a step that may run where start finds it.
+func (r *run) enqueue(st *step) {
+	switch {
+	case !st.Acts():
+		r.records = append(r.records, st)
+	case r.batches(st):
+		r.batcher(st).add(st)
+	default:
+		r.ready.push(st)
+	}
+}
+
+// skip ends steps that will not run, and on.
+func (r *run) skip(st *step) {
+	r.ended(st, Skipped)
+	if f := r.causes[st.because]; f != nil && st.Acts() {
+		f.Skipped = append(f.Skipped, st.ID)
+	}
+}
+
+// ended is the only way for a step to end: its followers are told and decided.
+func (r *run) ended(st *step, status Status) {
+	st.status = status
+	r.open--
+	if st.Kind != plan.Join {
+		r.pending.transition(r, st)
+	}
+	for _, s := range r.tell(st) {
+		if s.waits == 0 && s.status == Pending {
+			r.decide(s)
+		}
+	}
+}
+
+// tell lets the followers of a step that has ended learn it.
+func (r *run) tell(st *step) []*step {
+	for _, s := range st.succ {
+		s.waits--
+		r.learn(s, st)
+	}
+	return st.succ
+}

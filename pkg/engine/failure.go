@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"errors"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// failed notes a first cause: a step that failed by itself, not for another's sake.
+func (r *run) failed(st *step, err error) {
+	red := r.e.opts.Redactor
+	f := &Failure{Step: st.ID, Node: st.Node, Instance: st.Instance, Operation: st.operation(), Host: st.Host, Message: red.String(err.Error()),
+		Pos: st.Pos, Attempts: st.retries + 1, Infra: st.Kind == plan.Infra}
+	var de *driver.Error
+	if errors.As(err, &de) {
+		f.ExitCode, f.Detail, f.Hint = de.ExitCode, red.String(de.Detail), red.String(de.Hint)
+		if de.Host != "" {
+			f.Host = de.Host
+		}
+		for _, line := range de.Stderr {
+			f.Stderr = append(f.Stderr, red.String(line))
+		}
+	}
+	var ee *topology.EvalError
+	if errors.As(err, &ee) {
+		f.Message, f.Hint = red.String(ee.Message), red.String(ee.Hint)
+		if !ee.Pos.IsZero() {
+			f.Pos = ee.Pos
+		}
+	}
+	var placed *placedError
+	if errors.As(err, &placed) && ee == nil && !placed.pos.IsZero() {
+		f.Pos = placed.pos
+	}
+	if placed != nil && f.Hint == "" {
+		f.Hint = placed.hint
+	}
+	r.failures = append(r.failures, f)
+	r.causes[st.ID] = f
+}
+
+// placedError is an error at a place of the document.
+type placedError struct {
+	pos  diag.Pos
+	hint string
+	err  error
+}
+
+func (e *placedError) Error() string { return e.err.Error() }
+func (e *placedError) Unwrap() error { return e.err }
+
+// firstCause is the failure that came first; the others follow it.
+func (r *run) firstCause() *Failure {
+	f := *r.failures[0]
+	for _, o := range r.failures[1:] {
+		f.Others = append(f.Others, *o)
+	}
+	return &f
+}

@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// find returns what a step refers to in the topology that it belongs to: the wanted one, or the previous one for what is gone.
+func (r *run) find(st *step) (*topology.Topology, *topology.Node, *topology.Relationship, *topology.Operation) {
+	topologies := []*topology.Topology{r.job.Topology, r.job.Previous}
+	if r.job.Plan.Workflow == plan.Uninstall || st.Action == driver.Delete {
+		topologies[0], topologies[1] = topologies[1], topologies[0]
+	}
+	for _, t := range topologies {
+		if t == nil {
+			continue
+		}
+		n := t.NodeNamed(st.Node)
+		if n == nil {
+			continue
+		}
+		if st.Relationship == "" {
+			if op := n.Operation(st.Interface, st.Operation); op != nil || st.Kind != plan.Op {
+				return t, n, nil, op
+			}
+			continue
+		}
+		for _, rel := range n.Relationships {
+			if rel.Name == st.Relationship && rel.Target == st.Target {
+				if op := operationOf(rel, st); op != nil {
+					return t, n, rel, op
+				}
+			}
+		}
+	}
+	return nil, nil, nil, nil
+}
+
+// operationOf finds the operation of a relationship. Cloudify has two of each name, told apart by their host.
+func operationOf(rel *topology.Relationship, st *step) *topology.Operation {
+	for _, i := range rel.Interfaces {
+		for _, op := range i.Operations {
+			if op.Interface == st.Interface && op.Name == st.Operation && op.Pos == st.Pos {
+				return op
+			}
+		}
+	}
+	return rel.Operation(st.Interface, st.Operation)
+}
+
+// request makes what a driver is asked. It runs in the act's goroutine: expressions are evaluated as late as possible, when all that the
+// step waits for is known.
+func (r *run) request(ctx context.Context, st *step) (*driver.Request, error) {
+	t, n, rel, op := r.find(st)
+	if n == nil {
+		return nil, fmt.Errorf("the topology has no %s any more", st.ID)
+	}
+	inputs := r.job.Inputs
+	if t == r.job.Previous && t != r.job.Topology {
+		inputs = r.job.PreviousInputs
+	}
+	req := &driver.Request{
+		Deployment: r.job.Deployment, Task: r.job.Task, Step: st.ID, OpID: st.opID, Attempt: st.attempt, Action: st.Action,
+		Topology: t, Node: n, Instance: st.Instance, Relationship: rel, TargetInstance: st.TargetInstance, Operation: op,
+		Env: r.world.withInputs(inputs), Timeout: st.Timeout, Revision: r.job.Revision,
+	}
+	if st.Kind == plan.Infra {
+		req.Operation = nil
+		return req, nil
+	}
+	var err error
+	if req.Host, err = r.host(st, req); err != nil {
+		return nil, err
+	}
+	if req.Variables, err = r.variables(ctx, st, req); err != nil {
+		return nil, err
+	}
+	return req, nil
+}
+
+// host is the server that a step runs on; nil is the orchestrator.
+func (r *run) host(st *step, req *driver.Request) (*driver.Host, error) {
+	in, ok := plan.ParseInstance(st.Host)
+	if !ok {
+		return nil, nil
+	}
+	if rec := r.world.Instance(in); rec != nil && rec.Host != nil {
+		return rec.Host, nil
+	}
+	if r.e.opts.Hosts != nil {
+		h, err := r.e.opts.Hosts(req.Topology, in, req.Env)
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell how to reach %s: %w", in, err)
+		}
+		if h != nil {
+			return h, nil
+		}
+	}
+	pos := st.Pos
+	if n := req.Topology.NodeNamed(in.Node); n != nil {
+		pos = n.Pos
+	}
+	return nil, &placedError{pos: pos, hint: "a server needs an address: is its node made by a location, or does it name the address of an existing one?",
+		err: fmt.Errorf("cannot run %s: no address is known of %s", st.ID, in)}
+}
+
+// emit completes the events of an act with what it is, and hides secrets.
+func (r *run) emit(st *step) event.Emit {
+	about := r.stepEvent(st)
+	return func(e event.Event) { r.post(about, e) }
+}
+
+// emitBatch is emit for a batch, whose events say themselves which node they belong to.
+func (r *run) emitBatch(owners []*step) event.Emit {
+	byInstance := map[topology.Instance]event.Event{}
+	for _, st := range owners {
+		byInstance[st.Of()] = r.stepEvent(st)
+	}
+	return func(e event.Event) {
+		about := byInstance[topology.Instance{Node: e.Node, Index: e.Instance}]
+		r.post(about, e)
+	}
+}
+
+func (r *run) post(about, e event.Event) {
+	red := r.e.opts.Redactor
+	for _, f := range []struct {
+		to   *string
+		from string
+	}{{&e.Step, about.Step}, {&e.Node, about.Node}, {&e.Instance, about.Instance}, {&e.Relationship, about.Relationship}, {&e.Target, about.Target},
+		{&e.Interface, about.Interface}, {&e.Operation, about.Operation}, {&e.Host, about.Host}} {
+		if *f.to == "" {
+			*f.to = f.from
+		}
+	}
+	e.Message, e.Value = red.String(e.Message), red.String(e.Value)
+	if e.Time.IsZero() {
+		e.Time = now()
+	}
+	r.events.add(e)
+}

@@ -1,0 +1,367 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"encoding/json"
+
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// Create stores a task and its plan, before anything is done. Lease guards the deployment.
+func (e *Engine) Create(ctx context.Context, lease *state.Lease, t Task, p *plan.Plan) error {
+	store := state.Fenced(e.opts.Store, lease)
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("cannot encode the plan: %w", err)
+	}
+	if _, err := state.NewBlobs(store).Put(ctx, planBlob(t.Deployment, t.ID), newReader(raw)); err != nil {
+		return fmt.Errorf("cannot store the plan: %w", err)
+	}
+	return store.Update(ctx, func(tx state.Tx) error { return PutTaskTx(tx, t) })
+}
+
+// LoadPlan reads the plan of a task.
+func LoadPlan(ctx context.Context, store state.Store, dep, task string) (*plan.Plan, error) {
+	r, _, err := state.NewBlobs(store).Get(ctx, planBlob(dep, task))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the plan of task %s: %w", task, err)
+	}
+	defer r.Close()
+	p := &plan.Plan{}
+	raw, err := io.ReadAll(r)
+	if err == nil {
+		err = json.Unmarshal(raw, p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the plan of task %s: %w", task, err)
+	}
+	return p, nil
+}
+
+// run is one walk over a plan. All its fields belong to the goroutine of loop, except where said otherwise.
+//
+//	pending ─(predecessors done)─▶ ready ─(limits)─▶ chosen ─commit─▶ acting ─▶ ended ─commit─▶ successors
+//
+// Acts run in goroutines of their own and report by messages. Between two waits for messages the loop takes all that has arrived,
+// decides what ends and what starts, stores both in as few transactions as possible, and only then starts: so intent is always
+// stored before the act, and under load many steps share one transaction.
+type run struct {
+	e     *Engine
+	job   Job
+	lease *state.Lease
+	store state.Store // fenced
+	log   *state.EventLog
+	world *World
+
+	steps   []*step // in the plan's order
+	byID    map[string]*step
+	ready   queue                      // operations
+	records []*step                    // steps that only change records
+	infra   map[driver.Driver]*batcher // by Batcher driver
+	slots   slots
+	later   timers
+
+	acting   int // acts in flight
+	open     int // steps that have not ended
+	stop     stopping
+	cleaning bool // after a cancellation: only on_cancel steps run
+	failures []*Failure
+	causes   map[string]*Failure
+
+	pending changes // to be committed
+	events  *outbox
+	msgs    chan message
+	quit    chan struct{} // closed when nobody reads msgs any more
+
+	actCtx  context.Context // of acts: ends when the task is forced, the lease lost, or the caller gone
+	actStop context.CancelCauseFunc
+	opStop  context.CancelCauseFunc // of operations only: kills them
+	opCtx   context.Context
+}
+
+// step is a plan step on its way.
+type step struct {
+	*plan.Step
+	index   int
+	status  Status
+	succ    []*step
+	waits   int // predecessors that have not ended
+	height  int // steps on the longest way to an end: those first
+	attempt int
+	opID    string
+	retries int // attempts of this run
+	err     error
+	because string // the failed step that this one is skipped for
+	handled bool   // alternatives wait for its failure
+	ok      bool   // some predecessor has succeeded
+	bad     bool   // some predecessor has failed
+	trigger bool   // an alternative whose occasion has come
+	alt     bool   // has alternatives' occasions at all
+	cancelH bool
+	slot    []slotKey
+	redo    bool // waits for its next attempt
+	batch   *batcher
+	began   time.Time
+	waiting string
+}
+
+// message to the loop.
+type message struct {
+	step   *step
+	result driver.Result
+	err    error
+	batch  *batcher // with step nil: this batch has ended
+	shared bool     // err is that of the whole batch
+}
+
+// Run walks a stored plan until every step has ended, or the task is cancelled, or ctx or the lease ends. In the last two cases acts are
+// detached, the error says so, and another Run goes on with the same task. Resuming starts from journal; commands may be nil.
+func (e *Engine) Run(ctx context.Context, lease *state.Lease, job Job, commands <-chan Command) (*Outcome, error) {
+	ctx, cancel := lease.Context(ctx)
+	defer cancel()
+	r, err := e.newRun(ctx, lease, job)
+	if err != nil {
+		return nil, err
+	}
+	defer r.events.close()
+	defer close(r.quit)
+	defer r.later.drop()
+	defer r.opStop(nil)
+	defer r.actStop(nil)
+	if err := r.loop(ctx, commands); err != nil {
+		r.abandon(err)
+		return nil, err
+	}
+	return r.outcome(), nil
+}
+
+func (e *Engine) newRun(ctx context.Context, lease *state.Lease, job Job) (*run, error) {
+	store := state.Fenced(e.opts.Store, lease)
+	snap, err := Load(ctx, store, job.Deployment)
+	if err != nil {
+		return nil, err
+	}
+	journal, next, err := journal(ctx, store, job.Deployment, job.Task)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{e: e, job: job, lease: lease, store: store, log: state.NewEventLog(store), world: e.NewWorld(snap, job.Inputs),
+		byID: map[string]*step{}, infra: map[driver.Driver]*batcher{}, causes: map[string]*Failure{},
+		msgs: make(chan message, 256), quit: make(chan struct{}), events: newOutbox()}
+	r.world.expect(job.Plan)
+	r.slots = newSlots(e.opts.Limits, job.Parallel)
+	// Acts do not end with ctx: they are told to detach first.
+	r.actCtx, r.actStop = context.WithCancelCause(context.WithoutCancel(ctx))
+	r.opCtx, r.opStop = context.WithCancelCause(r.actCtx)
+	if err := r.link(); err != nil {
+		return nil, err
+	}
+	r.pending.next = next
+	r.replay(journal)
+	return r, nil
+}
+
+// link makes the steps and their edges.
+func (r *run) link() error {
+	for i, s := range r.job.Plan.Steps {
+		st := &step{Step: s, index: i, status: Pending, height: 1}
+		r.steps = append(r.steps, st)
+		r.byID[s.ID] = st
+	}
+	edge := func(from string, to *step) (*step, error) {
+		f := r.byID[from]
+		if f == nil || f.index >= to.index {
+			return nil, fmt.Errorf("the plan is damaged: %s waits for %s, which does not come before it", to.ID, from)
+		}
+		f.succ = append(f.succ, to)
+		to.waits++
+		return f, nil
+	}
+	for _, st := range r.steps {
+		for _, n := range st.Needs {
+			if _, err := edge(n, st); err != nil {
+				return err
+			}
+		}
+		for _, n := range st.OnFailureOf {
+			f, err := edge(n, st)
+			if err != nil {
+				return err
+			}
+			f.handled, st.alt = true, true
+		}
+		for _, n := range st.OnCancelOf {
+			f, err := edge(n, st)
+			if err != nil {
+				return err
+			}
+			f.cancelH, st.alt = true, true
+		}
+	}
+	for i := len(r.steps) - 1; i >= 0; i-- {
+		for _, s := range r.steps[i].succ {
+			r.steps[i].height = max(r.steps[i].height, s.height+1)
+		}
+	}
+	return nil
+}
+
+// replay brings the steps to where the journals say they are. What has failed, was skipped or cancelled is tried again; what was being
+// done is done again under its old OpID, by which the driver finds out what became of it.
+func (r *run) replay(journal []Transition) {
+	for _, t := range journal {
+		if st := r.byID[t.Step]; st != nil {
+			st.status, st.attempt, st.opID = t.Status, t.Attempt, t.OpID
+		}
+	}
+	r.open = len(r.steps)
+	for _, st := range r.steps {
+		switch {
+		case r.job.Skip[st.ID], st.status == Done, r.doneInThisTask(st):
+			st.status = Done
+		case st.status == Doing:
+			st.status = Pending
+		default:
+			st.status, st.opID = Pending, ""
+		}
+	}
+	for _, st := range r.steps {
+		if st.status == Done {
+			r.tell(st)
+			r.open--
+		}
+	}
+	for _, st := range r.steps {
+		if st.status == Pending && st.waits == 0 {
+			r.decide(st)
+		}
+	}
+}
+
+// doneInThisTask: the instance's journal is written before the task's, and a process may die in between.
+func (r *run) doneInThisTask(st *step) bool {
+	rec := r.world.instances[st.Of()]
+	if rec == nil {
+		return false
+	}
+	e, ok := rec.Journal[st.Key()]
+	return ok && e.Status == plan.Done && e.Task == r.job.Task && e.Digest == st.Digest
+}
+
+// loop is the run's only decider.
+func (r *run) loop(ctx context.Context, commands <-chan Command) error {
+	for {
+		started := r.start()
+		if err := r.commit(ctx); err != nil {
+			return err
+		}
+		for _, launch := range started {
+			launch()
+		}
+		if r.acting == 0 && r.stop != goOn && !r.cleaning {
+			r.cancelRest()
+			continue
+		}
+		if r.acting == 0 && r.open == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case m := <-r.msgs:
+			r.take(m)
+		case c := <-commands:
+			r.command(c)
+		case <-r.later.wait():
+			r.due()
+		case <-r.events.due():
+		}
+		r.drain()
+	}
+}
+
+// drain takes what has arrived already, so that one commit serves it all.
+func (r *run) drain() {
+	for {
+		select {
+		case m := <-r.msgs:
+			r.take(m)
+		default:
+			return
+		}
+	}
+}
+
+// abandon ends a run that cannot go on: acts are detached, and waited for as long as a driver may need to let go.
+func (r *run) abandon(cause error) {
+	r.actStop(fmt.Errorf("%w: %w", driver.ErrDetach, cause))
+	grace := time.NewTimer(detachGrace)
+	defer grace.Stop()
+	for r.acting > 0 {
+		select {
+		case m := <-r.msgs:
+			if m.step != nil || m.batch != nil {
+				r.acting--
+			}
+		case <-grace.C:
+			r.e.opts.Logger.Warn("acts did not let go in time", "deployment", r.job.Deployment, "task", r.job.Task, "acting", r.acting)
+			return
+		}
+	}
+}
+
+// detachGrace is how long a driver may take to let go of an operation.
+const detachGrace = 10 * time.Second
+
+func (r *run) outcome() *Outcome {
+	o := &Outcome{Status: Done, Progress: r.progress()}
+	if len(r.failures) > 0 {
+		o.Status = Failed
+		o.Failure = r.firstCause()
+	}
+	if r.stop != goOn && o.Progress.Done < o.Progress.Total {
+		o.Status = Cancelled
+	}
+	for _, st := range r.steps {
+		if st.status == Cancelled && errors.Is(st.err, driver.ErrDetach) {
+			o.Detached = append(o.Detached, st.ID)
+		}
+	}
+	return o
+}
+
+func (r *run) progress() (p Progress) {
+	for _, st := range r.steps {
+		if !st.Acts() {
+			continue
+		}
+		p.Total++
+		switch st.status {
+		case Done:
+			p.Done++
+		case Failed:
+			p.Failed++
+		case Skipped, Cancelled:
+			p.Skipped++
+		case Doing:
+			p.Running++
+		}
+	}
+	return p
+}
+
+// stateOf is the recorded state of an instance.
+func (r *run) stateOf(in topology.Instance) string {
+	if rec := r.world.instances[in]; rec != nil {
+		return rec.State
+	}
+	return ""
+}

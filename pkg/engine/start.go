@@ -1,0 +1,241 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// start chooses everything that may start now, marks it, and returns what launches it once that is stored. Steps that only change
+// records end at once, and with them perhaps whole chains.
+func (r *run) start() (launches []func()) {
+	if r.stop != goOn && !r.cleaning {
+		return nil
+	}
+	for len(r.records) > 0 {
+		st := r.records[0]
+		r.records = r.records[1:]
+		r.record(st)
+	}
+	for r.ready.Len() > 0 && !r.slots.full() {
+		st := r.ready.pop()
+		full, woken := r.slots.take(st, r.limits(st))
+		for _, w := range woken {
+			r.ready.push(w)
+		}
+		if full != "" {
+			r.waitsFor(st, "a free place: "+string(full)+" is busy")
+			continue
+		}
+		launches = append(launches, r.begin(st))
+	}
+	for _, b := range r.infra {
+		if launch := b.start(); launch != nil {
+			launches = append(launches, launch)
+		}
+	}
+	return launches
+}
+
+// record does a step that only changes records.
+func (r *run) record(st *step) {
+	switch st.Kind {
+	case plan.SetState:
+		r.begun(st, plan.Done)
+		if st.WorkflowStep != "" {
+			r.setState(st.Of(), st.StateAfter) // exactly what the document says
+		} else {
+			r.passStates(st.Of(), st.StateAfter)
+		}
+	case plan.Forget:
+		r.passStates(st.Of(), st.StateAfter)
+		r.pending.forget(r, st.Of())
+	}
+	r.ended(st, Done)
+}
+
+// begin marks a step as being done and returns what does it.
+func (r *run) begin(st *step) func() {
+	r.mark(st)
+	r.acting++
+	return func() { go r.act(st) }
+}
+
+// mark writes intent: the step, the journal of its instance, and the state.
+func (r *run) mark(st *step) {
+	if st.opID == "" {
+		r.takeOver(st)
+	}
+	if st.opID == "" {
+		st.attempt++
+		st.opID = r.opIDFor(st)
+	}
+	st.status, st.began, st.waiting = Doing, time.Now(), ""
+	r.begun(st, plan.Doing)
+	if st.StateBefore != "" && r.stateOf(st.StateOf()) != st.StateBefore {
+		r.passStates(st.StateOf(), st.StateBefore)
+	}
+	r.pending.transition(r, st)
+}
+
+// takeOver finds the OpID of the same act in the instance's journal, where another task has begun it and nobody knows how it ended.
+func (r *run) takeOver(st *step) {
+	rec := r.world.instances[st.Of()]
+	if rec == nil {
+		return
+	}
+	if e, ok := rec.Journal[st.Key()]; ok && e.Status == plan.Doing && e.Digest == st.Digest && e.OpID != "" {
+		st.opID = e.OpID
+		st.attempt++
+	}
+}
+
+// opIDFor names an attempt. It is a function of what it names, so that it needs no luck to be unique.
+func (r *run) opIDFor(st *step) string {
+	h := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%d", r.job.Deployment, r.job.Task, st.ID, st.attempt))
+	return hex.EncodeToString(h[:16])
+}
+
+// begun writes the act into the journal of its instance.
+func (r *run) begun(st *step, status plan.Status) {
+	rec := r.instance(st.Of())
+	e := plan.Entry{Status: status, OpID: st.opID, Digest: st.Digest, Parts: st.Parts,
+		Task: r.job.Task, At: time.Now().UTC()}
+	if in, ok := plan.ParseInstance(st.Host); ok {
+		e.Host = r.generation(in)
+	}
+	if st.PerPair() {
+		e.Peer = r.generation(topology.Instance{Node: st.Target, Index: st.TargetInstance})
+	}
+	rec.Begin(st.Key(), e)
+	r.pending.touch(st.Of())
+}
+
+func (r *run) generation(in topology.Instance) string {
+	if rec := r.world.instances[in]; rec != nil {
+		return rec.Generation
+	}
+	return ""
+}
+
+// instance returns the record of an instance for changing, making it at first.
+func (r *run) instance(in topology.Instance) *Instance {
+	rec := r.world.instances[in]
+	if rec == nil {
+		h := sha256.Sum256([]byte(r.job.Task + "\n" + in.String()))
+		rec = &Instance{Recorded: plan.Recorded{Generation: hex.EncodeToString(h[:8])}}
+		r.world.mu.Lock()
+		r.world.instances[in] = rec
+		r.world.mu.Unlock()
+		r.setState(in, "initial")
+	}
+	return rec
+}
+
+// passStates brings an instance to a state by way of the lifecycle.
+func (r *run) passStates(in topology.Instance, to string) {
+	for _, s := range plan.Path(r.stateOf(in), to) {
+		r.setState(in, s)
+	}
+}
+
+func (r *run) setState(in topology.Instance, state string) {
+	rec := r.world.instances[in]
+	if rec == nil {
+		if state == "deleted" {
+			return
+		}
+		rec = r.instance(in)
+	}
+	if state == "" || rec.State == state {
+		return
+	}
+	r.world.mu.Lock()
+	rec.State, rec.Revision, rec.Updated = state, r.job.Revision, time.Now().UTC()
+	r.world.mu.Unlock()
+	r.pending.touch(in)
+	r.pending.event(event.Event{Type: event.InstanceState, Status: state, Node: in.Node, Instance: in.Index})
+}
+
+// limits that an operation runs under.
+func (r *run) limits(st *step) []slotKey {
+	keys := []slotKey{"driver " + slotKey(r.driverName(st))}
+	if st.Kind == plan.Op && st.Host != plan.OnOrchestrator && st.Host != "" {
+		keys = append(keys, "host "+slotKey(st.Host))
+	}
+	return keys
+}
+
+func (r *run) driverName(st *step) string {
+	if d := r.driver(st); d != nil {
+		return d.Name()
+	}
+	return ""
+}
+
+// driver by kind and host. A request may choose another (Options.Select) when it is made.
+func (r *run) driver(st *step) driver.Driver {
+	switch {
+	case st.Kind == plan.Infra:
+		return r.e.opts.Infra
+	case st.Host == "" || st.Host == plan.OnOrchestrator:
+		return r.e.opts.Local
+	}
+	return r.e.opts.Remote
+}
+
+// act runs in a goroutine of its own and reports by one message.
+func (r *run) act(st *step) {
+	ctx, stop := r.opCtx, func() {}
+	if st.Kind == plan.Infra {
+		ctx = r.actCtx // infrastructure is never killed, only let go of
+	}
+	if st.Timeout > 0 {
+		ctx, stop = withTimeout(ctx, st.Timeout)
+	}
+	defer stop()
+	res, err := r.perform(ctx, st)
+	r.send(message{step: st, result: res, err: err})
+}
+
+func withTimeout(ctx context.Context, d time.Duration) (context.Context, func()) {
+	c, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("%w after %s", errTimeout, d))
+	return c, func() { cancel() }
+}
+
+func (r *run) send(m message) {
+	select {
+	case r.msgs <- m:
+	case <-r.quit:
+	}
+}
+
+// perform makes the request and runs it. A panic in a driver is that step's failure, not everybody's.
+func (r *run) perform(ctx context.Context, st *step) (res driver.Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("defect in the driver: %v", p)
+		}
+	}()
+	req, err := r.request(ctx, st)
+	if err != nil {
+		return res, err
+	}
+	d := r.driver(st)
+	if r.e.opts.Select != nil {
+		if other := r.e.opts.Select(req); other != nil {
+			d = other
+		}
+	}
+	if d == nil {
+		return res, fmt.Errorf("no driver is configured for %s", st.ID)
+	}
+	return d.Run(ctx, req, r.emit(st))
+}

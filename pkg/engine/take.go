@@ -1,0 +1,292 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/secret"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// take takes in what an act reports.
+func (r *run) take(m message) {
+	if m.step == nil { // a batch has ended
+		r.acting--
+		m.batch.running = nil
+		return
+	}
+	st := m.step
+	if m.batch == nil {
+		r.acting--
+		for _, w := range r.slots.free(st) {
+			r.ready.push(w)
+		}
+	}
+	err := m.err
+	if err == nil {
+		err = r.keep(st, m.result)
+	}
+	switch {
+	case err == nil:
+		r.succeed(st)
+	case m.shared && r.outOfTurn(st):
+	default:
+		r.fail(st, err)
+	}
+}
+
+// outOfTurn deals with a step that its batch did not come to because a predecessor in it failed: it goes back to waiting for that one.
+func (r *run) outOfTurn(st *step) bool {
+	if st.waits == 0 && !st.bad {
+		return false
+	}
+	r.begun(st, plan.Failed)
+	st.status, st.opID = Pending, ""
+	if st.waits == 0 {
+		r.decide(st)
+	}
+	return true
+}
+
+func (r *run) succeed(st *step) {
+	st.err = nil
+	r.finish(st, plan.Done)
+	if st.StateAfter != "" {
+		r.passStates(st.StateOf(), st.StateAfter)
+	}
+	r.ended(st, Done)
+}
+
+// finish writes the end of the act into the journal of its instance.
+func (r *run) finish(st *step, status plan.Status) {
+	rec := r.instance(st.Of())
+	e := rec.Journal[st.Key()]
+	e.Status, e.At = status, time.Now().UTC()
+	rec.Journal[st.Key()] = e
+	r.pending.touch(st.Of())
+}
+
+// keep stores what an act has brought: host, attributes, outputs.
+func (r *run) keep(st *step, res driver.Result) error {
+	in := st.Of()
+	rec := r.instance(in)
+	r.world.mu.Lock()
+	if res.Host != nil {
+		rec.Host = res.Host
+	}
+	if res.Replaced {
+		rec.Generation = st.opID[:min(16, len(st.opID))]
+	}
+	r.world.mu.Unlock()
+	if st.Kind == plan.Infra && st.Action == driver.Delete {
+		return nil
+	}
+	for name, v := range res.Attributes {
+		if err := r.setAttribute(in, name, v); err != nil {
+			return err
+		}
+	}
+	return r.keepOutputs(st, res)
+}
+
+func (r *run) keepOutputs(st *step, res driver.Result) error {
+	if len(res.Outputs) == 0 {
+		return nil
+	}
+	out := map[string]json.RawMessage{}
+	dec := map[string]any{}
+	for name, text := range res.Outputs {
+		v := r.hide(text)
+		raw, err := Encode(v, r.e.opts.Cipher)
+		if err != nil {
+			return fmt.Errorf("cannot store the output %s: %w", name, err)
+		}
+		out[name], dec[name] = raw, v
+	}
+	key := outputKey(st.Relationship, st.Interface, st.Operation)
+	in := st.Of()
+	r.world.mu.Lock()
+	v, d := r.world.forChange(in)
+	v.Outputs[key], d.outputs[key] = out, dec
+	r.world.mu.Unlock()
+	r.pending.touchValues(in)
+	return r.mapOutputs(st, dec)
+}
+
+// hide makes a secret of a text that holds one.
+func (r *run) hide(text string) any {
+	if r.e.opts.Redactor.String(text) != text {
+		return secret.New(text)
+	}
+	return text
+}
+
+// mapOutputs publishes outputs as attributes, as the operation declares (TOSCA 1.3 §3.6.16).
+func (r *run) mapOutputs(st *step, outputs map[string]any) error {
+	_, n, rel, op := r.find(st)
+	if op == nil || n == nil {
+		return nil
+	}
+	for _, m := range op.Outputs {
+		v, ok := outputs[m.Output]
+		if !ok || len(m.Target) < 2 {
+			continue
+		}
+		name := strings.Join(m.Target[1:], ".")
+		var err error
+		switch m.Target[0] {
+		case "SELF":
+			if rel != nil {
+				err = r.setRelationshipAttribute(st, name, v)
+				break
+			}
+			err = r.setAttribute(st.Of(), name, v)
+		case "SOURCE":
+			err = r.setAttribute(st.Of(), name, v)
+		case "TARGET":
+			for _, i := range r.targets(st) {
+				err = errors.Join(err, r.setAttribute(topology.Instance{Node: st.Target, Index: i}, name, v))
+			}
+		default:
+			for _, i := range r.world.Instances(m.Target[0]) {
+				err = errors.Join(err, r.setAttribute(topology.Instance{Node: m.Target[0], Index: i}, name, v))
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) setAttribute(in topology.Instance, name string, v any) error {
+	raw, err := Encode(v, r.e.opts.Cipher)
+	if err != nil {
+		return fmt.Errorf("cannot store the attribute %s of %s: %w", name, in, err)
+	}
+	addSecrets(r.e.opts.Redactor, v)
+	r.instance(in)
+	r.world.mu.Lock()
+	vals, d := r.world.forChange(in)
+	same := string(vals.Attributes[name]) == string(raw)
+	vals.Attributes[name] = raw
+	d.attributes[name], _ = Decode(raw, r.e.opts.Cipher)
+	r.world.mu.Unlock()
+	if same {
+		return nil
+	}
+	r.pending.touchValues(in)
+	text, hidden := topology.Text(v)
+	if hidden {
+		text = secret.Mask
+	}
+	r.pending.event(event.Event{Type: event.Attribute, Node: in.Node, Instance: in.Index, Key: name, Value: r.e.opts.Redactor.String(text)})
+	return nil
+}
+
+func (r *run) setRelationshipAttribute(st *step, name string, v any) error {
+	raw, err := Encode(v, r.e.opts.Cipher)
+	if err != nil {
+		return fmt.Errorf("cannot store the attribute %s of %s: %w", name, st.ID, err)
+	}
+	key := st.Relationship
+	if st.PerPair() {
+		key += "[" + st.TargetInstance + "]"
+	}
+	r.world.mu.Lock()
+	vals, d := r.world.forChange(st.Of())
+	if vals.Relationships[key] == nil {
+		vals.Relationships[key], d.rels[key] = map[string]json.RawMessage{}, map[string]any{}
+	}
+	vals.Relationships[key][name], d.rels[key][name] = raw, v
+	r.world.mu.Unlock()
+	r.pending.touchValues(st.Of())
+	return nil
+}
+
+// forChange returns the values of an instance with all maps made. The lock must be held.
+func (w *World) forChange(in topology.Instance) (*Values, *decoded) {
+	v := w.values[in]
+	if v == nil {
+		v = &Values{}
+		w.values[in] = v
+	}
+	if v.Attributes == nil {
+		v.Attributes = map[string]json.RawMessage{}
+	}
+	if v.Relationships == nil {
+		v.Relationships = map[string]map[string]json.RawMessage{}
+	}
+	if v.Outputs == nil {
+		v.Outputs = map[string]map[string]json.RawMessage{}
+	}
+	return v, w.decode(in)
+}
+
+// fail decides what a failure means: another attempt, or the end of the step.
+func (r *run) fail(st *step, err error) {
+	st.err = err
+	switch {
+	case errors.Is(err, driver.ErrDetach) || st.Kind == plan.Infra && r.actCtx.Err() != nil:
+		// It goes on without us. The journal of the instance keeps it as being done, so that whoever comes next observes it.
+		st.err = fmt.Errorf("%w", driver.ErrDetach)
+		r.ended(st, Cancelled)
+		return
+	case r.opCtx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(context.Cause(r.opCtx), errForced)):
+		st.err = errForced
+		r.finish(st, plan.Failed)
+		r.ended(st, Cancelled)
+		return
+	}
+	if delay, again := r.retry(st, err); again && r.stop == goOn {
+		r.waitsFor(st, fmt.Sprintf("another attempt in %s: %s", delay.Round(time.Second), r.e.opts.Redactor.String(firstLine(err))))
+		r.later.add(time.Now().Add(delay), st)
+		return
+	}
+	r.finish(st, plan.Failed)
+	if !st.IgnoreFailure {
+		r.setState(st.StateOf(), plan.StateError)
+		if !st.handled {
+			r.failed(st, err)
+		}
+	} else {
+		e := r.stepEvent(st)
+		e.Type, e.Level, e.Message = event.Log, event.Warn, "the failure is ignored: "+r.e.opts.Redactor.String(err.Error())
+		r.pending.event(e)
+		if st.StateAfter != "" {
+			r.passStates(st.StateOf(), st.StateAfter)
+		}
+	}
+	r.ended(st, Failed)
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// due queues the steps whose next attempt has come.
+func (r *run) due() {
+	for _, st := range r.later.due(time.Now()) {
+		st.status = Pending
+		r.enqueue(st)
+	}
+}
+
+// waitsFor tells users why a step does not go on.
+func (r *run) waitsFor(st *step, what string) {
+	if st.waiting == what {
+		return
+	}
+	st.waiting = what
+	e := r.stepEvent(st)
+	e.Type, e.Message = event.Waiting, what
+	r.pending.event(e)
+}

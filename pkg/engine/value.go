@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/orch-project/orch/pkg/secret"
+)
+
+// Values are the attributes of an instance and the outputs of its operations, as stored: JSON, in which a secret is {"$sealed": …}.
+type Values struct {
+	// Attributes by name, "capability.name" for those of capabilities.
+	Attributes map[string]json.RawMessage `json:"attributes,omitempty"`
+	// Relationships holds attributes of relationships: "relationship" or "relationship[target]" → name → value.
+	Relationships map[string]map[string]json.RawMessage `json:"relationships,omitempty"`
+	// Outputs of operations: "interface.operation" or "relationship:interface.operation" → name → value.
+	Outputs map[string]map[string]json.RawMessage `json:"outputs,omitempty"`
+}
+
+const sealedKey = "$sealed"
+
+var errNoCipher = errors.New("a secret value cannot be stored: no encryption key is configured")
+
+// Encode turns a value into what is stored; secrets are sealed.
+func Encode(v any, c Cipher) (json.RawMessage, error) {
+	sealed, err := seal(v, c)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(sealed)
+}
+
+func seal(v any, c Cipher) (any, error) {
+	switch t := v.(type) {
+	case secret.Value:
+		if c == nil {
+			return nil, errNoCipher
+		}
+		b, err := c.Seal([]byte(t.Reveal()))
+		if err != nil {
+			return nil, fmt.Errorf("cannot encrypt a value: %w", err)
+		}
+		return map[string]any{sealedKey: b}, nil
+	case float64:
+		if math.IsNaN(t) || math.IsInf(t, 0) {
+			return nil, fmt.Errorf("%v cannot be stored", t)
+		}
+	case []any:
+		out := make([]any, len(t))
+		for i, x := range t {
+			var err error
+			if out[i], err = seal(x, c); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case map[string]any:
+		out := make(map[string]any, len(t))
+		for k, x := range t {
+			var err error
+			if out[k], err = seal(x, c); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
+	return v, nil
+}
+
+// Decode is the inverse of Encode: integers are int64, secrets secret.Value.
+func Decode(raw json.RawMessage, c Cipher) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, fmt.Errorf("cannot read a stored value: %w", err)
+	}
+	return open(v, c)
+}
+
+func open(v any, c Cipher) (any, error) {
+	switch t := v.(type) {
+	case json.Number:
+		if i, err := t.Int64(); err == nil {
+			return i, nil
+		}
+		return t.Float64()
+	case []any:
+		for i, x := range t {
+			var err error
+			if t[i], err = open(x, c); err != nil {
+				return nil, err
+			}
+		}
+	case map[string]any:
+		if s, ok := t[sealedKey].(string); ok && len(t) == 1 {
+			return unseal(s, c)
+		}
+		for k, x := range t {
+			var err error
+			if t[k], err = open(x, c); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return v, nil
+}
+
+func unseal(s string, c Cipher) (any, error) {
+	if c == nil {
+		return nil, errNoCipher
+	}
+	var b []byte
+	if err := json.Unmarshal([]byte(`"`+s+`"`), &b); err != nil {
+		return nil, fmt.Errorf("cannot read a sealed value: %w", err)
+	}
+	plain, err := c.Open(b)
+	if err != nil {
+		return nil, fmt.Errorf("cannot decrypt a value: %w", err)
+	}
+	return secret.New(string(plain)), nil
+}
+
+// EncodeMap and DecodeMap do the same for inputs.
+func EncodeMap(m map[string]any, c Cipher) ([]byte, error) {
+	if len(m) == 0 {
+		return nil, nil
+	}
+	return Encode(m, c)
+}
+
+// DecodeMap reads what EncodeMap wrote.
+func DecodeMap(raw []byte, c Cipher) (map[string]any, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	v, err := Decode(raw, c)
+	m, _ := v.(map[string]any)
+	return m, err
+}
