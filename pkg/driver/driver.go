@@ -33,9 +33,9 @@ const (
 type Request struct {
 	Deployment string
 	// Location names the configuration section of the cloud that the deployment is on; "" is the default one.
-	Location   string
-	Task       string
-	Step       string // plan step id
+	Location string
+	Task     string
+	Step     string // plan step id
 	// OpID is stable over retries after a lost connection and over restarts of orch, and new for each deliberate new attempt.
 	OpID    string
 	Attempt int
