@@ -203,3 +203,28 @@ func (b *builder) list(w io.Writer) error {
 	}
 	return tw.Flush()
 }
+
+// clean removes every tool, in all versions, from the cache and the mirror. One that is being built is waited for.
+func (b *builder) clean(ctx context.Context) error {
+	for _, t := range tools {
+		dir := filepath.Join(b.cache, "tools", t.name)
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		unlock, err := b.lock(ctx, t)
+		if err != nil {
+			return err
+		}
+		err = os.RemoveAll(dir)
+		if t.provider != "" {
+			for _, registry := range toolcache.Registries {
+				err = errors.Join(err, os.RemoveAll(filepath.Join(toolcache.Mirror(b.cache), registry, filepath.FromSlash(t.provider))))
+			}
+		}
+		unlock()
+		if err != nil {
+			return fmt.Errorf("cannot remove %s: %w", t.name, err)
+		}
+	}
+	return nil
+}

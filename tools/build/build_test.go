@@ -211,6 +211,25 @@ func TestEveryToolHasAPinnedVersion(t *testing.T) {
 	}
 }
 
+func TestCleanRemovesToolsAndLeavesOtherProviders(t *testing.T) {
+	t.Parallel()
+	b := &builder{cache: t.TempDir(), say: &progress{w: &bytes.Buffer{}, width: 80}}
+	tofu := toolcache.Executable(b.cache, "tofu", "1.0.0")
+	other := toolcache.Provider(b.cache, toolcache.Registries[0], "acme/hello", "1.0.0")
+	ours := toolcache.Provider(b.cache, toolcache.Registries[0], "terraform-provider-openstack/openstack", "1.0.0")
+	for _, path := range []string{tofu, other, ours, toolcache.Executable(b.cache, "terraform-provider-openstack", "1.0.0")} {
+		write(t, path, "")
+	}
+	if err := b.clean(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{tofu: false, ours: false, other: true} {
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s: %v, want there: %v", path, err, want)
+		}
+	}
+}
+
 func stat(t *testing.T, path string) fs.FileInfo {
 	t.Helper()
 	info, err := os.Stat(path)

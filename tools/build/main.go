@@ -27,22 +27,28 @@ func main() {
 	defer stop()
 	list := flag.Bool("list", false, "list the tools, their versions, and whether they are built")
 	path := flag.Bool("path", false, "print the path of each executable on standard output")
+	clean := flag.Bool("clean", false, "remove all tools from the cache")
 	root := flag.String("C", "", "root of the checkout (default: found from the working directory)")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "usage: build [-list] [-path] NAME...\n")
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: build [-list] [-clean] [-path] NAME...\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if err := run(ctx, *root, *list, *path, flag.Args()); err != nil {
+	if err := run(ctx, options{root: *root, list: *list, clean: *clean, path: *path}, flag.Args()); err != nil {
 		fmt.Fprintf(os.Stderr, "tools: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, root string, list, path bool, names []string) error {
-	if root == "" {
+type options struct {
+	root              string
+	list, clean, path bool
+}
+
+func run(ctx context.Context, o options, names []string) error {
+	if o.root == "" {
 		var err error
-		if root, err = checkout(); err != nil {
+		if o.root, err = checkout(); err != nil {
 			return err
 		}
 	}
@@ -50,9 +56,12 @@ func run(ctx context.Context, root string, list, path bool, names []string) erro
 	if err != nil {
 		return err
 	}
-	b := &builder{modules: filepath.Join(root, "tools"), cache: cache, say: newProgress(os.Stderr)}
-	if list {
+	b := &builder{modules: filepath.Join(o.root, "tools"), cache: cache, say: newProgress(os.Stderr)}
+	switch {
+	case o.list:
 		return b.list(os.Stdout)
+	case o.clean:
+		return b.clean(ctx)
 	}
 	if len(names) == 0 {
 		return errors.New("which tool? `go run ./tools/build -list` lists them")
@@ -66,7 +75,7 @@ func run(ctx context.Context, root string, list, path bool, names []string) erro
 		if err != nil {
 			return err
 		}
-		if path {
+		if o.path {
 			fmt.Println(exe)
 		}
 	}
