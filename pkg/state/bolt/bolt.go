@@ -6,6 +6,7 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -90,10 +91,15 @@ func (s *Store) Update(ctx context.Context, fn func(state.Tx) error) error {
 				return err
 			}
 		}
+		changes, err := t.changes()
+		if err != nil {
+			t.failed = err
+			return explain(s.path, err)
+		}
 		done = true
 		if len(t.log) > 0 {
 			g.rev, g.dirty = t.rev, true
-			g.changes = append(g.changes, t.changes()...)
+			g.changes = append(g.changes, changes...)
 		}
 		return nil
 	})
@@ -258,21 +264,26 @@ func (s *Store) Close() error {
 	return s.db.Close()
 }
 
-// Check reads the whole file and returns the first damage it finds, as state.ErrCorrupt.
+// Check reads all records and returns the first damage it finds, as state.ErrCorrupt. (bbolt's own check reads in a goroutine of its own, where
+// a damaged page would end the process.)
 func (s *Store) Check(ctx context.Context) error {
-	err := guard(func() error {
-		return s.db.View(func(btx *bbolt.Tx) error {
-			var first error
-			for err := range btx.Check() { // must be drained
-				if first == nil {
-					first = fmt.Errorf("%w: %w", state.ErrCorrupt, err)
-				}
+	for _, bucket := range [][]byte{bucketKV, bucketLeases, bucketMeta} {
+		err := s.db.View(func(btx *bbolt.Tx) (err error) {
+			t := &tx{path: s.path}
+			if err := guard(func() error { t.kv = btx.Bucket(bucket); return nil }); err != nil || t.kv == nil {
+				return t.fail(fmt.Errorf("%w: no %s", state.ErrCorrupt, bucket))
 			}
-			return first
+			walkErr := t.walk("", true, func(k, v []byte) bool {
+				if len(v) < revSize {
+					err = t.fail(fmt.Errorf("%w: the record %q is cut", state.ErrCorrupt, k))
+				}
+				return err == nil && ctx.Err() == nil
+			})
+			return errors.Join(err, walkErr, context.Cause(ctx))
 		})
-	})
-	if err != nil {
-		return explain(s.path, err)
+		if err != nil {
+			return err
+		}
 	}
-	return context.Cause(ctx)
+	return nil
 }

@@ -32,14 +32,12 @@ type undo struct {
 
 const revSize = 8
 
+// entry takes copies: bbolt's own slices end with the transaction, and touching them may fault if the file is damaged.
 func (t *tx) entry(k, v []byte) (state.Entry, error) {
 	if len(v) < revSize {
 		return state.Entry{}, t.fail(fmt.Errorf("%w: the record %q is cut", state.ErrCorrupt, k))
 	}
-	e := state.Entry{Key: string(k), Value: slices.Clone(v[revSize:]), Rev: state.Rev(binary.BigEndian.Uint64(v))}
-	if e.Value == nil {
-		e.Value = []byte{}
-	}
+	e := state.Entry{Key: string(k), Value: v[revSize:], Rev: state.Rev(binary.BigEndian.Uint64(v))}
 	if t.write && e.Rev == t.rev {
 		e.Rev = 0
 	}
@@ -59,7 +57,7 @@ func (t *tx) Get(key string) (state.Entry, error) {
 		t.Op(key, 0)
 	}
 	var v []byte
-	if err := guard(func() error { v = t.kv.Get([]byte(key)); return nil }); err != nil {
+	if err := guard(func() error { v = slices.Clone(t.kv.Get([]byte(key))); return nil }); err != nil {
 		return state.Entry{}, t.fail(err)
 	}
 	if v == nil {
@@ -68,35 +66,42 @@ func (t *tx) Get(key string) (state.Entry, error) {
 	return t.entry([]byte(key), v)
 }
 
-// walk calls visit for the keys from on, until it returns false. What visit writes may or may not be visited.
-func (t *tx) walk(from string, visit func(k, v []byte) bool) error {
-	var k, v []byte
+// walk calls visit with copies of the keys from on, and of the values if they are wanted, until it returns false. What visit writes may or
+// may not be visited.
+func (t *tx) walk(from string, values bool, visit func(k, v []byte) bool) error {
 	c := t.kv.Cursor()
-	seen := len(t.log)
-	if err := guard(func() error { k, v = c.Seek([]byte(from)); return nil }); err != nil {
-		return t.fail(err)
-	}
-	for k != nil {
-		last := slices.Clone(k) // a write may move the page
-		if !visit(last, v) {
-			return nil
+	var key, value []byte
+	seen := -1
+	step := func() error {
+		var k, v []byte
+		switch {
+		case seen < 0:
+			k, v = c.Seek([]byte(from))
+		case seen == len(t.log):
+			k, v = c.Next()
+		default: // a write may have moved the page
+			if k, v = c.Seek(key); k != nil && bytes.Equal(k, key) {
+				k, v = c.Next()
+			}
 		}
-		err := guard(func() error {
-			if seen == len(t.log) {
-				k, v = c.Next()
-				return nil
-			}
-			seen = len(t.log)
-			if k, v = c.Seek(last); k != nil && bytes.Equal(k, last) {
-				k, v = c.Next()
-			}
-			return nil
-		})
-		if err != nil {
+		if seen >= 0 && k != nil && bytes.Compare(k, key) <= 0 {
+			return fmt.Errorf("%w: the keys are not in order", state.ErrCorrupt) // and a ring of pages would never end
+		}
+		seen = len(t.log)
+		key = slices.Clone(k)
+		if values {
+			value = slices.Clone(v)
+		}
+		return nil
+	}
+	for {
+		if err := guard(step); err != nil {
 			return t.fail(err)
 		}
+		if key == nil || !visit(key, value) {
+			return nil
+		}
 	}
-	return nil
 }
 
 func (t *tx) List(prefix string) iter.Seq2[state.Entry, error] {
@@ -110,7 +115,7 @@ func (t *tx) Range(from, to string) iter.Seq2[state.Entry, error] {
 func (t *tx) entries(from string, in func([]byte) bool) iter.Seq2[state.Entry, error] {
 	return func(yield func(state.Entry, error) bool) {
 		stopped := false
-		err := t.walk(from, func(k, v []byte) bool {
+		err := t.walk(from, true, func(k, v []byte) bool {
 			if !in(k) {
 				return false
 			}
@@ -126,7 +131,7 @@ func (t *tx) entries(from string, in func([]byte) bool) iter.Seq2[state.Entry, e
 
 func (t *tx) Keys(prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		err := t.walk(prefix, func(k, _ []byte) bool {
+		err := t.walk(prefix, false, func(k, _ []byte) bool {
 			return bytes.HasPrefix(k, []byte(prefix)) && yield(string(k), nil)
 		})
 		if err != nil {
@@ -227,19 +232,21 @@ func (t *tx) undo() error {
 }
 
 // changes is what the watches are told after the commit.
-func (t *tx) changes() []state.Change {
-	cs := make([]state.Change, 0, len(t.log))
+func (t *tx) changes() (cs []state.Change, err error) {
 	told := make(map[string]bool, len(t.log))
-	for _, u := range t.log {
-		if told[u.key] {
-			continue
+	err = guard(func() error {
+		for _, u := range t.log {
+			if told[u.key] {
+				continue
+			}
+			told[u.key] = true
+			if v := t.kv.Get([]byte(u.key)); v == nil {
+				cs = append(cs, state.Change{Entry: state.Entry{Key: u.key, Rev: t.rev}, Deleted: true})
+			} else {
+				cs = append(cs, state.Change{Entry: state.Entry{Key: u.key, Value: slices.Clone(v[revSize:]), Rev: t.rev}})
+			}
 		}
-		told[u.key] = true
-		if v := t.kv.Get([]byte(u.key)); v == nil {
-			cs = append(cs, state.Change{Entry: state.Entry{Key: u.key, Rev: t.rev}, Deleted: true})
-		} else {
-			cs = append(cs, state.Change{Entry: state.Entry{Key: u.key, Value: slices.Clone(v[revSize:]), Rev: t.rev}})
-		}
-	}
-	return cs
+		return nil
+	})
+	return cs, err
 }
