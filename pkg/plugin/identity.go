@@ -98,6 +98,15 @@ func hash(s string, n int) string {
 	return hex.EncodeToString(sum[:])[:n]
 }
 
+// keyPart makes the key of a repetition part of a Terraform name, injectively.
+func keyPart(key string) string {
+	s := badLabel.ReplaceAllString(key, "_")
+	if s != key {
+		s += "_" + hash(key, 6)
+	}
+	return s
+}
+
 var (
 	badLabel = regexp.MustCompile(`[^A-Za-z0-9_-]`)
 	inLabel  = regexp.MustCompile(`_\d+(_|$)`)

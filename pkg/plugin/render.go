@@ -175,6 +175,46 @@ func (r *Renderer) complete(e *Entry) bool {
 	return in != nil && in.rendered
 }
 
+// Awaits returns the keys of the entries that must be complete before the instance is: its own, and those of what is made with it.
+func (r *Renderer) Awaits(ctx context.Context, id topology.Instance) ([]string, error) {
+	r.init()
+	in, err := r.inst(id)
+	if err != nil {
+		return nil, err
+	}
+	keys := []string{in.key}
+	for _, name := range in.mapping.With {
+		items, err := r.links(ctx, in, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, it := range items {
+			keys = append(keys, it.inst.key)
+		}
+	}
+	return keys, nil
+}
+
+// Refreshes returns the instances that publish again when the instance is done.
+func (r *Renderer) Refreshes(ctx context.Context, id topology.Instance) ([]topology.Instance, error) {
+	r.init()
+	in, err := r.inst(id)
+	if err != nil {
+		return nil, err
+	}
+	var out []topology.Instance
+	for _, name := range in.mapping.Refresh {
+		items, err := r.links(ctx, in, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, it := range items {
+			out = append(out, topology.Instance{Node: it.inst.node.Name, Index: it.inst.index})
+		}
+	}
+	return out, nil
+}
+
 func compareKeys(a, b string) int {
 	switch {
 	case a < b:
@@ -289,7 +329,7 @@ func (r *Renderer) block(in *inst, spec *Resource, item any, key string) *Block 
 	b := &Block{ID: spec.ID, Type: spec.Type, Data: spec.Data, Owner: in.key, spec: spec, item: item, frame: in}
 	suffix := spec.ID
 	if key != "" {
-		suffix += "_" + labelPart(key)
+		suffix += "_" + keyPart(key)
 	}
 	b.suffix = suffix
 	switch spec.Scope {
@@ -297,8 +337,8 @@ func (r *Renderer) block(in *inst, spec *Resource, item any, key string) *Block 
 		b.Owner = in.node.Name + "/*"
 		b.Label = labelPart(in.node.Name) + "_all_" + suffix
 	case PerDeployment:
-		b.Owner = "*/" + in.mapping.Plugin.Name
 		b.Label = "deployment_" + in.mapping.Name + "_" + suffix
+		b.Owner = "*/" + b.Address()
 	default:
 		b.Label = labelPart(in.node.Name) + "_" + badLabel.ReplaceAllString(in.index, "_") + "_" + suffix
 		return b
@@ -312,10 +352,10 @@ func (r *Renderer) block(in *inst, spec *Resource, item any, key string) *Block 
 
 // render fills the arguments of an instance's blocks.
 func (r *Renderer) render(ctx context.Context, in *inst) error {
-	own := r.entry(in.key, topology.Instance{Node: in.node.Name, Index: in.index}, in.mapping.Plugin)
 	if err := r.outline(ctx, in); err != nil {
 		return err
 	}
+	own := r.entry(in.key, topology.Instance{Node: in.node.Name, Index: in.index}, in.mapping.Plugin)
 	for _, spec := range in.mapping.Resources {
 		for _, b := range in.blocks[spec.ID] {
 			if b.spec != spec {
@@ -425,6 +465,9 @@ func (r *Renderer) identify(b *Block, args map[string]any) {
 	suffix := ""
 	if b.spec.ID != b.frame.mapping.Resources[0].ID { // the first resource is the node itself
 		suffix = b.suffix
+	}
+	if b.spec.Scope == PerDeployment {
+		suffix = "-" + b.suffix // "app--key" is no node's name
 	}
 	how := b.spec.Identity
 	if how.Name != "" && isNull(args[how.Name]) {

@@ -1,0 +1,44 @@
+package driver
+
+import (
+	"context"
+
+	"github.com/orch-project/orch/pkg/secret"
+)
+
+// Cloud is what infrastructure drivers ask of a cloud beside Terraform: what it offers, what it allows, and its own words about failures.
+// Package openstack implements it.
+type Cloud interface {
+	// List returns what the cloud offers of a kind ("images", "flavors", "networks" …) as plain values with "id" and "name".
+	List(ctx context.Context, kind string) ([]map[string]any, error)
+	// Quota returns the limits by name ("instances", "cores", "ram", "ports" …).
+	Quota(ctx context.Context) (map[string]Quota, error)
+	// Fault returns why a server failed, "" if it did not or does not exist.
+	Fault(ctx context.Context, serverID string) (string, error)
+	// Console returns the last lines of a server's console log.
+	Console(ctx context.Context, serverID string, lines int) (string, error)
+	// Environ returns the variables with which Terraform's provider finds and enters the cloud.
+	Environ() map[string]secret.Value
+	// Inventory returns everything in the cloud that carries the deployment's identity.
+	Inventory(ctx context.Context, deployment string) ([]CloudResource, error)
+	// Delete removes resources in the order of their dependencies. The error joins those of resources that are left.
+	Delete(ctx context.Context, resources []CloudResource) error
+}
+
+// Quota is a limit of the cloud; Limit -1 is none.
+type Quota struct {
+	Limit int64 `json:"limit"`
+	Used  int64 `json:"used"`
+}
+
+// CloudResource is something that exists in the cloud.
+type CloudResource struct {
+	Service string `json:"service"` // nova, neutron, cinder
+	Kind    string `json:"kind"`    // server, port, volume …
+	ID      string `json:"id"`
+	Name    string `json:"name,omitempty"`
+	Status  string `json:"status,omitempty"`
+	// Node and Instance as the identity says; "" where it does not.
+	Node     string `json:"node,omitempty"`
+	Instance string `json:"instance,omitempty"`
+}

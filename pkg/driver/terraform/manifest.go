@@ -1,0 +1,266 @@
+package terraform
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/orch-project/orch/pkg/plugin"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// bundle is what is kept of a deployment between applies: the manifest and Terraform's state. The caller's StateStore encrypts it.
+type bundle struct {
+	Format   int             `json:"format"`
+	Manifest *manifest       `json:"manifest"`
+	State    json.RawMessage `json:"state,omitempty"`
+
+	state *tfState
+}
+
+// manifest holds the rendered blocks of every instance, so that a batch changes only its own.
+//
+// An entry stays while it is wanted (its node was created and not deleted) or while a wanted entry refers to it: a server's port is removed
+// with the server, in whatever order the steps that delete them come.
+type manifest struct {
+	Entries map[string]*entry `json:"entries"`
+	Pins    plugin.Pins       `json:"pins,omitempty"`
+	// Location that the deployment is in; it cannot change while resources exist.
+	Location string `json:"location,omitempty"`
+	// Gone are addresses that are no longer asked for but still exist, with the entry they belonged to.
+	Gone map[string]string `json:"gone,omitempty"`
+	// Apply is set while one is under way.
+	Apply *applyRecord `json:"apply,omitempty"`
+}
+
+type entry struct {
+	Instance topology.Instance `json:"instance"`
+	Plugin   string            `json:"plugin"`
+	Wanted   bool              `json:"wanted,omitempty"`
+	Stopped  bool              `json:"stopped,omitempty"`
+	Blocks   []*block          `json:"blocks,omitempty"`
+	Refs     []string          `json:"refs,omitempty"`
+	// Awaits are the keys of entries that are complete before the instance is.
+	Awaits []string `json:"awaits,omitempty"`
+}
+
+type block struct {
+	ID   string         `json:"id"`
+	Type string         `json:"type"`
+	Name string         `json:"name"`
+	Data bool           `json:"data,omitempty"`
+	Body map[string]any `json:"body"`
+	// Variables are the secret values that the body refers to.
+	Variables map[string]string `json:"variables,omitempty"`
+}
+
+func (b *block) address() string {
+	if b.Data {
+		return "data." + b.Type + "." + b.Name
+	}
+	return b.Type + "." + b.Name
+}
+
+// applyRecord says who applies what.
+type applyRecord struct {
+	ID      string    `json:"id"`
+	Host    string    `json:"host"`
+	Started time.Time `json:"started"`
+	// Ops are the requests by instance ("web[0]"), with their operation ids.
+	Ops map[string]string `json:"ops"`
+}
+
+func newBundle() *bundle {
+	return &bundle{Format: 1, Manifest: &manifest{Entries: map[string]*entry{}, Pins: plugin.Pins{}}, state: &tfState{}}
+}
+
+func decodeBundle(data []byte) (*bundle, error) {
+	if len(data) == 0 {
+		return newBundle(), nil
+	}
+	b := newBundle()
+	if err := json.Unmarshal(data, b); err != nil {
+		return nil, fmt.Errorf("cannot read the deployment's Terraform state record: %w", err)
+	}
+	if b.Format != 1 {
+		return nil, fmt.Errorf("the deployment's Terraform state record has format %d; this orch knows format 1", b.Format)
+	}
+	if b.Manifest.Entries == nil {
+		b.Manifest.Entries = map[string]*entry{}
+	}
+	if b.Manifest.Pins == nil {
+		b.Manifest.Pins = plugin.Pins{}
+	}
+	var err error
+	b.state, err = parseState(b.State)
+	return b, err
+}
+
+func (b *bundle) encode() ([]byte, error) {
+	data, err := json.Marshal(b)
+	if err != nil {
+		return nil, fmt.Errorf("cannot write the deployment's Terraform state record: %w", err)
+	}
+	return data, nil
+}
+
+// clone is a deep copy.
+func (b *bundle) clone() (*bundle, error) {
+	data, err := b.encode()
+	if err != nil {
+		return nil, err
+	}
+	return decodeBundle(data)
+}
+
+// empty reports that nothing is left to keep.
+func (b *bundle) empty() bool {
+	return len(b.Manifest.Entries) == 0 && len(b.state.managed()) == 0 && b.Manifest.Apply == nil
+}
+
+// merge takes rendered entries over: those of the requested instances and the shared ones as rendered, others only if they are new.
+func (m *manifest) merge(rendered []*plugin.Entry, requested map[string]bool) {
+	for _, r := range rendered {
+		old := m.Entries[r.Key]
+		if old != nil && !requested[r.Key] && r.Instance.Index != "" {
+			continue
+		}
+		e := &entry{Instance: r.Instance, Plugin: r.Plugin, Refs: r.Refs}
+		if old != nil {
+			e.Wanted, e.Stopped, e.Awaits = old.Wanted, old.Stopped, old.Awaits
+		}
+		for _, b := range r.Blocks {
+			nb := &block{ID: b.ID, Type: b.Type, Name: b.Label, Data: b.Data, Body: normalBody(b.Body)}
+			for k, v := range b.Variables {
+				if nb.Variables == nil {
+					nb.Variables = map[string]string{}
+				}
+				nb.Variables[k] = v.Reveal()
+			}
+			e.Blocks = append(e.Blocks, nb)
+		}
+		m.Entries[r.Key] = e
+	}
+}
+
+// normalBody brings values to what JSON decodes them to, so that a stored body equals a rendered one.
+func normalBody(b map[string]any) map[string]any {
+	data, err := json.Marshal(b)
+	if err != nil {
+		return b
+	}
+	out := map[string]any{}
+	if json.Unmarshal(data, &out) != nil {
+		return b
+	}
+	return out
+}
+
+// sweep drops the entries that nothing wanted needs.
+func (m *manifest) sweep() {
+	keep := map[string]bool{}
+	var mark func(key string)
+	mark = func(key string) {
+		if keep[key] || m.Entries[key] == nil {
+			return
+		}
+		keep[key] = true
+		for _, r := range m.Entries[key].Refs {
+			mark(r)
+		}
+	}
+	for k, e := range m.Entries {
+		if e.Wanted {
+			mark(k)
+		}
+	}
+	maps.DeleteFunc(m.Entries, func(k string, _ *entry) bool { return !keep[k] })
+	nodes := map[string]bool{}
+	for _, e := range m.Entries {
+		nodes[plugin.EntryKey(e.Instance)] = true
+	}
+	maps.DeleteFunc(m.Pins, func(k string, _ map[string]any) bool { return !nodes[k[:strings.LastIndexByte(k, '/')]] })
+}
+
+// addresses of the blocks of entries that Terraform manages.
+func (m *manifest) addresses(keys ...string) []string {
+	var out []string
+	for _, k := range keys {
+		e := m.Entries[k]
+		if e == nil {
+			continue
+		}
+		for _, b := range e.Blocks {
+			if !b.Data && !slices.Contains(out, b.address()) {
+				out = append(out, b.address())
+			}
+		}
+	}
+	return out
+}
+
+// owner of an address, or nil.
+func (m *manifest) owner(address string) (*entry, string) {
+	for k, e := range m.Entries {
+		for _, b := range e.Blocks {
+			if b.address() == address {
+				return e, k
+			}
+		}
+	}
+	return nil, ""
+}
+
+// bury records what left the manifest but is still in the state, and forgets what has left the state.
+func (m *manifest) bury(old *manifest, s *tfState) {
+	gone := map[string]string{}
+	for a, k := range m.Gone {
+		gone[a] = k
+	}
+	for k, e := range old.Entries {
+		for _, b := range e.Blocks {
+			if !b.Data {
+				gone[b.address()] = k
+			}
+		}
+	}
+	exists := map[string]bool{}
+	for _, a := range s.managed() {
+		exists[a] = true
+	}
+	for k := range m.Entries {
+		for _, a := range m.addresses(k) {
+			delete(gone, a)
+		}
+	}
+	maps.DeleteFunc(gone, func(a, _ string) bool { return !exists[a] })
+	m.Gone = gone
+}
+
+// sameBlocks reports whether two manifests ask Terraform for the same.
+func (m *manifest) sameBlocks(o *manifest) bool {
+	flat := func(x *manifest) map[string]*block {
+		out := map[string]*block{}
+		for _, e := range x.Entries {
+			for _, b := range e.Blocks {
+				out[b.address()] = b
+			}
+		}
+		return out
+	}
+	a, b := flat(m), flat(o)
+	if len(a) != len(b) {
+		return false
+	}
+	for k, x := range a {
+		y := b[k]
+		if y == nil || !reflect.DeepEqual(x.Body, y.Body) || !maps.Equal(x.Variables, y.Variables) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,81 @@
+package terraform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/plugin"
+)
+
+// recover deals with an earlier run that nobody has finished with: it follows one that is still running, and takes over the outcome of one
+// that has ended. Requests that were part of it (same operation id) are thereby done.
+func (b *batch) recover(ctx context.Context) error {
+	var rec applyRecord
+	err := readJSON(filepath.Join(b.work, fileRun), &rec)
+	mine := b.bundle.Manifest.Apply
+	if errors.Is(err, os.ErrNotExist) {
+		if mine != nil {
+			// The apply ran elsewhere, or was never started. What it may have made is found by its identity.
+			b.uncertain = true
+			b.bundle.Manifest.Apply = nil
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read the run in %s: %w", b.work, err)
+	}
+	if mine == nil || mine.ID != rec.ID {
+		if _, running := alive(b.work); !running && mine == nil {
+			// Absorbed, but its files were not removed any more.
+			if data, err := os.ReadFile(filepath.Join(b.work, fileState)); err == nil {
+				if s, err := parseState(data); err == nil && s.newer(b.bundle.state) {
+					b.bundle.state, b.bundle.State, b.uncertain = s, data, true
+					if err := b.save(ctx); err != nil {
+						return err
+					}
+				}
+			}
+			return os.RemoveAll(b.work)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(b.work, fileSupervisor)); errors.Is(err, os.ErrNotExist) {
+		// Killed between preparing and starting: nothing has happened.
+		b.bundle.Manifest.Apply = nil
+		return os.RemoveAll(b.work)
+	}
+	t := b.track(b.joined(&rec))
+	b.emit(t.event(event.Log, "", func(e *event.Event) {
+		e.Level, e.Message = event.Info, "re-attached to the Terraform apply "+rec.ID
+	}))
+	return b.follow(ctx, t)
+}
+
+// joined are the addresses that the batch's requests wait for in a run that has them, too.
+func (b *batch) joined(rec *applyRecord) [][]string {
+	m := b.bundle.Manifest
+	out := make([][]string, len(b.reqs))
+	for i, r := range b.reqs {
+		if op, ok := rec.Ops[r.ID().String()]; !ok || op != r.OpID || r.OpID == "" {
+			continue
+		}
+		key := plugin.EntryKey(r.ID())
+		out[i] = []string{}
+		if r.Action == driver.Delete {
+			for a, k := range m.Gone {
+				if k == key {
+					out[i] = append(out[i], a)
+				}
+			}
+			slices.Sort(out[i])
+		} else if e := m.Entries[key]; e != nil {
+			out[i] = m.addresses(append([]string{key}, e.Awaits...)...)
+		}
+	}
+	return out
+}

@@ -1,0 +1,268 @@
+package terraform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Terraform runs below a supervisor: this binary executed again, in a session of its own, so that neither the death of orch nor Ctrl-C at
+// its terminal reaches Terraform in the middle of a create. It is started twice over (like a daemon), so that nobody has to wait for it.
+//
+//	orch ──start──► stage 1 ──start, exit──► supervisor ──► terraform apply -json
+//	  └─── specification with the environment, by pipe ──────►┘   ├─ events.jsonl  (Terraform's standard output)
+//	                                                              ├─ stderr.log
+//	                                                              ├─ supervisor.json  pid and start time
+//	                                                              └─ exit.json        written last, by rename
+//
+// A signal to the supervisor is a request to cancel: the first is passed on as an interrupt, on which Terraform finishes what it has begun
+// and stops; the second ends it.
+
+const superviseVar = "ORCH_TERRAFORM_SUPERVISE"
+
+// Files of a run, in its directory.
+const (
+	fileEvents     = "events.jsonl"
+	fileStderr     = "stderr.log"
+	fileSupervisor = "supervisor.json"
+	fileExit       = "exit.json"
+	fileState      = "terraform.tfstate"
+	fileModule     = "main.tf.json"
+	fileRun        = "run.json"
+)
+
+// command is what the supervisor runs. It holds credentials, so it travels by pipe only.
+type command struct {
+	Dir  string   `json:"dir"`
+	Path string   `json:"path"`
+	Args []string `json:"args"`
+	Env  []string `json:"env"`
+}
+
+// process identifies a process for certain: ids are used again, start times are not.
+type process struct {
+	PID   int    `json:"pid"`
+	Start string `json:"start"` // field 22 of /proc/PID/stat
+}
+
+// exit is the outcome of a run.
+type exit struct {
+	Code  int    `json:"code"` // -1: ended by a signal or never started
+	Error string `json:"error,omitempty"`
+}
+
+// MaybeSupervise must be called first in main (and in TestMain of tests that use the driver): if this process was started as a supervisor,
+// it does that work and does not return.
+func MaybeSupervise() {
+	switch os.Getenv(superviseVar) {
+	case "":
+		return
+	case "1":
+		os.Exit(detach())
+	default:
+		os.Exit(supervise(os.Stdin))
+	}
+}
+
+// detach starts the supervisor proper in a new session and ends, so that init inherits it.
+func detach() int {
+	self, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	cmd := exec.Command(self)
+	cmd.Args[0] = "orch-terraform-supervisor"
+	cmd.Env = []string{superviseVar + "=2", "PATH=" + os.Getenv("PATH")}
+	cmd.Stdin = os.Stdin
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// supervise runs Terraform and records how it ended.
+func supervise(in io.Reader) int {
+	// Standard streams that nobody reads must not end the supervisor.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	var c command
+	if err := json.NewDecoder(in).Decode(&c); err != nil {
+		return 1
+	}
+	me := process{PID: os.Getpid(), Start: startTime(os.Getpid())}
+	if err := writeJSON(filepath.Join(c.Dir, fileSupervisor), me); err != nil {
+		return 1
+	}
+	code, err := runTerraform(&c, signals)
+	e := exit{Code: code}
+	if err != nil {
+		e.Error = err.Error()
+	}
+	if err := writeJSON(filepath.Join(c.Dir, fileExit), e); err != nil {
+		return 1
+	}
+	return 0
+}
+
+func runTerraform(c *command, signals <-chan os.Signal) (int, error) {
+	events, err := os.OpenFile(filepath.Join(c.Dir, fileEvents), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return -1, err
+	}
+	defer events.Close()
+	stderr, err := os.OpenFile(filepath.Join(c.Dir, fileStderr), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return -1, err
+	}
+	defer stderr.Close()
+	cmd := exec.Command(c.Path, c.Args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, c.Env, events, stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return -1, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for n := 0; ; {
+		select {
+		case <-signals:
+			if n++; n == 1 {
+				// Only Terraform itself: it ends its providers when they have finished.
+				err = cmd.Process.Signal(syscall.SIGINT)
+			} else {
+				err = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			}
+			if err != nil && !errors.Is(err, os.ErrProcessDone) {
+				fmt.Fprintln(stderr, "cannot signal Terraform:", err)
+			}
+		case err := <-ended:
+			// Providers that outlived a killed Terraform would go on changing the cloud unseen.
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			var x *exec.ExitError
+			if errors.As(err, &x) {
+				return x.ExitCode(), nil
+			}
+			if err != nil {
+				return -1, err
+			}
+			return 0, nil
+		}
+	}
+}
+
+// start runs a command below a supervisor and returns when that has begun.
+func start(ctx context.Context, c *command) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("cannot start Terraform's supervisor: %w", err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("cannot start Terraform's supervisor: %w", err)
+	}
+	defer w.Close()
+	var stderr strings.Builder
+	cmd := exec.Command(self)
+	cmd.Env = []string{superviseVar + "=1", "PATH=" + os.Getenv("PATH")}
+	cmd.Stdin, cmd.Stderr = r, &stderr
+	// A signal to orch's process group must not hit the first stage either.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	err = cmd.Run()
+	r.Close()
+	if err != nil {
+		return fmt.Errorf("cannot start Terraform's supervisor: %w: %s", err, strings.TrimSpace(stderr.String()))
+	}
+	if err := json.NewEncoder(w).Encode(c); err != nil {
+		return fmt.Errorf("cannot start Terraform's supervisor: %w", err)
+	}
+	w.Close()
+	deadline := time.Now().Add(20 * time.Second)
+	for time.Now().Before(deadline) {
+		if _, err := os.Stat(filepath.Join(c.Dir, fileSupervisor)); err == nil {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("cannot start Terraform's supervisor: it did not begin within 20 s (is terraform.MaybeSupervise called first in main?)")
+}
+
+// alive reports whether the supervisor of a run directory still works.
+func alive(dir string) (process, bool) {
+	var p process
+	if err := readJSON(filepath.Join(dir, fileSupervisor), &p); err != nil {
+		return p, false
+	}
+	return p, p.running()
+}
+
+func (p process) running() bool {
+	return p.PID > 0 && p.Start != "" && startTime(p.PID) == p.Start
+}
+
+func (p process) signal(s syscall.Signal) error {
+	if !p.running() {
+		return nil
+	}
+	if err := syscall.Kill(p.PID, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}
+
+// startTime of a process that runs (is no zombie), "" for none.
+func startTime(pid int) string {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return ""
+	}
+	// The command name is in parentheses and may hold anything: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+	_, rest, ok := strings.Cut(string(data), ") ")
+	if i := strings.LastIndex(string(data), ") "); ok {
+		rest = string(data)[i+2:]
+	}
+	f := strings.Fields(rest)
+	if len(f) < 20 || f[0] == "Z" || f[0] == "X" {
+		return ""
+	}
+	return f[19]
+}
+
+// writeJSON writes a file that is either whole or absent.
+func writeJSON(path string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return writeFile(path, data)
+}
+
+func writeFile(path string, data []byte) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}
