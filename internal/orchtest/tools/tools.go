@@ -40,6 +40,18 @@ func Terraform(t testing.TB) string {
 	return path
 }
 
+// TerraformOrTofu returns what orch itself would take: terraform or tofu on PATH, else the OpenTofu of the cache. For tests that are not
+// about the difference.
+func TerraformOrTofu(t testing.TB) string {
+	t.Helper()
+	for _, name := range []string{"terraform", "tofu"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return Tofu(t)
+}
+
 // ProviderMirror returns a directory for provider_installation's filesystem_mirror that holds the OpenStack provider, for terraform and
 // tofu alike.
 func ProviderMirror(t testing.TB) string {
