@@ -43,7 +43,7 @@ func (c *Checker) report(code string, pos diag.Pos, path, hint, format string, a
 
 // Value converts and checks a node. It always returns a value, of best effort when something was reported.
 func (c *Checker) Value(n *source.Node, s *Schema, path string) *Value {
-	if c.Call != nil && n.Is(source.Mapping) {
+	if c.Call != nil && !n.IsNull() {
 		if call, ok := c.Call(n, s, path); ok {
 			return &Value{Kind: CallValue, Call: call, Schema: s, Pos: n.Pos}
 		}

@@ -336,7 +336,8 @@ func hasProperty(s *subject, name string) bool {
 	if s.rel != nil {
 		return s.rel.Properties.Get(name) != nil || s.rel.Attributes.Get(name) != nil
 	}
-	return s.node.Properties.Get(name) != nil || s.node.Attributes.Get(name) != nil
+	_, ok := s.node.Declared[name]
+	return ok || s.node.Properties.Get(name) != nil || s.node.Attributes.Get(name) != nil
 }
 
 func (e *evaluator) notFound(l located, kind string) error {
@@ -382,8 +383,22 @@ func (e *evaluator) getProperty(sc Scope, c *Call) (any, error) {
 	return e.property(l, v)
 }
 
-// declared reports a property that the type declares and that has no value. Such properties are kept as null literals.
-func declared(l located) bool { return l.properties().Get(l.name) != nil }
+// declared reports a property that the type declares, whether it has a value or not.
+func declared(l located) bool {
+	var m map[string]*Schema
+	switch {
+	case l.rel != nil:
+		m = l.rel.Declared
+	case l.capability != "":
+		if c := l.node.Capability(l.capability); c != nil {
+			m = c.Declared
+		}
+	default:
+		m = l.node.Declared
+	}
+	_, ok := m[l.name]
+	return ok
+}
 
 // property evaluates a property for the instances meant. Most do not depend on the instance, and then there is one value.
 func (e *evaluator) property(l located, v *Value) (any, error) {
@@ -442,7 +457,7 @@ func (e *evaluator) getAttribute(sc Scope, c *Call) (any, error) {
 // attribute reads running values first, then the type's formula or default, then the property of the same name.
 func (e *evaluator) attribute(l located) (any, error) {
 	formula, prop := l.attributes().Get(l.name), l.properties().Get(l.name)
-	if l.instances == nil && formula == nil && prop == nil {
+	if l.instances == nil && formula == nil && prop == nil && !declared(l) {
 		return nil, e.notFound(l, "attribute")
 	}
 	if l.instances == nil && prop != nil && (formula == nil || isNull(formula)) {
@@ -464,7 +479,7 @@ func (e *evaluator) attribute(l located) (any, error) {
 				return nil, err
 			}
 			v = r
-		case formula != nil || prop != nil:
+		case formula != nil || prop != nil || declared(l):
 			return Unknown{Refs: []string{l.what()}}, nil
 		default:
 			return nil, e.notFound(l, "attribute")

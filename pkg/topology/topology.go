@@ -40,6 +40,8 @@ type Topology struct {
 	Sources []string
 	// Entry is the root document in Files.
 	Entry string
+	// Unfulfilled requirements: no node, or no single node, fits. They were warned of; deploying decides what to do.
+	Unfulfilled []Unfulfilled
 	// Substitution is what the topology offers in place of a node; nil for none.
 	Substitution *Substitution
 
@@ -73,6 +75,12 @@ func (t *Topology) Reindex() {
 	for _, n := range t.Nodes {
 		t.index[n.Name] = n
 	}
+}
+
+// Unfulfilled is a requirement without a target.
+type Unfulfilled struct {
+	Node, Requirement string
+	Pos               diag.Pos
 }
 
 // Substitution makes a topology usable as the implementation of a node of Type.
@@ -124,6 +132,8 @@ type Node struct {
 	Directives  []string
 	// Properties: assigned or default values, of every declared property that has one, in declaration order.
 	Properties *Values
+	// Declared holds the schema of every property that the type declares, with and without a value; shared by the type's nodes.
+	Declared map[string]*Schema
 	// Attributes: every declared attribute, with its formula or default, or a null literal; running values come from the Env.
 	Attributes   *Values
 	Capabilities []*Capability
@@ -170,6 +180,7 @@ type Capability struct {
 	Name       string
 	Type       Type
 	Properties *Values
+	Declared   map[string]*Schema // as of Node
 	Attributes *Values
 }
 
@@ -185,6 +196,7 @@ type Relationship struct {
 	Target     string
 	Capability string // the target's capability, "" when the requirement names none
 	Properties *Values
+	Declared   map[string]*Schema // as of Node
 	Attributes *Values
 	Interfaces []*Interface
 	Artifacts  []*Artifact

@@ -1,0 +1,115 @@
+// Package grammar reads the TOSCA family of dialects (TOSCA Simple Profile 1.0–1.3, TOSCA 2.0, Alien4Cloud's, Yorc's) into documents.
+//
+// A dialect is a table: its names, the keynames of each section with the versions that have them, its functions, and a few switches for
+// short forms. One decoder reads them all; it checks form (keynames, kinds of values, counts), never meaning, and looks nothing up.
+package grammar
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/source"
+	"github.com/orch-project/orch/pkg/tosca/document"
+)
+
+// Codes of this package.
+const (
+	CodeVersion        = "definitions-version"
+	CodeUnknownKeyname = "unknown-keyname"
+	CodeMissingKeyname = "missing-keyname"
+	CodeForm           = "wrong-form"
+	CodeEmpty          = "empty-section"
+	CodeFunction       = "bad-function"
+)
+
+// Dialect decodes the documents of some tosca_definitions_versions.
+type Dialect interface {
+	// Versions are the values of tosca_definitions_version that select the dialect.
+	Versions() []string
+	// Decode reads a document. It returns one even if there are errors, with everything that could be read.
+	Decode(root *source.Node, diags *diag.List) *document.Document
+}
+
+var dialects = map[string]Dialect{}
+
+// Register adds a dialect; the packages of dialects call it from init.
+func Register(d Dialect) {
+	for _, v := range d.Versions() {
+		dialects[v] = d
+	}
+}
+
+// Versions lists the known values of tosca_definitions_version.
+func Versions() []string {
+	var out []string
+	for v := range dialects {
+		if !strings.HasPrefix(v, "http") {
+			out = append(out, v)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Decode picks the dialect of a document and decodes it. It returns nil (and has said why) if there is none.
+func Decode(root *source.Node, file string, diags *diag.List) *document.Document {
+	if !root.Is(source.Mapping) {
+		pos := root.At()
+		if pos.IsZero() {
+			pos = diag.Pos{File: file}
+		}
+		diags.Errorf(CodeForm, pos, "the document must be a map with the key tosca_definitions_version, not %s", root)
+		return nil
+	}
+	n := root.Get("tosca_definitions_version")
+	key := root.Key("tosca_definitions_version")
+	switch {
+	case key == nil:
+		d := diags.Errorf(CodeVersion, root.Pos, "the document has no tosca_definitions_version")
+		d.Hint = "begin it with one of " + strings.Join(Versions(), ", ")
+		for _, p := range root.Pairs {
+			if h := diag.Suggest(p.Key.Text, []string{"tosca_definitions_version"}); h != "" {
+				d.Pos, d.Hint = p.Key.Pos, h
+			}
+		}
+		return nil
+	case !n.Is(source.Scalar):
+		diags.Errorf(CodeVersion, n.At(), "tosca_definitions_version must be a text such as tosca_simple_yaml_1_3, not %s", n).Path = key.Text
+		return nil
+	}
+	d := dialects[n.Text]
+	if d == nil {
+		dg := diags.Errorf(CodeVersion, n.Pos, "%q is not a known tosca_definitions_version", n.Text)
+		dg.Path = key.Text
+		if dg.Hint = diag.Suggest(n.Text, Versions()); dg.Hint == "" {
+			dg.Hint = "known are " + strings.Join(Versions(), ", ")
+		}
+		return nil
+	}
+	return d.Decode(root, diags)
+}
+
+// family is a dialect of this package.
+type family struct {
+	versions []string
+	// title is how messages name the dialect.
+	title  string
+	keys   map[string]*keyset // by section
+	traits document.Traits
+	// unknown is the severity of an unknown keyname.
+	unknown diag.Severity
+	// a4c reads Alien4Cloud's short forms: lists of one-key maps, sibling keys, archive imports.
+	a4c bool
+	// v2 is TOSCA 2.0: service_template, $functions, empty sections are errors.
+	v2 bool
+	// level of the version in the keyname tables.
+	level int
+}
+
+func (f *family) Versions() []string { return f.versions }
+
+func (f *family) Decode(root *source.Node, diags *diag.List) *document.Document {
+	d := &decoder{family: f, diags: diags}
+	return d.document(root)
+}

@@ -1,0 +1,409 @@
+package tosca
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"testing/fstest"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/source"
+	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca/document"
+	"github.com/orch-project/orch/pkg/tosca/resolve"
+)
+
+// imported loads what an import names. Nothing is returned for what cannot be found; that has been reported.
+func (l *loader) imported(from *resolve.File, im *document.Import) []resolve.Edge {
+	by := importer{pos: im.Pos, path: im.Path}
+	var f *resolve.File
+	switch {
+	case im.Internal != "":
+		f = l.internal(im.Internal, by)
+	case im.Profile != "":
+		name, version, _ := strings.Cut(im.Profile, ":")
+		f = l.archive(name, version, "profile", by)
+	case im.Archive != "":
+		f = l.archive(im.Archive, im.ArchiveVersion, "archive", by)
+	case strings.Contains(im.File, "://"):
+		f = l.fetched(im.File, by)
+	case !im.Repository.IsZero():
+		f = l.fromRepository(from, im, by)
+	default:
+		f = l.relative(from, im, by)
+	}
+	if f == nil {
+		return nil
+	}
+	if f.Doc.Traits.Implicit != "" && from.Doc.Traits.Implicit != "" || im.Namespace != "" {
+		return []resolve.Edge{{File: f, Prefix: im.Namespace}}
+	}
+	return []resolve.Edge{{File: f}}
+}
+
+func (l *loader) relative(from *resolve.File, im *document.Import, by importer) *resolve.File {
+	text := strings.TrimPrefix(im.File, "/")
+	p := path.Join(path.Dir(from.Path), text)
+	if strings.HasPrefix(p, "../") || p == ".." {
+		if l.b.Single && !strings.HasPrefix(from.Path, mountDir+"/") {
+			n := 0
+			for rest := p; strings.HasPrefix(rest, "../"); rest = rest[3:] {
+				n++
+			}
+			l.escaped = max(l.escaped, n)
+			return nil
+		}
+		d := l.diags.Errorf("bad-path", by.pos, "cannot import %s: it is outside of the archive", im.File)
+		d.Path, d.Hint = by.path, "archives are closed: put the file inside"
+		return nil
+	}
+	if !fs.ValidPath(p) {
+		l.diags.Errorf("bad-path", by.pos, "cannot import %q: it is not a path", im.File).Path = by.path
+		return nil
+	}
+	if _, err := fs.Stat(l.fs, p); err != nil {
+		// Paths also count from the root of the archive (Alien4Cloud's deployment archives), and plugins answer plain names.
+		if q := path.Join(from.Root, text); fs.ValidPath(q) {
+			if _, err := fs.Stat(l.fs, q); err == nil {
+				return l.file(q, from.Root, from.Library, by)
+			}
+		}
+		if !strings.Contains(text, "/") {
+			for _, lib := range l.o.Libraries {
+				for i := range lib.Provides {
+					if lib.Provides[i].internal(text) {
+						return l.provided(lib, &lib.Provides[i], by)
+					}
+				}
+			}
+		}
+	}
+	return l.file(p, from.Root, from.Library, by)
+}
+
+// internal finds <name.yml>: in the import path first, then in the libraries.
+func (l *loader) internal(name string, by importer) *resolve.File {
+	for _, a := range l.searchPath() {
+		for p, base := range a.files {
+			if base == name {
+				return l.file(path.Join(l.mountArchive(a), p), l.mountArchive(a), true, by)
+			}
+		}
+	}
+	var names []string
+	for _, lib := range l.o.Libraries {
+		for i := range lib.Provides {
+			if lib.Provides[i].internal(name) {
+				return l.provided(lib, &lib.Provides[i], by)
+			}
+			names = append(names, "<"+lib.Provides[i].Name+".yml>")
+		}
+	}
+	d := l.diags.Errorf("missing-import", by.pos, "no plugin provides <%s>", name)
+	d.Path = by.path
+	if d.Hint = diag.Suggest("<"+name+">", names); d.Hint == "" {
+		d.Hint = "known are " + strings.Join(names, ", ") + "; or give a directory with the file by --import-path"
+	}
+	return nil
+}
+
+// archive finds name:version: in the import path, else in the libraries; in both, an exact version before a compatible one.
+func (l *loader) archive(name, version, what string, by importer) *resolve.File {
+	var other []string
+	for _, exact := range []bool{true, false} {
+		for _, a := range l.searchPath() {
+			if a.name != name {
+				continue
+			}
+			if a.version == version || version == "" || version == "*" || !exact && compatible(a.version, version) {
+				return l.file(path.Join(l.mountArchive(a), a.entry), l.mountArchive(a), true, by)
+			}
+			other = append(other, a.version)
+		}
+	}
+	for _, lib := range l.o.Libraries {
+		for i := range lib.Provides {
+			p := &lib.Provides[i]
+			if p.answers(name, version) {
+				return l.provided(lib, p, by)
+			}
+			if p.answersName(name) {
+				other = append(other, strings.Join(p.Versions, ", "))
+			}
+		}
+	}
+	d := l.diags.Errorf("missing-import", by.pos, "the %s %s:%s cannot be found", what, name, version)
+	d.Path = by.path
+	d.Hint = "name the directory that holds it by --import-path"
+	if len(other) > 0 {
+		d.Hint = "there is version " + strings.Join(other, ", ")
+	}
+	return nil
+}
+
+// compatible versions have the same major number: archives are referred to by the version that was current then.
+func compatible(have, want string) bool {
+	h, err1 := topology.ParseVersion(have)
+	w, err2 := topology.ParseVersion(want)
+	if err1 != nil || err2 != nil || len(h.Numbers) == 0 || len(w.Numbers) == 0 {
+		return false
+	}
+	return h.Numbers[0] == w.Numbers[0]
+}
+
+func (l *loader) provided(lib *Library, p *Provided, by importer) *resolve.File {
+	prefix := l.fs.mount("plugins", lib.Name, lib.FS)
+	l.display[prefix] = "plugins/" + lib.Name + "/"
+	return l.file(path.Join(prefix, p.File), prefix, true, by)
+}
+
+// implicit loads the types that a dialect's documents always have in scope, with the libraries that extend them.
+func (l *loader) implicit(name string) *resolve.File {
+	for _, lib := range l.o.Libraries {
+		for i := range lib.Provides {
+			p := &lib.Provides[i]
+			for _, im := range p.Implicit {
+				if im == name {
+					f := l.provided(lib, p, importer{})
+					l.extend(f, name)
+					return f
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// extend adds the types of libraries that are in scope wherever the named one is.
+func (l *loader) extend(f *resolve.File, name string) {
+	if f == nil {
+		return
+	}
+	for _, lib := range l.o.Libraries {
+		for i := range lib.Provides {
+			p := &lib.Provides[i]
+			for _, ex := range p.Extends {
+				if ok, _ := path.Match(ex, name); !ok {
+					continue
+				}
+				e := l.provided(lib, p, importer{})
+				if e == nil || e == f {
+					continue
+				}
+				seen := false
+				for _, have := range f.Imports {
+					seen = seen || have.File == e
+				}
+				if !seen {
+					f.Imports = append(f.Imports, resolve.Edge{File: e})
+				}
+			}
+		}
+	}
+}
+
+// fetched reads a document from the network, if that is allowed.
+func (l *loader) fetched(url string, by importer) *resolve.File {
+	if f, ok := l.files[url]; ok {
+		return f
+	}
+	if l.o.Fetch == nil {
+		d := l.diags.Errorf("network-import", by.pos, "cannot import %s: the network is not used", url)
+		d.Path, d.Hint = by.path, "allow it with --allow-network, or keep a copy beside the document"
+		return nil
+	}
+	data, err := l.o.Fetch(l.ctx, url)
+	if err != nil {
+		l.diags.Errorf("missing-import", by.pos, "cannot import %s: %s", url, err).Path = by.path
+		return nil
+	}
+	base := path.Base(url)
+	if base == "." || base == "/" || !fs.ValidPath(base) {
+		base = "document.yaml"
+	}
+	prefix := l.fs.mount("network", fmt.Sprintf("%d", len(l.fs.at)), fstest.MapFS{base: {Data: data}})
+	l.display[prefix] = strings.TrimSuffix(url, base)
+	f := l.file(path.Join(prefix, base), prefix, true, by)
+	l.files[url] = f
+	return f
+}
+
+// fromRepository reads a file of a declared repository: a directory of this machine's (file:// or a relative path) or a URL.
+func (l *loader) fromRepository(from *resolve.File, im *document.Import, by importer) *resolve.File {
+	for _, repo := range from.Doc.Repositories {
+		if repo.Name.Text != im.Repository.Text {
+			continue
+		}
+		if strings.Contains(repo.URL, "://") && !strings.HasPrefix(repo.URL, "file://") {
+			return l.fetched(strings.TrimSuffix(repo.URL, "/")+"/"+strings.TrimPrefix(im.File, "/"), by)
+		}
+		dir := strings.TrimPrefix(repo.URL, "file://")
+		if path.IsAbs(dir) && l.b.Single {
+			root, err := os.OpenRoot(dir)
+			if err == nil {
+				prefix := l.fs.mount("repositories", repo.Name.Text, root.FS())
+				l.display[prefix] = strings.TrimSuffix(dir, "/") + "/"
+				return l.file(path.Join(prefix, im.File), prefix, false, by)
+			}
+		}
+		rel := *im
+		rel.File = path.Join(dir, im.File)
+		return l.relative(from, &rel, by)
+	}
+	var names []string
+	for _, r := range from.Doc.Repositories {
+		names = append(names, r.Name.Text)
+	}
+	d := l.diags.Errorf("unknown-repository", im.Repository.Pos, "there is no repository %q", im.Repository.Text)
+	d.Path, d.Hint = by.path, diag.Suggest(im.Repository.Text, names)
+	return nil
+}
+
+// archive of the import path.
+type archive struct {
+	name, version string
+	fs            fs.FS
+	entry         string
+	shown         string
+	// files are the YAML files at its root: path → base name.
+	files map[string]string
+	mount string
+}
+
+// searchPath reads the identities of the archives in the import path, once.
+func (l *loader) searchPath() []*archive {
+	if l.search != nil || len(l.o.ImportPath) == 0 {
+		return l.search
+	}
+	l.search = []*archive{}
+	for _, dir := range l.o.ImportPath {
+		l.searchDir(dir, 0)
+	}
+	return l.search
+}
+
+// searchDir takes a directory as an archive if it has YAML files, and looks into its subdirectories otherwise (to a small depth).
+func (l *loader) searchDir(dir string, depth int) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		l.diags.Errorf(source.CodeRead, diag.Pos{File: dir}, "cannot search %s for imports: %v", dir, err).Hint = "check --import-path"
+		return
+	}
+	if !info.IsDir() {
+		b, list := source.Open(dir)
+		if b == nil || list.HasErrors() {
+			l.diags.Add(list...)
+			return
+		}
+		if b.Archive {
+			l.identify(b.FS, dir+"!", b.Meta)
+		}
+		return
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		l.diags.Errorf(source.CodeRead, diag.Pos{File: dir}, "cannot search %s for imports: %v", dir, err)
+		return
+	}
+	if l.identify(root.FS(), strings.TrimSuffix(dir, "/")+"/", nil) || depth >= 4 {
+		return
+	}
+	root.Close()
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		switch ext := strings.ToLower(path.Ext(e.Name())); {
+		case e.IsDir() && !strings.HasPrefix(e.Name(), "."):
+			l.searchDir(path.Join(dir, e.Name()), depth+1)
+		case ext == ".csar" || ext == ".zip":
+			l.searchDir(path.Join(dir, e.Name()), depth+1)
+		}
+	}
+}
+
+// identify reads the name and version of each document at an archive's root.
+func (l *loader) identify(fsys fs.FS, shown string, meta map[string]string) bool {
+	found := false
+	for _, sub := range []string{".", "Definitions"} {
+		entries, _ := fs.ReadDir(fsys, sub)
+		files := map[string]string{}
+		for _, e := range entries {
+			if ext := path.Ext(e.Name()); !e.IsDir() && (ext == ".yml" || ext == ".yaml") {
+				files[path.Join(sub, e.Name())] = e.Name()
+			}
+		}
+		for p := range files {
+			a := &archive{fs: fsys, entry: p, shown: shown, files: files}
+			n, _ := source.ParseFile(fsys, p, shown+p)
+			if n.Get("tosca_definitions_version") == nil {
+				continue
+			}
+			found = true
+			md := n.Get("metadata")
+			a.name, a.version = first(md.Get("template_name").Str(), n.Get("template_name").Str()), first(md.Get("template_version").Str(), n.Get("template_version").Str())
+			if pr := n.Get("profile").Str(); pr != "" {
+				a.name, a.version, _ = strings.Cut(pr, ":")
+				if a.version == "" {
+					a.version = n.Get("metadata").Get("version").Str()
+				}
+			}
+			if a.name == "" {
+				if m := first2(meta, readMeta(fsys)); m != nil {
+					a.name, a.version = m["Name"], m["CSAR-Version"]
+				}
+			}
+			l.search = append(l.search, a)
+		}
+	}
+	return found
+}
+
+func readMeta(fsys fs.FS) map[string]string {
+	for _, dir := range []string{".", ".."} {
+		if !fs.ValidPath(dir) {
+			continue
+		}
+		data, err := fs.ReadFile(fsys, path.Join(dir, "TOSCA-Metadata/TOSCA.meta"))
+		if err != nil {
+			continue
+		}
+		m := map[string]string{}
+		for line := range strings.Lines(string(data)) {
+			if k, v, ok := strings.Cut(line, ":"); ok {
+				m[strings.TrimSpace(k)] = strings.TrimSpace(v)
+			}
+		}
+		return m
+	}
+	return nil
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func first2(a, b map[string]string) map[string]string {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+func (l *loader) mountArchive(a *archive) string {
+	if a.mount == "" {
+		name := a.name + "-" + a.version
+		for _, o := range l.search {
+			if o.fs == a.fs && o.mount != "" {
+				a.mount = o.mount
+				return a.mount
+			}
+		}
+		a.mount = l.fs.mount("imports", name, a.fs)
+		l.display[a.mount] = a.shown
+	}
+	return a.mount
+}

@@ -1,0 +1,306 @@
+package resolve
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca/document"
+)
+
+// checkCalls checks what functions refer to, now that everything is known. Expressions of types are checked against the type, those of
+// templates against the topology.
+func (r *resolver) checkCalls() {
+	hasTopology := r.in.Root.Doc.Topology != nil
+	for _, c := range r.calls {
+		if c.ctx.file.Library {
+			continue
+		}
+		args, literal := words(c.Call)
+		switch {
+		case c.Fn == "get_input":
+			if hasTopology && len(args) > 0 && c.ctx.file == r.in.Root {
+				r.checkInput(c, args)
+			}
+		case !literal || len(args) == 0 || !hasTopology && c.ctx.inType == nil:
+		case c.Fn == "get_property" || c.Fn == "get_attribute":
+			r.checkPath(c, args)
+		case c.Fn == "get_operation_output" || c.Fn == "get_artifact":
+			r.checkEntity(c, args)
+		}
+	}
+}
+
+// words are the literal arguments up to the first that is computed; literal is false if the entity or name is.
+func words(c *topology.Call) ([]string, bool) {
+	var out []string
+	for _, a := range c.Args {
+		if a.Kind != topology.LitValue || a.Lit == nil {
+			return out, len(out) >= 2
+		}
+		out = append(out, fmt.Sprint(a.Lit))
+	}
+	return out, true
+}
+
+func (r *resolver) checkInput(c call, args []string) {
+	if c.ctx.inputs[args[0]] || r.top.Input(args[0]) != nil {
+		if p := r.top.Input(args[0]); p != nil && !c.ctx.inputs[args[0]] {
+			r.descend(c, p.Schema, args[1:], "the input "+args[0])
+		}
+		return
+	}
+	r.unknownInput(args[0], c.pos, c.path, c.ctx.inputs)
+}
+
+func (r *resolver) unknownInput(name string, pos diag.Pos, docPath string, more map[string]bool) {
+	names := slices.Sorted(maps.Keys(more))
+	for _, p := range r.top.Inputs {
+		names = append(names, p.Name)
+	}
+	d := r.errorf("unknown-input", pos, docPath, "there is no input %q", name)
+	if d.Hint = diag.Suggest(name, names); d.Hint == "" {
+		d.Hint = hintList("there are", names)
+	}
+	if d.Hint == "" {
+		d.Hint = "declare it under inputs"
+	}
+}
+
+// entity finds what the first argument of a function means. known is false when that cannot be said here.
+func (r *resolver) entity(c call, name string) (n *node, rel *topology.Relationship, known bool) {
+	ctx := c.ctx
+	switch name {
+	case "SELF":
+		if ctx.node == nil {
+			return nil, nil, false
+		}
+		return r.byName[ctx.node.Name], ctx.rel, true
+	case "SOURCE", "TARGET":
+		if ctx.rel == nil {
+			if ctx.inType == nil && ctx.node != nil && !ctx.file.Doc.Traits.Lenient {
+				r.errorf("bad-reference", c.pos, c.path, "%s means nothing here: the value belongs to a node, not to a relationship", name).Hint = "SELF is the node itself"
+			}
+			return nil, nil, false
+		}
+		if name == "TARGET" {
+			return r.byName[ctx.rel.Target], nil, true
+		}
+		return r.byName[ctx.rel.Source], nil, true
+	case "HOST", "REQ_TARGET", "R_TARGET":
+		return nil, nil, false
+	}
+	if n := r.byName[name]; n != nil {
+		return n, nil, true
+	}
+	if r.relTemplates[name] != nil || r.groups[name] != nil {
+		return nil, nil, false
+	}
+	if ctx.inType != nil && ctx.node == nil {
+		return nil, nil, false // the type's author knows node names of topologies, perhaps
+	}
+	d := r.errorf("unknown-node", c.pos, c.path, "%s: there is no node template %q", c.Fn, name)
+	d.Hint = diag.Suggest(name, append(r.top.NodeNames(), "SELF", "SOURCE", "TARGET", "HOST"))
+	return nil, nil, false
+}
+
+func (r *resolver) checkEntity(c call, args []string) {
+	n, rel, known := r.entity(c, args[0])
+	if !known || n == nil || n.typ == nil || n.typ.broken {
+		return
+	}
+	if c.Fn == "get_artifact" {
+		artifacts := n.Artifacts
+		if rel != nil {
+			artifacts = rel.Artifacts
+		}
+		var names []string
+		for _, a := range artifacts {
+			names = append(names, a.Name)
+		}
+		if len(args) > 1 && !slices.Contains(names, args[1]) {
+			d := r.errorf("unknown-artifact", c.pos, c.path, "%s has no artifact %q", n.Name, args[1])
+			d.Hint = diag.Suggest(args[1], names)
+		}
+		return
+	}
+	if len(args) < 3 {
+		return
+	}
+	in := n.Interfaces
+	if rel != nil {
+		in = rel.Interfaces
+	}
+	if !hasOperation(in, interfaceName(args[1]), args[2]) && !hasOperation(in, args[1], args[2]) {
+		var names []string
+		for _, i := range in {
+			for _, o := range i.Operations {
+				names = append(names, i.Name+"."+o.Name)
+			}
+		}
+		d := r.severe(c.ctx.file, "unknown-operation", c.pos, c.path, "%s has no operation %s.%s", n.Name, args[1], args[2])
+		d.Hint = diag.Suggest(interfaceName(args[1])+"."+args[2], names)
+	}
+}
+
+// checkPath checks [entity, (capability or requirement)?, name, nested…].
+func (r *resolver) checkPath(c call, args []string) {
+	if len(args) < 2 {
+		return
+	}
+	if slices.Contains([]string{"CAPABILITY", "RELATIONSHIP", "TARGET", "SOURCE"}, args[1]) {
+		return // TOSCA 2.0 paths: checkPath2
+	}
+	if c.ctx.node == nil && c.ctx.inType != nil && args[0] == "SELF" {
+		r.checkTypePath(c, args[1:])
+		return
+	}
+	n, rel, known := r.entity(c, args[0])
+	if !known || n == nil || n.typ == nil || n.typ.broken {
+		return
+	}
+	if rel != nil {
+		t := r.in.Root.lookup(document.RelationshipType, rel.Type.Name())
+		if t != nil && !t.broken {
+			r.checkName(c, t.props, t.attrs, args[1:], n.Name+"."+rel.Name, nil)
+		}
+		return
+	}
+	r.checkNodePath(c, n, args[1:])
+}
+
+func (r *resolver) checkNodePath(c call, n *node, args []string) {
+	if n.typ.props.get(args[0]) != nil || n.typ.attrs.get(args[0]) != nil || len(args) == 1 {
+		r.checkName(c, n.typ.props, n.typ.attrs, args, n.Name, n.Attributes)
+		return
+	}
+	if cp := findCapability(n.typ.caps, args[0]); cp != nil {
+		if cp.typ != nil && !cp.typ.broken {
+			r.checkName(c, cp.props, cp.attrs, args[1:], n.Name+"'s capability "+cp.name, nil)
+		}
+		return
+	}
+	for _, rel := range n.Relationships {
+		if rel.Requirement == args[0] || rel.Name == args[0] {
+			r.checkTargetName(c, rel, args[1:])
+			return
+		}
+	}
+	if hasRequirement(n.typ.reqs, args[0]) {
+		return
+	}
+	names := append(n.typ.props.names(), n.typ.attrs.names()...)
+	for _, x := range n.typ.caps {
+		names = append(names, x.name)
+	}
+	names = append(names, requirementNames(n.typ.reqs)...)
+	r.notThere(c, n.Name, args[0], names)
+}
+
+// checkTargetName checks a name behind a requirement: of the target's capability, the target, or the relationship.
+func (r *resolver) checkTargetName(c call, rel *topology.Relationship, args []string) {
+	target := r.byName[rel.Target]
+	if target == nil || target.typ == nil || target.typ.broken {
+		return
+	}
+	var names []string
+	for _, p := range []*params{target.typ.props, target.typ.attrs} {
+		if p.get(args[0]) != nil {
+			return
+		}
+		names = append(names, p.names()...)
+	}
+	for _, cp := range target.typ.caps {
+		if cp.typ == nil || cp.typ.broken || cp.name == args[0] {
+			return
+		}
+		if cp.name == rel.Capability {
+			if cp.props.get(args[0]) != nil || cp.attrs.get(args[0]) != nil {
+				return
+			}
+			names = append(names, cp.props.names()...)
+		}
+	}
+	if t := r.in.Root.lookup(document.RelationshipType, rel.Type.Name()); t == nil || t.broken || t.props.get(args[0]) != nil || t.attrs.get(args[0]) != nil {
+		return
+	}
+	r.notThere(c, "the target "+target.Name+" of "+rel.Name, args[0], names)
+}
+
+// checkTypePath checks SELF in a type's own expressions.
+func (r *resolver) checkTypePath(c call, args []string) {
+	t := c.ctx.inType
+	if t.state != 2 || t.broken || t.def.Kind != document.NodeType {
+		return
+	}
+	if t.props.get(args[0]) != nil || t.attrs.get(args[0]) != nil || findCapability(t.caps, args[0]) != nil || hasRequirement(t.reqs, args[0]) {
+		return
+	}
+	names := append(t.props.names(), t.attrs.names()...)
+	d := r.warnf("unknown-property", c.pos, c.path, "%s: the node type %s declares no property, attribute, capability or requirement %q", c.Fn, t.def.Name.Text, args[0])
+	d.Hint = diag.Suggest(args[0], names)
+}
+
+func (r *resolver) checkName(c call, props, attrs *params, args []string, of string, more *topology.Values) {
+	p := props.get(args[0])
+	if p == nil {
+		p = attrs.get(args[0])
+	}
+	if p == nil {
+		if more.Get(args[0]) == nil {
+			r.notThere(c, of, args[0], append(props.names(), attrs.names()...))
+		}
+		return
+	}
+	r.descend(c, p.schema, args[1:], of+"."+args[0])
+}
+
+func (r *resolver) notThere(c call, of, name string, names []string) {
+	what := "property"
+	if c.Fn == "get_attribute" {
+		what = "attribute"
+	}
+	d := diag.Diagnostic{Code: "unknown-" + what, Pos: c.pos, Path: c.path, Message: fmt.Sprintf("%s: %s has no %s %q", c.Fn, of, what, name)}
+	if c.ctx.file.Doc.Traits.Lenient {
+		d.Severity = diag.Warning
+	}
+	if d.Hint = diag.Suggest(name, names); d.Hint == "" {
+		d.Hint = hintList("it has", names)
+	}
+	r.diags.Add(d)
+}
+
+// descend checks nested keys and indexes against a schema.
+func (r *resolver) descend(c call, s *topology.Schema, path []string, what string) {
+	for _, key := range path {
+		if s == nil {
+			return
+		}
+		switch prim := s.Primitive(); {
+		case prim == "any" || prim == "" && len(s.Fields) == 0:
+			return
+		case prim == "list" || prim == "map":
+			s = s.Entry
+		case prim == "":
+			f := s.Field(key)
+			if f == nil {
+				var names []string
+				for _, x := range s.Fields {
+					names = append(names, x.Name)
+				}
+				d := r.errorf("unknown-field", c.pos, c.path, "%s: %s (%s) has no field %q", c.Fn, what, s, key)
+				d.Hint = diag.Suggest(key, names)
+				return
+			}
+			s = f.Schema
+		case s.Type.Is("tosca.datatypes.json"):
+			return
+		default:
+			r.errorf("unknown-field", c.pos, c.path, "%s: %s is a %s and has no %q", c.Fn, what, s, key)
+			return
+		}
+		what += "." + key
+	}
+}

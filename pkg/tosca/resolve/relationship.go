@@ -1,0 +1,544 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca/document"
+)
+
+// bind makes the relationships of a node: of its requirement assignments first, then of required ones that nobody assigned.
+func (r *resolver) bind(n *node) {
+	if n.typ == nil {
+		n.typ = &typ{broken: true, def: &document.Type{Kind: document.NodeType}}
+	}
+	count := map[string]int64{}
+	names := map[string]int{}
+	for _, def := range n.def.Requirements {
+		q := r.requirementOf(n, def)
+		if q == nil && !n.typ.broken {
+			continue
+		}
+		name := def.Name.Text
+		if q != nil {
+			count[q.name]++
+		}
+		r.bindOne(n, q, def, unique(names, name))
+	}
+	for _, q := range n.typ.reqs {
+		if q.upper >= 0 && count[q.name] > q.upper {
+			r.tooMany(n, q, count[q.name])
+		}
+		for i := count[q.name]; i < q.lower; i++ {
+			r.bindUnassigned(n, q, names)
+			if i > 8 {
+				break
+			}
+		}
+	}
+}
+
+// unique names a relationship after its requirement: host, host-1, host-2 …
+func unique(names map[string]int, name string) string {
+	i := names[name]
+	names[name]++
+	if i == 0 {
+		return name
+	}
+	return name + "-" + strconv.Itoa(i)
+}
+
+func (r *resolver) tooMany(n *node, q *requirement, got int64) {
+	for _, def := range n.def.Requirements {
+		if def.Name.Text == q.name || def.Requirement.Text == q.name {
+			d := r.warnf("too-many-requirements", def.Name.Pos, def.Path, "%s assigns the requirement %s %d times; its type allows %d", n.Name, q.name, got, q.upper)
+			d.Related = []diag.Related{{Pos: q.def.Name.Pos, Message: "declared here"}}
+			return
+		}
+	}
+}
+
+// requirementOf finds the definition that an assignment is of.
+func (r *resolver) requirementOf(n *node, def *document.Requirement) *requirement {
+	name := def.Requirement
+	if name.IsZero() {
+		name = def.Name
+	}
+	for _, q := range n.typ.reqs {
+		if q.name == name.Text {
+			return q
+		}
+	}
+	if n.typ.broken {
+		return nil
+	}
+	var names []string
+	for _, q := range n.typ.reqs {
+		names = append(names, q.name)
+	}
+	d := r.errorf("unknown-requirement", name.Pos, def.Path, "%s has no requirement %q", n.Name, name.Text)
+	if d.Hint = diag.Suggest(name.Text, names); d.Hint == "" {
+		d.Hint = hintList("its type "+n.typ.def.Name.Text+" has", names)
+	}
+	return nil
+}
+
+// wanted is what a target must have.
+type wanted struct {
+	node           *typ
+	capability     *typ
+	capabilityName string
+	filters        []*document.NodeFilter
+	filterFiles    []*File
+}
+
+func (r *resolver) bindOne(n *node, q *requirement, def *document.Requirement, name string) {
+	if slices.ContainsFunc(def.Directives, func(d document.Name) bool { return strings.HasPrefix(d.Text, "substitut") }) {
+		return
+	}
+	if q == nil {
+		q = &requirement{name: def.Name.Text, unknown: true, upper: -1}
+	}
+	w := wanted{node: q.node, capability: q.capability, capabilityName: q.capabilityName}
+	if q.filter != nil {
+		w.filters, w.filterFiles = append(w.filters, q.filter), append(w.filterFiles, q.owner.file)
+	}
+	if def.NodeFilter != nil {
+		w.filters, w.filterFiles = append(w.filters, def.NodeFilter), append(w.filterFiles, r.in.Root)
+	}
+	target := r.byName[def.Node.Text]
+	if target == nil && !def.Node.IsZero() {
+		t := r.in.Root.lookup(document.NodeType, def.Node.Text)
+		if t == nil {
+			r.unknownNode(def.Node, def.Path+".node", def.Name.Text)
+			return
+		}
+		w.node = r.flatten(t)
+	}
+	if !def.Capability.IsZero() && !r.wantCapability(n, &w, target, def) {
+		return
+	}
+	if target == nil {
+		target = r.match(n, w, func(candidates []*node) { r.unmatched(n, q, def, w, candidates) })
+		if target == nil {
+			return
+		}
+	}
+	r.relate(n, q, def, w, target, name)
+}
+
+func (r *resolver) unknownNode(name document.Name, docPath, what string) {
+	d := r.errorf("unknown-node", name.Pos, docPath, "%s: there is no node template or node type %q", what, name.Text)
+	d.Hint = diag.Suggest(name.Text, r.top.NodeNames())
+	if d.Hint == "" {
+		d.Hint = diag.Suggest(name.Text, r.in.Root.typeNames(document.NodeType))
+	}
+}
+
+// wantCapability reads an assignment's capability: a capability's name of the target, or a capability type.
+func (r *resolver) wantCapability(n *node, w *wanted, target *node, def *document.Requirement) bool {
+	name := def.Capability.Text
+	if target != nil && target.typ != nil && findCapability(target.typ.caps, name) != nil {
+		w.capabilityName = name
+		return true
+	}
+	if t := r.in.Root.lookup(document.CapabilityType, name); t != nil {
+		w.capability = r.flatten(t)
+		return true
+	}
+	if target == nil {
+		w.capabilityName = name
+		if w.node != nil && findCapability(w.node.caps, name) != nil {
+			return true
+		}
+	}
+	if target != nil && (target.typ == nil || target.typ.broken) {
+		return false
+	}
+	var names []string
+	if target != nil {
+		for _, c := range target.typ.caps {
+			names = append(names, c.name)
+		}
+	}
+	of := "there is no capability or capability type " + strconv.Quote(name)
+	if target != nil {
+		of = fmt.Sprintf("%s has no capability %q, and there is no capability type of that name", target.Name, name)
+	}
+	d := r.severe(r.in.Root, "unknown-capability", def.Capability.Pos, def.Path+".capability", "%s", of)
+	d.Hint = diag.Suggest(name, append(names, r.in.Root.typeNames(document.CapabilityType)...))
+	return r.in.Root.Doc.Traits.Lenient && target != nil
+}
+
+// match finds the one node that fits; none or several are passed on.
+func (r *resolver) match(n *node, w wanted, other func([]*node)) *node {
+	var fits []*node
+	for _, c := range r.candidates(w) {
+		if c != n && r.fits(c, w) {
+			fits = append(fits, c)
+		}
+	}
+	if len(fits) == 1 {
+		return fits[0]
+	}
+	other(fits)
+	return nil
+}
+
+// candidates by type, from an index.
+func (r *resolver) candidates(w wanted) []*node {
+	if r.byType == nil {
+		r.byType = map[*typ][]*node{}
+		for _, n := range r.list {
+			seen := map[*typ]bool{}
+			for t := n.typ; t != nil && t.def.Name.Text != ""; t = t.parent {
+				r.byType[t] = append(r.byType[t], n)
+			}
+			if n.typ == nil {
+				continue
+			}
+			for _, c := range n.typ.caps {
+				for t := c.typ; t != nil; t = t.parent {
+					if !seen[t] {
+						seen[t] = true
+						r.byType[t] = append(r.byType[t], n)
+					}
+				}
+			}
+		}
+	}
+	switch {
+	case w.node != nil:
+		return r.byType[w.node]
+	case w.capability != nil:
+		return r.byType[w.capability]
+	case w.capabilityName != "":
+		return r.list
+	}
+	return nil
+}
+
+func (r *resolver) fits(c *node, w wanted) bool {
+	if c.typ == nil || w.node != nil && !c.typ.is(w.node) {
+		return false
+	}
+	if (w.capability != nil || w.capabilityName != "") && r.targetCapability(c, w) == nil {
+		return false
+	}
+	for i, f := range w.filters {
+		if !r.passes(c, f, w.filterFiles[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// targetCapability chooses the target's capability: by name, else the first of the type.
+func (r *resolver) targetCapability(target *node, w wanted) *capability {
+	if w.capabilityName != "" {
+		if c := findCapability(target.typ.caps, w.capabilityName); c != nil {
+			return c
+		}
+	}
+	if w.capability != nil {
+		var derived *capability
+		for _, c := range target.typ.caps {
+			if c.typ == w.capability {
+				return c
+			}
+			if derived == nil && c.typ != nil && c.typ.is(w.capability) {
+				derived = c
+			}
+		}
+		return derived
+	}
+	return nil
+}
+
+// unmatched reports an assignment that no node or several nodes fulfil. It is a warning: the orchestrator or another topology may.
+func (r *resolver) unmatched(n *node, q *requirement, def *document.Requirement, w wanted, fits []*node) {
+	if n.placeholder || q.lower == 0 && def.Node.IsZero() && def.Capability.IsZero() && def.NodeFilter == nil || def.Optional {
+		return
+	}
+	if q.unknown && def.Node.IsZero() {
+		return
+	}
+	d := r.warnf("unfulfilled-requirement", def.Name.Pos, def.Path, "no node fulfils the requirement %s of %s (%s)", def.Name.Text, n.Name, describeWanted(w))
+	d.Hint = "name the node template that it needs"
+	if len(fits) > 1 {
+		names := make([]string, len(fits))
+		for i, f := range fits {
+			names[i] = f.Name
+		}
+		d.Message = fmt.Sprintf("several nodes fulfil the requirement %s of %s: %s", def.Name.Text, n.Name, strings.TrimPrefix(hintList("", names), " "))
+		d.Hint = "name the node template that is meant"
+	}
+	r.top.Unfulfilled = append(r.top.Unfulfilled, topology.Unfulfilled{Node: n.Name, Requirement: def.Name.Text, Pos: def.Name.Pos})
+}
+
+func describeWanted(w wanted) string {
+	var parts []string
+	if w.node != nil {
+		parts = append(parts, "a node of type "+w.node.def.Name.Text)
+	}
+	if w.capability != nil {
+		parts = append(parts, "a capability of type "+w.capability.def.Name.Text)
+	} else if w.capabilityName != "" {
+		parts = append(parts, "a capability "+w.capabilityName)
+	}
+	if len(w.filters) > 0 {
+		parts = append(parts, "passing the node filter")
+	}
+	if len(parts) == 0 {
+		return "nothing is said of it"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// bindUnassigned fulfils a required requirement that the template does not mention when exactly one node fits.
+func (r *resolver) bindUnassigned(n *node, q *requirement, names map[string]int) {
+	if n.placeholder || q.unknown || q.lower == 0 {
+		return
+	}
+	w := wanted{node: q.node, capability: q.capability, capabilityName: q.capabilityName}
+	if q.filter != nil {
+		w.filters, w.filterFiles = []*document.NodeFilter{q.filter}, []*File{q.owner.file}
+	}
+	def := &document.Requirement{Name: document.Name{Text: q.name, Pos: n.Pos}, Path: n.def.Path + ".requirements"}
+	target := r.match(n, w, func(fits []*node) {
+		if r.mapped(n.Name, q.name) {
+			return
+		}
+		d := r.warnf("unfulfilled-requirement", n.Pos, def.Path, "%s does not assign its requirement %s, and no node fulfils it (%s)", n.Name, q.name, describeWanted(w))
+		d.Hint = "add a requirement assignment: - " + q.name + ": <node template>"
+		if len(fits) > 1 {
+			d.Message = fmt.Sprintf("%s does not assign its requirement %s, which %d nodes could fulfil", n.Name, q.name, len(fits))
+		}
+		d.Related = []diag.Related{{Pos: q.def.Name.Pos, Message: "required here"}}
+		r.top.Unfulfilled = append(r.top.Unfulfilled, topology.Unfulfilled{Node: n.Name, Requirement: q.name, Pos: n.Pos})
+	})
+	if target != nil {
+		r.relate(n, q, def, w, target, unique(names, q.name))
+	}
+}
+
+// mapped reports a requirement that the substitution mappings pass on to the outside.
+func (r *resolver) mapped(node, req string) bool {
+	t := r.in.Root.Doc.Topology
+	if t == nil || t.Substitution == nil {
+		return false
+	}
+	for _, m := range t.Substitution.Requirements {
+		if len(m.To) >= 2 && m.To[0].Text == node && m.To[1].Text == req {
+			return true
+		}
+	}
+	return false
+}
+
+// relate makes the relationship and checks both ends.
+func (r *resolver) relate(n *node, q *requirement, def *document.Requirement, w wanted, target *node, name string) {
+	rel := &topology.Relationship{
+		Name: name, Requirement: q.name, Source: n.Name, Target: target.Name, Pos: def.Name.Pos,
+		Properties: topology.NewValues(), Attributes: topology.NewValues(),
+	}
+	c := r.checkTarget(n, q, def, w, target)
+	if c != nil {
+		rel.Capability = c.name
+	}
+	t, use, tmpl := r.relationshipType(n, q, def, c)
+	if t != nil {
+		rel.Type = t.chain
+	}
+	n.Relationships = append(n.Relationships, rel)
+	ctx := &context{file: r.in.Root, node: n.Node, rel: rel}
+	if t == nil {
+		t = &typ{broken: true, def: &document.Type{Kind: document.RelationshipType}}
+	}
+	rel.Declared = t.declared
+	r.fillRelationship(ctx, rel, t, q, use, tmpl)
+	r.checkEnds(n, def, t, c, target)
+	if rel.HostedOn() && n.ScalesWith == "" {
+		n.ScalesWith = target.Name
+	}
+}
+
+func (r *resolver) fillRelationship(ctx *context, rel *topology.Relationship, t *typ, q *requirement, use *document.RelationshipUse, tmpl *document.RelationshipTemplate) {
+	of := "the relationship " + rel.Source + "." + rel.Name
+	var props, attrs []document.Assign
+	var ifaces []*document.Interface
+	docPath := ""
+	if tmpl != nil {
+		rel.Template = tmpl.Name.Text
+		props, attrs, ifaces, docPath = tmpl.Properties, tmpl.Attributes, tmpl.Interfaces, tmpl.Path
+	}
+	if use != nil {
+		props, attrs = append(props, use.Properties...), append(attrs, use.Attributes...)
+		docPath = use.Path
+		rel.Artifacts = r.mergeArtifacts(ctx, t.artifacts, use.Artifacts)
+	} else {
+		rel.Artifacts = t.artifacts
+	}
+	rel.Properties = r.assign(ctx, t.props, props, "property", of, docPath+".properties", t.broken)
+	rel.Attributes = r.assign(ctx, t.attrs, attrs, "attribute", of, docPath+".attributes", t.broken)
+	r.required(ctx.file, t.props, rel.Properties, document.Name{Pos: rel.Pos}, of, docPath+".properties")
+	ctx.artifacts = rel.Artifacts
+	rel.Interfaces = t.ifaces
+	if q.use != nil && len(q.use.Interfaces) > 0 {
+		typeCtx := &context{file: q.owner.file, inType: q.owner, artifacts: rel.Artifacts, rel: rel}
+		rel.Interfaces = r.mergeInterfaces(typeCtx, rel.Interfaces, q.use.Interfaces, true)
+	}
+	ctx.inType = t
+	rel.Interfaces = r.mergeInterfaces(ctx, rel.Interfaces, ifaces, false)
+	if use != nil && use != q.use {
+		rel.Interfaces = r.mergeInterfaces(ctx, rel.Interfaces, use.Interfaces, false)
+	}
+	ctx.inType = nil
+}
+
+// checkTarget finds the target's capability and reports a target that does not fit.
+func (r *resolver) checkTarget(n *node, q *requirement, def *document.Requirement, w wanted, target *node) *capability {
+	if target.typ == nil || target.typ.broken || target.typ.def.Name.Text == "" {
+		return nil
+	}
+	at := def.Node.Pos
+	if at.IsZero() {
+		at = def.Name.Pos
+	}
+	if w.node != nil && !w.node.broken && !target.typ.is(w.node) && !q.unknown {
+		d := r.severe(r.in.Root, "wrong-target", at, def.Path, "%s.%s needs a node of type %s; %s is a %s", n.Name, q.name, w.node.def.Name.Text, target.Name, target.typ.def.Name.Text)
+		r.relatedDef(d, q)
+	}
+	c := r.targetCapability(target, w)
+	switch {
+	case c != nil || q.unknown:
+	case w.capability != nil && !w.capability.broken && !brokenCaps(target.typ):
+		var names []string
+		for _, x := range target.typ.caps {
+			if x.typ != nil {
+				names = append(names, x.name+" ("+x.typ.def.Name.Text+")")
+			}
+		}
+		d := r.severe(r.in.Root, "wrong-target", at, def.Path, "%s.%s needs a capability of type %s, which %s does not have", n.Name, q.name, w.capability.def.Name.Text, target.Name)
+		d.Hint = hintList(target.Name+" has", names)
+		r.relatedDef(d, q)
+	case w.capabilityName != "":
+		r.severe(r.in.Root, "wrong-target", at, def.Path, "%s.%s needs the capability %s, which %s does not have", n.Name, q.name, w.capabilityName, target.Name)
+	}
+	return c
+}
+
+func brokenCaps(t *typ) bool {
+	return slices.ContainsFunc(t.caps, func(c *capability) bool { return c.typ == nil || c.typ.broken })
+}
+
+func (r *resolver) relatedDef(d *diag.Diagnostic, q *requirement) {
+	if q.def != nil {
+		d.Related = append(d.Related, diag.Related{Pos: q.def.Name.Pos, Message: "the requirement is declared here"})
+	}
+}
+
+// relationshipType: the assignment's template or type, the definition's, or what suits the capability.
+func (r *resolver) relationshipType(n *node, q *requirement, def *document.Requirement, c *capability) (*typ, *document.RelationshipUse, *document.RelationshipTemplate) {
+	use := def.Relationship
+	if use != nil && !use.Name.IsZero() {
+		if tmpl := r.relTemplates[use.Name.Text]; tmpl != nil {
+			t := r.typeRefOnce(document.RelationshipType, tmpl.Type)
+			return t, use, tmpl
+		}
+		if t := r.in.Root.lookup(document.RelationshipType, use.Name.Text); t != nil {
+			return r.flatten(t), use, nil
+		}
+		names := r.in.Root.typeNames(document.RelationshipType)
+		for k := range r.relTemplates {
+			names = append(names, k)
+		}
+		d := r.errorf("unknown-type", use.Name.Pos, use.Path, "there is no relationship template or relationship type %q", use.Name.Text)
+		d.Hint = diag.Suggest(use.Name.Text, names)
+		return nil, use, nil
+	}
+	if q.relationship != nil {
+		return q.relationship, use, nil
+	}
+	if q.use != nil && !q.use.Name.IsZero() || q.unknown {
+		return nil, use, nil
+	}
+	if c != nil {
+		for _, x := range defaultRelationships {
+			if c.chain().Is(x[0]) {
+				if t := r.in.Root.lookup(document.RelationshipType, x[1]); t != nil {
+					return r.flatten(t), use, nil
+				}
+			}
+		}
+	}
+	if t := r.in.Root.lookup(document.RelationshipType, "tosca.relationships.DependsOn"); t != nil {
+		return r.flatten(t), use, nil
+	}
+	return nil, use, nil
+}
+
+// defaultRelationships suit capability types where a requirement names no relationship.
+var defaultRelationships = [][2]string{
+	{"tosca.capabilities.Container", "tosca.relationships.HostedOn"},
+	{"tosca.capabilities.Compute", "tosca.relationships.HostedOn"},
+	{"tosca.capabilities.Attachment", "tosca.relationships.AttachesTo"},
+	{"tosca.capabilities.network.Linkable", "tosca.relationships.network.LinksTo"},
+	{"tosca.capabilities.network.Bindable", "tosca.relationships.network.BindsTo"},
+	{"tosca.capabilities.Endpoint", "tosca.relationships.ConnectsTo"},
+}
+
+// typeRefOnce looks up a type whose absence was reported when relationship templates were read.
+func (r *resolver) typeRefOnce(kind document.Kind, name document.Name) *typ {
+	t := r.in.Root.lookup(kind, name.Text)
+	if t == nil {
+		return nil
+	}
+	return r.flatten(t)
+}
+
+// checkEnds checks valid_target_types of the relationship and valid_source_types of the capability.
+func (r *resolver) checkEnds(n *node, def *document.Requirement, t *typ, c *capability, target *node) {
+	if c == nil || c.typ == nil || c.typ.broken || t.broken {
+		return
+	}
+	for p := t; p != nil; p = p.parent {
+		if names := p.def.ValidTargetTypes; len(names) > 0 {
+			if !validTarget(p.file, names, c.typ, target.typ) {
+				r.severe(r.in.Root, "wrong-target", def.Name.Pos, def.Path, "the relationship type %s may not end at %s.%s (%s)", t.def.Name.Text, target.Name, c.name, c.typ.def.Name.Text).Hint =
+					"it may end at " + textNames(names)
+			}
+			break
+		}
+	}
+	sources, file := c.validSources, c.sourcesFile
+	for p := c.typ; len(sources) == 0 && p != nil; p = p.parent {
+		sources, file = p.def.ValidSourceTypes, p.file
+	}
+	if len(sources) > 0 && !n.typ.broken && !validTarget(file, sources, nil, n.typ) {
+		r.severe(r.in.Root, "wrong-source", def.Name.Pos, def.Path, "the capability %s of %s does not take relationships from %s (%s)", c.name, target.Name, n.Name, n.typ.def.Name.Text).Hint =
+			"it takes them from " + textNames(sources)
+	}
+}
+
+func validTarget(f *File, names []document.Name, c, n *typ) bool {
+	for _, name := range names {
+		ct, nt := f.lookup(document.CapabilityType, name.Text), f.lookup(document.NodeType, name.Text)
+		if ct == nil && nt == nil || ct != nil && c != nil && c.is(ct) || nt != nil && n != nil && n.is(nt) {
+			return true // an unknown type was reported where it is named
+		}
+	}
+	return false
+}
+
+func textNames(names []document.Name) string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = n.Text
+	}
+	return strings.Join(out, ", ")
+}

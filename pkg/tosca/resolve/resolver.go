@@ -1,0 +1,211 @@
+package resolve
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca/document"
+)
+
+// resolver holds what is known while a topology is made.
+type resolver struct {
+	in    Input
+	diags *diag.List
+	top   *topology.Topology
+
+	active int      // types being flattened
+	later  []func() // completions of recursive data types
+
+	list         []*node
+	byName       map[string]*node
+	byType       map[*typ][]*node
+	relTemplates map[string]*document.RelationshipTemplate
+	groups       map[string]*topology.Group
+	calls        []call
+	filters      map[filterKey]topology.Constraint
+
+	stat map[string]bool // files looked for
+	used map[string]bool // files found
+}
+
+// Resolve makes the topology of the root document. It is never nil; with errors in diags it is a best effort that must not be deployed.
+func Resolve(in Input, diags *diag.List) *topology.Topology {
+	r := &resolver{
+		in: in, diags: diags, top: &topology.Topology{},
+		byName: map[string]*node{}, groups: map[string]*topology.Group{}, relTemplates: map[string]*document.RelationshipTemplate{},
+		filters: map[filterKey]topology.Constraint{}, stat: map[string]bool{}, used: map[string]bool{},
+	}
+	doc := in.Root.Doc
+	r.top.Name, r.top.Version = doc.ArchiveName, doc.ArchiveVersion
+	if r.top.Name == "" {
+		r.top.Name = in.Name
+	}
+	r.top.Description, r.top.Dialect, r.top.Metadata, r.top.Order = doc.Description, doc.Version, doc.Metadata, doc.Traits.Order
+	r.top.Entry, r.top.Files = in.Root.Path, in.FS
+	for _, f := range in.Files {
+		r.index(f)
+	}
+	r.types()
+	if doc.Topology != nil {
+		r.topology(doc.Topology)
+	}
+	r.checkCalls()
+	r.top.Sources = slices.Sorted(maps.Keys(r.used))
+	r.top.Sources = append(r.top.Sources, sourceFiles(in.Files)...)
+	slices.Sort(r.top.Sources)
+	r.top.Sources = slices.Compact(r.top.Sources)
+	return r.top
+}
+
+// types resolves every type of the user's own documents, so that mistakes in unused ones are found, too.
+func (r *resolver) types() {
+	for _, f := range r.in.Files {
+		if f.Library {
+			continue
+		}
+		for _, def := range f.Doc.Types {
+			t := f.types[typeKey{def.Kind, def.Name.Text}]
+			if t.def == def {
+				r.flatten(t)
+			}
+		}
+	}
+}
+
+// topology resolves the template's parts in the order in which they need each other.
+func (r *resolver) topology(t *document.Topology) {
+	if t.Description != "" {
+		r.top.Description = t.Description
+	}
+	for k, v := range t.Metadata {
+		if r.top.Metadata == nil {
+			r.top.Metadata = map[string]string{}
+		}
+		r.top.Metadata[k] = v
+	}
+	r.inputs(t)
+	r.relationshipTemplates(t)
+	r.nodes(t)
+	for _, n := range r.list {
+		r.bind(n)
+	}
+	r.cycles()
+	r.groupTemplates(t)
+	r.policies(t)
+	r.workflows(t)
+	r.outputs(t)
+	if t.Substitution != nil {
+		r.substitution(t.Substitution)
+	}
+}
+
+func (r *resolver) relationshipTemplates(t *document.Topology) {
+	for _, def := range t.Relationships {
+		r.relTemplates[def.Name.Text] = def
+		r.typeRef(r.in.Root, document.RelationshipType, def.Type, def.Path+".type")
+	}
+}
+
+func (r *resolver) parameter(ctx *context, def *document.Param, required bool) *topology.Parameter {
+	p := &topology.Parameter{Name: def.Name.Text, Description: def.Description, Pos: def.Name.Pos, Mapping: def.Mapping, Required: required}
+	if def.Required != nil {
+		p.Required = *def.Required
+	}
+	p.Schema = r.schema(ctx.file, def.Schema)
+	switch {
+	case def.Value != nil && !def.Value.IsNull():
+		p.Value = r.value(ctx, def.Value, p.Schema, def.Path+".value")
+	case def.Default != nil && !def.Default.IsNull():
+		p.Value = r.value(ctx, def.Default, p.Schema, def.Path+".default")
+	}
+	return p
+}
+
+func (r *resolver) inputs(t *document.Topology) {
+	ctx := &context{file: r.in.Root}
+	for _, def := range t.Inputs {
+		p := r.parameter(ctx, def, true)
+		if def.Schema == nil || def.Schema.Type.IsZero() && !r.in.Root.Doc.Traits.Lenient {
+			if r.in.Root.Doc.Traits.Strict && def.Schema == nil && p.Value == nil {
+				r.errorf("missing-keyname", def.Name.Pos, def.Path, "the input %s has no type", def.Name.Text)
+			}
+		}
+		r.top.Inputs = append(r.top.Inputs, p)
+	}
+	for _, a := range t.InputArtifacts {
+		art := r.artifact(ctx, a)
+		r.top.Inputs = append(r.top.Inputs, &topology.Parameter{
+			Name: a.Name.Text, Description: a.Description, Pos: a.Name.Pos, Value: topology.Lit(art.File), Schema: &topology.Schema{Type: topology.Type{"string"}},
+		})
+	}
+}
+
+func (r *resolver) outputs(t *document.Topology) {
+	ctx := &context{file: r.in.Root}
+	for _, def := range t.Outputs {
+		r.top.Outputs = append(r.top.Outputs, r.parameter(ctx, def, false))
+	}
+}
+
+// cycles reports nodes that need each other in a circle, with the path, once per circle.
+func (r *resolver) cycles() {
+	state := make(map[*node]int, len(r.list))
+	for _, n := range r.list {
+		if state[n] == 0 {
+			r.visit(n, state)
+		}
+	}
+}
+
+// visit is a depth-first search with an explicit stack: chains of nodes may be long.
+func (r *resolver) visit(start *node, state map[*node]int) {
+	type frame struct {
+		n    *node
+		next int
+	}
+	stack := []frame{{n: start}}
+	state[start] = 1
+	for len(stack) > 0 {
+		top := &stack[len(stack)-1]
+		if top.next == len(top.n.Relationships) {
+			state[top.n] = 2
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		rel := top.n.Relationships[top.next]
+		top.next++
+		to := r.byName[rel.Target]
+		switch {
+		case to == nil:
+		case state[to] == 0:
+			state[to] = 1
+			stack = append(stack, frame{n: to})
+		case state[to] == 1:
+			var path []string
+			for _, f := range stack {
+				if len(path) > 0 || f.n == to {
+					path = append(path, f.n.Name+" -"+f.n.Relationships[f.next-1].Name+"→ ")
+				}
+			}
+			text := ""
+			for _, p := range path {
+				text += p
+			}
+			d := r.errorf("node-cycle", rel.Pos, top.n.def.Path+".requirements", "nodes depend on each other in a circle: %s%s", text, to.Name)
+			d.Hint = "one of these relationships has to go: a node can only be created after the nodes it depends on"
+		}
+	}
+}
+
+// sourceFiles are the user's own documents.
+func sourceFiles(files []*File) []string {
+	var out []string
+	for _, f := range files {
+		if !f.Library {
+			out = append(out, f.Path)
+		}
+	}
+	return out
+}

@@ -1,0 +1,121 @@
+package resolve
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/orch-project/orch/pkg/source"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// scalarType reads the keynames of a TOSCA 2.0 scalar type: data_type, units, canonical_unit, prefixes (§9.1.3).
+func (r *resolver) scalarType(t *typ) {
+	n, s := t.def.Scalar, t.schema
+	if n == nil || !t.file.Doc.Traits.Strict {
+		return
+	}
+	keys := []string{"data_type", "units", "canonical_unit", "prefixes"}
+	isScalar := s.Primitive() == "scalar"
+	if !isScalar {
+		for _, k := range keys {
+			if key := n.Key(k); key != nil && !t.broken {
+				r.errorf("scalar-type", key.Pos, t.def.Path+"."+k, "%s is for data types that derive from scalar; %s does not", k, t.def.Name.Text)
+			}
+		}
+		return
+	}
+	if t.def.Schema != nil && (t.def.Schema.Entry != nil || t.def.Schema.Key != nil) {
+		r.errorf("scalar-type", t.def.Name.Pos, t.def.Path, "the scalar type %s cannot have an entry_schema or key_schema", t.def.Name.Text)
+	}
+	sc := &topology.ScalarType{}
+	if s.Scalar != nil {
+		copied := *s.Scalar
+		sc = &copied
+	}
+	s.Scalar = sc
+	inherited := t.parent != nil && len(sc.Units) > 0
+	if d := n.Get("data_type"); d != nil {
+		switch d.Str() {
+		case "integer":
+			sc.Integer = true
+		case "float":
+			if inherited && sc.Integer {
+				r.errorf("refinement", d.Pos, t.def.Path+".data_type", "the scalar type %s cannot widen its data_type from integer to float", t.def.Name.Text)
+			}
+			sc.Integer = false
+		default:
+			r.errorf("scalar-type", d.Pos, t.def.Path+".data_type", "data_type must be integer or float, not %s", d)
+		}
+	}
+	r.scalarUnits(t, n, sc, inherited)
+	r.scalarPrefixes(t, n, sc)
+	if c := n.Get("canonical_unit"); c != nil {
+		sc.Canonical = c.Str()
+		if m, ok := sc.Units[sc.Canonical]; !ok {
+			r.errorf("scalar-type", c.Pos, t.def.Path+".canonical_unit", "the canonical_unit %q is not one of the units", sc.Canonical)
+		} else if m != 1 {
+			r.errorf("scalar-type", c.Pos, t.def.Path+".canonical_unit", "the canonical_unit %q must have the multiplier 1, not %v", sc.Canonical, m)
+		}
+	}
+}
+
+func (r *resolver) multipliers(t *typ, n *source.Node, key string, integer bool) map[string]float64 {
+	if n == nil {
+		return nil
+	}
+	if !n.Is(source.Mapping) {
+		r.errorf("wrong-form", n.At(), t.def.Path+"."+key, "%s must be a map of multipliers", key)
+		return nil
+	}
+	out := map[string]float64{}
+	for k, v := range n.All() {
+		f, ok := v.Float()
+		if !ok || v.Quoted {
+			r.errorf("scalar-type", v.At(), t.def.Path+"."+key+"."+k.Text, "the multiplier of %s must be a number, not %s", k.Text, v)
+			continue
+		}
+		if integer && f != math.Trunc(f) {
+			r.errorf("scalar-type", v.At(), t.def.Path+"."+key+"."+k.Text, "the multiplier of %s must be an integer, as data_type says, not %s", k.Text, strconv.Quote(v.Text))
+		}
+		out[k.Text] = f
+	}
+	return out
+}
+
+func (r *resolver) scalarUnits(t *typ, n *source.Node, sc *topology.ScalarType, inherited bool) {
+	units := r.multipliers(t, n.Get("units"), "units", sc.Integer)
+	for u, m := range units {
+		if old, ok := sc.Units[u]; inherited && ok && old != m {
+			r.errorf("refinement", n.Get("units").Pos, t.def.Path+".units", "the unit %s has the multiplier %v in the type that %s derives from, not %v", u, old, t.def.Name.Text, m)
+		}
+	}
+	if units != nil {
+		merged := map[string]float64{}
+		for u, m := range sc.Units {
+			merged[u] = m
+		}
+		for u, m := range units {
+			merged[u] = m
+		}
+		sc.Units = merged
+	}
+	if len(sc.Units) == 0 && !t.broken {
+		r.errorf("scalar-type", t.def.Name.Pos, t.def.Path, "the scalar type %s has no units", t.def.Name.Text)
+	}
+	if n.Get("canonical_unit") == nil && sc.Canonical == "" && len(sc.Units) == 1 {
+		for u := range sc.Units {
+			sc.Canonical = u
+		}
+	}
+}
+
+func (r *resolver) scalarPrefixes(t *typ, n *source.Node, sc *topology.ScalarType) {
+	p := r.multipliers(t, n.Get("prefixes"), "prefixes", false)
+	if p == nil {
+		return
+	}
+	if len(sc.Units) > 1 {
+		r.errorf("scalar-type", n.Key("prefixes").Pos, t.def.Path+".prefixes", "prefixes need exactly one unit; %s has %d", t.def.Name.Text, len(sc.Units))
+	}
+	sc.Prefixes = p
+}

@@ -1,0 +1,234 @@
+package resolve
+
+import (
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/source"
+	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca/document"
+)
+
+// dataType builds the schema of a data type: its fields with the inherited ones, or the primitive it restricts.
+func (r *resolver) dataType(t *typ) {
+	s := &topology.Schema{Type: t.chain, Description: t.def.Description, Pos: t.def.Name.Pos}
+	t.schema = s
+	if from := t.def.DerivedFrom.Text; t.parent == nil && topology.IsPrimitive(from) {
+		s.Type = append(s.Type, from)
+	}
+	if t.parent != nil && t.parent.schema != nil {
+		p := t.parent.schema
+		s.Type = append(topology.Type{t.def.Name.Text}, p.Type...)
+		s.Fields = append(s.Fields, p.Fields...)
+		s.Constraints = append(s.Constraints, p.Constraints...)
+		s.Validation = append(s.Validation, p.Validation...)
+		s.Entry, s.Key, s.Scalar = p.Entry, p.Key, p.Scalar
+	}
+	t.chain = s.Type
+	if t.broken {
+		s.Type = append(s.Type, "any") // nothing is known of its values
+	}
+	r.scalarType(t)
+	prim := s.Primitive()
+	if prim != "" && prim != "any" && len(t.def.Properties) > 0 {
+		r.errorf("native-type-properties", t.def.Properties[0].Name.Pos, t.def.Path+".properties",
+			"the data type %s derives from %s and cannot have properties", t.def.Name.Text, prim).Hint = "derive it from tosca.datatypes.Root instead, or remove the properties"
+		return
+	}
+	if def := t.def.Schema; def != nil {
+		if def.Entry != nil {
+			s.Entry = r.schema(t.file, def.Entry)
+		}
+		if def.Key != nil {
+			s.Key = r.schema(t.file, def.Key)
+		}
+		s.Constraints = append(s.Constraints, r.constraints(t.file, def, s)...)
+		s.Validation = append(s.Validation, r.validations(t.file, def)...)
+	}
+	for _, def := range t.def.Properties {
+		r.field(t, def)
+	}
+}
+
+func (r *resolver) field(t *typ, def *document.Param) {
+	s := t.schema
+	f := &topology.Field{Name: def.Name.Text, Schema: r.schema(t.file, def.Schema), Required: def.Required == nil || *def.Required}
+	if old := s.Field(f.Name); old != nil {
+		if f.Schema == nil {
+			f.Schema = old.Schema
+		}
+		f.Default = old.Default
+		if def.Required == nil {
+			f.Required = old.Required
+		}
+	}
+	if def.Default != nil && !def.Default.IsNull() {
+		f.Default = r.value(&context{file: t.file, inType: t}, def.Default, f.Schema, def.Path+".default")
+	}
+	for i, old := range s.Fields {
+		if old.Name == f.Name {
+			s.Fields = append([]*topology.Field{}, s.Fields...) // the parent's slice is shared
+			s.Fields[i] = f
+			return
+		}
+	}
+	s.Fields = append(s.Fields[:len(s.Fields):len(s.Fields)], f)
+}
+
+// schema resolves a declared schema; nil for none. A schema of unknown type lets everything through.
+func (r *resolver) schema(f *File, def *document.Schema) *topology.Schema {
+	if def == nil {
+		return nil
+	}
+	s := &topology.Schema{Pos: def.Pos, Description: def.Description}
+	if !def.Type.IsZero() {
+		if !r.schemaType(f, def, s) {
+			return s
+		}
+	}
+	if def.Entry != nil {
+		s.Entry = r.schema(f, def.Entry)
+	}
+	if def.Key != nil {
+		s.Key = r.schema(f, def.Key)
+	}
+	s.Constraints = append(s.Constraints[:len(s.Constraints):len(s.Constraints)], r.constraints(f, def, s)...)
+	s.Validation = append(s.Validation[:len(s.Validation):len(s.Validation)], r.validations(f, def)...)
+	return s
+}
+
+// schemaType fills in the named type. A data type that is still being resolved (it contains itself) is completed when it is done.
+func (r *resolver) schemaType(f *File, def *document.Schema, s *topology.Schema) bool {
+	name := def.Type.Text
+	own := f.lookup(document.DataType, name)
+	if own == nil || own.file.Library && topology.IsPrimitive(name) {
+		if topology.IsPrimitive(name) {
+			s.Type = topology.Type{name}
+			if (name == "list" || name == "map") && def.Entry == nil && f.Doc.Traits.Strict {
+				r.errorf("missing-keyname", def.Type.Pos, def.Path, "a %s needs an entry_schema", name).Hint = "add entry_schema: with the type of its entries"
+			}
+			return true
+		}
+		r.unknownType(f, document.DataType, def.Type, def.Path+".type")
+		s.Type = topology.Type{"any"}
+		return false
+	}
+	if own.state == 1 {
+		s.Type = topology.Type{own.def.Name.Text}
+		r.later = append(r.later, func() { complete(s, own.schema) })
+		return true
+	}
+	t := r.flatten(own)
+	if t.schema == nil {
+		s.Type = topology.Type{"any"}
+		return false
+	}
+	complete(s, t.schema)
+	return true
+}
+
+func complete(s, from *topology.Schema) {
+	if from == nil {
+		return
+	}
+	s.Type, s.Fields, s.Scalar = from.Type, from.Fields, from.Scalar
+	if s.Entry == nil {
+		s.Entry = from.Entry
+	}
+	if s.Key == nil {
+		s.Key = from.Key
+	}
+	s.Constraints = append(from.Constraints[:len(from.Constraints):len(from.Constraints)], s.Constraints...)
+	s.Validation = append(from.Validation[:len(from.Validation):len(from.Validation)], s.Validation...)
+}
+
+// constraints converts arguments to the type that they restrict.
+func (r *resolver) constraints(f *File, def *document.Schema, s *topology.Schema) []topology.Constraint {
+	var out []topology.Constraint
+	bare := *s
+	bare.Constraints, bare.Validation = nil, nil
+	for _, c := range def.Constraints {
+		if k, ok := r.constraint(f, c, &bare, def.Path+".constraints"); ok {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+func (r *resolver) constraint(f *File, c *document.Constraint, s *topology.Schema, docPath string) (topology.Constraint, bool) {
+	k := topology.Constraint{Op: c.Op, Pos: c.Pos}
+	ctx := &context{file: f}
+	arg := func(n *source.Node, s *topology.Schema) *topology.Value { return r.value(ctx, n, s, docPath+"."+c.Op) }
+	bound := s
+	if s.Primitive() == "range" || s.Primitive() == "list" || s.Primitive() == "map" || s.Primitive() == "any" {
+		bound = &topology.Schema{Type: topology.Type{"integer"}}
+		if c.Op == "equal" || c.Op == "valid_values" || s.Primitive() == "any" {
+			bound = nil
+		}
+	}
+	switch c.Op {
+	case "length", "min_length", "max_length":
+		switch p := s.Primitive(); p {
+		case "integer", "float", "boolean", "timestamp", "range":
+			r.errorf("constraint-not-applicable", c.Pos, docPath, "the constraint %s does not apply to the type %s", c.Op, s).Hint = "it is for texts, lists and maps"
+			return k, false
+		}
+		k.Args = []*topology.Value{arg(c.Arg, &topology.Schema{Type: topology.Type{"integer"}})}
+	case "pattern":
+		k.Args = []*topology.Value{arg(c.Arg, &topology.Schema{Type: topology.Type{"string"}})}
+		if p, ok := k.Args[0].Lit.(string); ok {
+			if _, err := topology.CompilePattern(p); err != nil {
+				r.warnf("pattern", c.Arg.Pos, docPath, "the pattern cannot be checked: %s", err)
+			}
+		}
+	case "in_range":
+		for _, n := range c.Arg.Items {
+			if n.Str() == topology.Unbounded || n.Str() == "unbounded" {
+				k.Args = append(k.Args, &topology.Value{Lit: topology.Unbounded, Pos: n.Pos})
+				continue
+			}
+			k.Args = append(k.Args, arg(n, bound))
+		}
+	case "valid_values":
+		for _, n := range c.Arg.Items {
+			k.Args = append(k.Args, arg(n, bound))
+		}
+	case "schema":
+		k.Args = []*topology.Value{arg(c.Arg, nil)}
+	default:
+		k.Args = []*topology.Value{arg(c.Arg, bound)}
+	}
+	return k, true
+}
+
+func (r *resolver) validations(f *File, def *document.Schema) []*topology.Value {
+	if def.Validation == nil {
+		return nil
+	}
+	v := r.value(&context{file: f, validation: true}, def.Validation, nil, def.Path+".validation")
+	if v.Kind != topology.CallValue {
+		if v.Kind != topology.LitValue {
+			r.errorf("value-type", def.Validation.Pos, def.Path+".validation", "validation must be a boolean function")
+		}
+		return nil
+	}
+	return []*topology.Value{v}
+}
+
+func (r *resolver) errorf(code string, pos diag.Pos, docPath, format string, args ...any) *diag.Diagnostic {
+	d := r.diags.Errorf(code, pos, format, args...)
+	d.Path = docPath
+	return d
+}
+
+func (r *resolver) warnf(code string, pos diag.Pos, docPath, format string, args ...any) *diag.Diagnostic {
+	d := r.diags.Warnf(code, pos, format, args...)
+	d.Path = docPath
+	return d
+}
+
+// severe reports an error, or a warning in dialects whose own tools let it through.
+func (r *resolver) severe(f *File, code string, pos diag.Pos, docPath, format string, args ...any) *diag.Diagnostic {
+	if f.Doc.Traits.Lenient {
+		return r.warnf(code, pos, docPath, format, args...)
+	}
+	return r.errorf(code, pos, docPath, format, args...)
+}

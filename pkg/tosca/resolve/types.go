@@ -1,0 +1,361 @@
+package resolve
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca/document"
+)
+
+// typ is a type with what it inherits.
+type typ struct {
+	def             *document.Type
+	file            *File
+	parent          *typ
+	chain           topology.Type
+	state           int // 0 untouched, 1 members being resolved, 2 done
+	linked, linking bool
+	// broken: an ancestor is unknown, so what it declares is unknown, too, and nobody should complain about it.
+	broken bool
+
+	props, attrs *params
+	caps         []*capability
+	reqs         []*requirement
+	ifaces       []*topology.Interface
+	artifacts    []*topology.Artifact
+	schema       *topology.Schema // data types
+	triggers     bool
+
+	declared map[string]*topology.Schema
+}
+
+func (t *typ) is(o *typ) bool {
+	for ; t != nil; t = t.parent {
+		if t == o {
+			return true
+		}
+	}
+	return false
+}
+
+// params are declared properties or attributes in order of declaration, the ancestors' first.
+type params struct {
+	list []*param
+	m    map[string]*param
+}
+
+type param struct {
+	name     string
+	schema   *topology.Schema // nil: anything
+	required bool
+	value    *topology.Value // default or formula
+	fixed    bool            // the value cannot be changed (TOSCA 2.0)
+	owner    *typ
+	def      *document.Param
+}
+
+func (p *params) get(name string) *param {
+	if p == nil {
+		return nil
+	}
+	return p.m[name]
+}
+
+func (p *params) names() []string {
+	if p == nil {
+		return nil
+	}
+	out := make([]string, len(p.list))
+	for i, x := range p.list {
+		out[i] = x.name
+	}
+	return out
+}
+
+func (p *params) set(x *param) {
+	if old := p.m[x.name]; old != nil {
+		for i := range p.list {
+			if p.list[i] == old {
+				p.list[i] = x
+			}
+		}
+	} else {
+		p.list = append(p.list, x)
+	}
+	p.m[x.name] = x
+}
+
+func (p *params) clone() *params {
+	c := &params{m: map[string]*param{}}
+	if p != nil {
+		for _, x := range p.list {
+			c.set(x)
+		}
+	}
+	return c
+}
+
+// schemas of declared names.
+func (p *params) schemas() map[string]*topology.Schema {
+	if p == nil {
+		return nil
+	}
+	out := make(map[string]*topology.Schema, len(p.list))
+	for _, x := range p.list {
+		out[x.name] = x.schema
+	}
+	return out
+}
+
+// typeRef looks a type up and resolves it. A name that is not there is reported; the result is then nil. Node types are only linked to
+// their ancestors, because they refer to each other: flatten them where their members are needed.
+func (r *resolver) typeRef(f *File, kind document.Kind, name document.Name, docPath string) *typ {
+	if name.IsZero() {
+		return nil
+	}
+	t := f.lookup(kind, name.Text)
+	if t == nil {
+		r.unknownType(f, kind, name, docPath)
+		return nil
+	}
+	if kind == document.NodeType {
+		return r.link(t)
+	}
+	return r.flatten(t)
+}
+
+func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, docPath string) {
+	d := r.errorf("unknown-type", name.Pos, docPath, "unknown %s %q", kind, name.Text)
+	for k := range document.Kinds {
+		if k != kind && f.lookup(k, name.Text) != nil {
+			d.Hint = fmt.Sprintf("there is a %s of that name", k)
+		}
+	}
+	if d.Hint == "" {
+		d.Hint = diag.Suggest(name.Text, f.typeNames(kind))
+	}
+	if d.Hint == "" {
+		d.Hint = "declare it under " + kind.Section() + " or import the file that does"
+	}
+}
+
+// link finds a type's ancestors, once.
+func (r *resolver) link(t *typ) *typ {
+	if t.linked {
+		return t
+	}
+	t.linked, t.linking = true, true
+	t.chain = topology.Type{t.def.Name.Text}
+	p := r.findParent(t)
+	if p != nil && p.linking {
+		r.errorf("type-cycle", t.def.Name.Pos, t.def.Path, "the %s %s derives from itself: %s", t.def.Kind, t.def.Name.Text, r.cyclePath(t))
+		t.broken, p = true, nil
+	}
+	if p != nil {
+		t.parent = r.link(p)
+		t.chain = append(t.chain, p.chain...)
+		t.broken = t.broken || p.broken
+	}
+	t.linking = false
+	return t
+}
+
+// flatten resolves a type's members over those of its ancestors, once.
+func (r *resolver) flatten(t *typ) *typ {
+	if t.state != 0 {
+		return t
+	}
+	r.link(t)
+	if t.parent != nil {
+		r.flatten(t.parent)
+	}
+	t.state = 1
+	r.active++
+	defer r.settle()
+	if t.def.Kind == document.DataType {
+		r.dataType(t)
+	} else {
+		r.members(t)
+	}
+	t.state = 2
+	return t
+}
+
+// settle completes schemas of data types that contain themselves, once no type is half done.
+func (r *resolver) settle() {
+	if r.active--; r.active == 0 {
+		for _, f := range r.later {
+			f()
+		}
+		r.later = nil
+	}
+}
+
+func (r *resolver) cyclePath(t *typ) string {
+	names := []string{t.def.Name.Text}
+	for p := t.file.lookup(t.def.Kind, t.def.DerivedFrom.Text); p != nil && p != t && len(names) < 20; p = p.file.lookup(p.def.Kind, p.def.DerivedFrom.Text) {
+		names = append(names, p.def.Name.Text)
+	}
+	return strings.Join(append(names, t.def.Name.Text), " → ")
+}
+
+// findParent looks the parent up; a type that derives from nothing has its dialect's root type for parent.
+func (r *resolver) findParent(t *typ) *typ {
+	from := t.def.DerivedFrom
+	if t.def.Kind == document.DataType && topology.IsPrimitive(from.Text) {
+		if own := t.file.types[typeKey{document.DataType, from.Text}]; own == nil {
+			return nil // the primitive is the end of the chain
+		}
+	}
+	if from.IsZero() {
+		root := t.file.Doc.Traits.Roots[t.def.Kind]
+		if root == "" || root == t.def.Name.Text {
+			return nil
+		}
+		if p := t.file.lookup(t.def.Kind, root); p != t {
+			return p
+		}
+		return nil
+	}
+	p := t.file.lookup(t.def.Kind, from.Text)
+	if p == nil {
+		r.unknownType(t.file, t.def.Kind, from, t.def.Path+".derived_from")
+		t.broken = true
+	}
+	return p
+}
+
+// members flattens everything but data types.
+func (r *resolver) members(t *typ) {
+	var from typ
+	if t.parent != nil {
+		from = *t.parent
+	}
+	t.props = r.declare(t, from.props, t.def.Properties, "property")
+	t.attrs = r.declare(t, from.attrs, t.def.Attributes, "attribute")
+	t.declared = t.props.schemas()
+	switch t.def.Kind {
+	case document.NodeType:
+		t.caps = r.capabilities(t, from.caps)
+		t.reqs = r.requirements(t, from.reqs)
+	case document.CapabilityType:
+		r.typeRefs(t.file, t.def.ValidSourceTypes, t.def.Path+".valid_source_types", document.NodeType)
+		r.typeRefs(t.file, t.def.ValidRelationshipTypes, t.def.Path+".valid_relationship_types", document.RelationshipType)
+	case document.RelationshipType:
+		r.typeRefs(t.file, t.def.ValidTargetTypes, t.def.Path+".valid_target_types", document.CapabilityType, document.NodeType)
+		r.typeRefs(t.file, t.def.ValidCapabilityTypes, t.def.Path+".valid_capability_types", document.CapabilityType)
+	case document.PolicyType:
+		r.typeRefs(t.file, t.def.Targets, t.def.Path+".targets", document.NodeType, document.GroupType)
+	case document.GroupType:
+		r.typeRefs(t.file, t.def.Members, t.def.Path+".members", document.NodeType, document.GroupType)
+	}
+	t.artifacts = r.typeArtifacts(t, from.artifacts)
+	if t.def.Kind == document.InterfaceType {
+		t.ifaces = r.interfaceType(t, from.ifaces)
+	} else {
+		t.ifaces = r.typeInterfaces(t, from.ifaces)
+	}
+}
+
+// typeRefs checks a list of types, each of one of the kinds.
+func (r *resolver) typeRefs(f *File, names []document.Name, docPath string, kinds ...document.Kind) {
+next:
+	for _, n := range names {
+		for _, k := range kinds {
+			if f.lookup(k, n.Text) != nil {
+				continue next
+			}
+		}
+		if f.Doc.Traits.Lenient {
+			continue
+		}
+		r.unknownType(f, kinds[0], n, docPath)
+	}
+}
+
+// declare merges a type's own definitions over the inherited ones. A redefinition refines: it may set a default, add constraints and
+// choose a derived data type.
+func (r *resolver) declare(t *typ, inherited *params, defs []*document.Param, what string) *params {
+	if len(defs) == 0 && inherited != nil {
+		return inherited
+	}
+	out := inherited.clone()
+	for _, def := range defs {
+		out.set(r.refine(t, out.get(def.Name.Text), def, what))
+	}
+	return out
+}
+
+func (r *resolver) refine(t *typ, old *param, def *document.Param, what string) *param {
+	p := &param{name: def.Name.Text, required: true, owner: t, def: def}
+	if old != nil {
+		p.required, p.value, p.fixed = old.required, old.value, old.fixed
+	}
+	if def.Required != nil {
+		p.required = *def.Required
+	}
+	if what == "attribute" {
+		p.required = false
+	}
+	p.schema = r.schema(t.file, def.Schema)
+	if old != nil && old.schema != nil {
+		p.schema = r.refinedSchema(t, old, p.schema, def, what)
+	}
+	if old != nil && old.fixed && (def.Default != nil || def.Value != nil) {
+		d := r.errorf("refinement", def.Name.Pos, def.Path, "the %s %s has a fixed value, which cannot be refined", what, def.Name.Text)
+		d.Related = []diag.Related{{Pos: old.def.Name.Pos, Message: "fixed here"}}
+	}
+	ctx := &context{file: t.file, inType: t}
+	if def.Default != nil {
+		p.value = r.value(ctx, def.Default, p.schema, def.Path+".default")
+		if def.Default.IsNull() {
+			p.value = nil
+		}
+	}
+	if def.Value != nil {
+		p.value, p.fixed = r.value(ctx, def.Value, p.schema, def.Path+".value"), what == "property"
+	}
+	return p
+}
+
+func (r *resolver) refinedSchema(t *typ, old *param, s *topology.Schema, def *document.Param, what string) *topology.Schema {
+	switch {
+	case s == nil || len(s.Type) == 0:
+		if s != nil && (len(s.Constraints) > 0 || len(s.Validation) > 0 || s.Entry != nil) {
+			merged := *old.schema
+			merged.Constraints = append(append([]topology.Constraint{}, old.schema.Constraints...), s.Constraints...)
+			merged.Validation = append(append([]*topology.Value{}, old.schema.Validation...), s.Validation...)
+			if s.Entry != nil {
+				merged.Entry = s.Entry
+			}
+			return &merged
+		}
+		return old.schema
+	case s.Type.Is(old.schema.Type.Name()) || old.schema.Type.Name() == "any":
+	case t.file.Doc.Traits.Lenient:
+		if s.Primitive() != old.schema.Primitive() {
+			r.warnf("refinement", def.Name.Pos, def.Path, "the %s %s changes its type from %s to %s", what, def.Name.Text, old.schema, s)
+		}
+		return s
+	default:
+		d := r.errorf("refinement", def.Name.Pos, def.Path, "the %s %s cannot change its type from %s to %s", what, def.Name.Text, old.schema, s)
+		d.Hint = "use the same type or one derived from it"
+		if old.def != nil {
+			d.Related = []diag.Related{{Pos: old.def.Name.Pos, Message: "first declared here"}}
+		}
+		return s
+	}
+	if len(old.schema.Constraints) == 0 && s.Entry != nil {
+		return s
+	}
+	merged := *s
+	if s.Type.Name() == old.schema.Type.Name() {
+		merged.Constraints = append(append([]topology.Constraint{}, old.schema.Constraints...), s.Constraints...)
+	}
+	if merged.Entry == nil {
+		merged.Entry = old.schema.Entry
+	}
+	return &merged
+}

@@ -1,0 +1,250 @@
+package resolve
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca/document"
+)
+
+func (r *resolver) workflows(t *document.Topology) {
+	if len(t.Workflows) == 0 {
+		return
+	}
+	r.top.Workflows = make(map[string]*topology.Workflow, len(t.Workflows))
+	for _, def := range t.Workflows {
+		r.top.Workflows[def.Name.Text] = &topology.Workflow{Name: def.Name.Text, Description: def.Description, Pos: def.Name.Pos}
+	}
+	for _, def := range t.Workflows {
+		r.workflow(r.top.Workflows[def.Name.Text], def)
+	}
+	r.inlineCycles(t.Workflows)
+}
+
+func (r *resolver) hasWorkflow(name string) bool {
+	if t := r.in.Root.Doc.Topology; t != nil {
+		for _, w := range t.Workflows {
+			if w.Name.Text == name {
+				return true
+			}
+		}
+	}
+	return generated[name]
+}
+
+// generated workflows exist without being declared.
+var generated = map[string]bool{
+	"install": true, "uninstall": true, "start": true, "stop": true, "restart": true, "scale": true, "heal": true, "deploy": true, "undeploy": true,
+	"run": true, "cancel": true, "pre_update": true, "post_update": true,
+}
+
+func (r *resolver) unknownWorkflow(a *document.Activity) {
+	var names []string
+	for _, w := range r.in.Root.Doc.Topology.Workflows {
+		names = append(names, w.Name.Text)
+	}
+	d := r.errorf("unknown-workflow", a.Target.Pos, a.Path, "there is no workflow %q", a.Target.Text)
+	d.Hint = diag.Suggest(a.Target.Text, names)
+}
+
+func (r *resolver) workflow(w *topology.Workflow, def *document.Workflow) {
+	ctx := &context{file: r.in.Root, inputs: map[string]bool{}}
+	for _, in := range def.Inputs {
+		ctx.inputs[in.Name.Text] = true
+		w.Inputs = append(w.Inputs, r.parameter(&context{file: r.in.Root}, in, true))
+	}
+	for _, o := range def.Outputs {
+		w.Outputs = append(w.Outputs, r.parameter(ctx, o, false))
+	}
+	for _, p := range def.Preconditions {
+		pre := topology.Precondition{Target: p.Target.Text, Relationship: p.Relationship.Text, Pos: p.Target.Pos}
+		if !p.Target.IsZero() && r.byName[p.Target.Text] == nil && r.groups[p.Target.Text] == nil {
+			r.unknownMember(p.Target, p.Path+".target", "the precondition names")
+		}
+		if p.Condition != nil {
+			c := *ctx
+			c.validation = true
+			pre.Condition = r.value(&c, p.Condition, nil, p.Path+".condition")
+		}
+		w.Preconditions = append(w.Preconditions, pre)
+	}
+	steps := make(map[string]bool, len(def.Steps))
+	names := make([]string, 0, len(def.Steps))
+	for _, s := range def.Steps {
+		steps[s.Name.Text] = true
+		names = append(names, s.Name.Text)
+	}
+	for _, s := range def.Steps {
+		w.Steps = append(w.Steps, r.step(ctx, s, steps, names))
+	}
+	r.stepCycles(w, def)
+}
+
+func (r *resolver) step(ctx *context, def *document.Step, steps map[string]bool, names []string) *topology.WorkflowStep {
+	s := &topology.WorkflowStep{Name: def.Name.Text, Target: def.Target.Text, Relationship: def.Relationship.Text, OperationHost: def.Host, Pos: def.Name.Pos}
+	n := r.byName[def.Target.Text]
+	if !def.Target.IsZero() && n == nil && r.groups[def.Target.Text] == nil {
+		r.unknownMember(def.Target, def.Path+".target", "the step "+s.Name+" has the target")
+	}
+	var rel *topology.Relationship
+	if n != nil && !def.Relationship.IsZero() {
+		rel = r.stepRelationship(n, def)
+	}
+	if def.Filter != nil {
+		c := *ctx
+		c.validation = true
+		s.Filter = r.value(&c, def.Filter, nil, def.Path+".filter")
+	}
+	stepCtx := *ctx
+	if n != nil {
+		stepCtx.node, stepCtx.rel = n.Node, rel
+	}
+	for _, a := range def.Activities {
+		act := r.activity(&stepCtx, a)
+		switch {
+		case a.Kind == topology.ActivityInline && !r.hasWorkflow(a.Target.Text):
+			r.unknownWorkflow(a)
+		case a.Kind == topology.ActivityCall && n != nil:
+			r.checkOperation(n, rel, def, a, act)
+		}
+		s.Activities = append(s.Activities, act)
+	}
+	next := func(list []document.Name, key string) []string {
+		var out []string
+		for _, x := range list {
+			if !steps[x.Text] {
+				d := r.errorf("unknown-step", x.Pos, def.Path+"."+key, "there is no step %q in this workflow", x.Text)
+				d.Hint = diag.Suggest(x.Text, names)
+				continue
+			}
+			out = append(out, x.Text)
+		}
+		return out
+	}
+	s.OnSuccess, s.OnFailure, s.OnCancel = next(def.OnSuccess, "on_success"), next(def.OnFailure, "on_failure"), next(def.OnCancel, "on_cancel")
+	return s
+}
+
+// stepRelationship finds the relationship by its name or requirement.
+func (r *resolver) stepRelationship(n *node, def *document.Step) *topology.Relationship {
+	var names []string
+	for _, x := range n.Relationships {
+		if x.Name == def.Relationship.Text || x.Requirement == def.Relationship.Text {
+			return x
+		}
+		names = append(names, x.Name)
+	}
+	if n.typ == nil || n.typ.broken || slices.ContainsFunc(n.typ.reqs, func(q *requirement) bool { return q.name == def.Relationship.Text }) {
+		return nil
+	}
+	d := r.severe(r.in.Root, "unknown-relationship", def.Relationship.Pos, def.Path+".target_relationship", "%s has no relationship %q", n.Name, def.Relationship.Text)
+	d.Hint = diag.Suggest(def.Relationship.Text, names)
+	return nil
+}
+
+// checkOperation reports a call_operation of an operation that the step's target does not have.
+func (r *resolver) checkOperation(n *node, rel *topology.Relationship, step *document.Step, def *document.Activity, a topology.Activity) {
+	if n.typ == nil || n.typ.broken || a.Interface == "" {
+		return
+	}
+	in, of := n.Interfaces, n.Name
+	if !step.Relationship.IsZero() {
+		if rel == nil || len(rel.Type) == 0 {
+			return
+		}
+		in, of = rel.Interfaces, n.Name+"."+rel.Name
+	}
+	if hasOperation(in, a.Interface, a.Name) || rel != nil && (hasOperation(n.Interfaces, a.Interface, a.Name)) {
+		return
+	}
+	var names []string
+	for _, i := range in {
+		for _, o := range i.Operations {
+			names = append(names, i.Name+"."+o.Name)
+		}
+	}
+	d := r.severe(r.in.Root, "unknown-operation", def.Target.Pos, def.Path, "%s has no operation %s.%s", of, a.Interface, a.Name)
+	d.Hint = diag.Suggest(a.Interface+"."+a.Name, names)
+}
+
+func hasOperation(in []*topology.Interface, iface, op string) bool {
+	for _, i := range in {
+		if i.Name == iface || i.Type.Name() == iface {
+			for _, o := range i.Operations {
+				if o.Name == op {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// stepCycles reports steps that wait for each other.
+func (r *resolver) stepCycles(w *topology.Workflow, def *document.Workflow) {
+	next := make(map[string][]string, len(w.Steps))
+	var order []string
+	for _, s := range w.Steps {
+		next[s.Name] = append(append([]string{}, s.OnSuccess...), s.OnFailure...)
+		order = append(order, s.Name)
+	}
+	if path := findCycle(order, next); path != nil {
+		d := r.errorf("workflow-cycle", def.Name.Pos, def.Path, "the steps of the workflow %s wait for each other in a circle: %s", w.Name, strings.Join(path, " → "))
+		d.Hint = "remove one of these on_success or on_failure entries"
+	}
+}
+
+// inlineCycles reports workflows that call each other.
+func (r *resolver) inlineCycles(defs []*document.Workflow) {
+	next := map[string][]string{}
+	var order []string
+	pos := map[string]*document.Workflow{}
+	for _, w := range defs {
+		order = append(order, w.Name.Text)
+		pos[w.Name.Text] = w
+		for _, s := range w.Steps {
+			for _, a := range s.Activities {
+				if a.Kind == topology.ActivityInline {
+					next[w.Name.Text] = append(next[w.Name.Text], a.Target.Text)
+				}
+			}
+		}
+	}
+	if path := findCycle(order, next); path != nil {
+		w := pos[path[0]]
+		r.errorf("workflow-cycle", w.Name.Pos, w.Path, "workflows call each other in a circle: %s", strings.Join(path, " → "))
+	}
+}
+
+// findCycle returns the first cycle of a graph as a path that ends where it began, or nil.
+func findCycle(order []string, next map[string][]string) []string {
+	state := make(map[string]int, len(order))
+	at := map[string]int{}
+	for _, start := range order {
+		if state[start] != 0 {
+			continue
+		}
+		stack := []string{start}
+		state[start] = 1
+		for len(stack) > 0 {
+			top := stack[len(stack)-1]
+			if i := at[top]; i < len(next[top]) {
+				at[top]++
+				to := next[top][i]
+				if state[to] == 1 {
+					return append(append([]string{}, stack[slices.Index(stack, to):]...), to)
+				}
+				if state[to] == 0 {
+					state[to] = 1
+					stack = append(stack, to)
+				}
+				continue
+			}
+			state[top] = 2
+			stack = stack[:len(stack)-1]
+		}
+	}
+	return nil
+}
