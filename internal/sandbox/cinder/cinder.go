@@ -14,8 +14,7 @@ import (
 type Service struct {
 	*rest.Service
 	Zone string
-	// Refresh words the server side of an attachment; set by Nova.
-	HostOf func(serverID string) string
+	// Zone is the only availability zone.
 }
 
 // versions are the microversions of Cinder in OpenStack Zed.
@@ -23,9 +22,9 @@ var versions = &rest.Range{Min: rest.Version{Major: 3, Minor: 0}, Max: rest.Vers
 
 // New returns the service and its handler.
 func New(c *cloud.Cloud, prefix string) (*Service, http.Handler) {
-	s := &Service{Zone: "nova", HostOf: func(string) string { return "" }}
+	s := &Service{Zone: "nova"}
 	s.Service = &rest.Service{
-		Cloud: c, Name: "cinder", Prefix: prefix, Errors: writeError, Versions: versions, Clean: cleanPath,
+		Cloud: c, Name: "cinder", Prefix: prefix, Errors: WriteError, Versions: versions, Clean: cleanPath,
 		Forbidden: func(_ *rest.Call, policy string) *rest.Error {
 			return rest.Forbidden("Policy doesn't allow %s to be performed.", policy)
 		},
@@ -117,7 +116,8 @@ var faultNames = map[int]string{
 	413: "overLimit", 415: "badMediaType", 429: "overLimit", 500: "computeFault", 501: "notImplemented", 503: "serviceUnavailable",
 }
 
-func writeError(w http.ResponseWriter, _ *rest.Call, e *rest.Error) {
+// WriteError is the service's format.
+func WriteError(w http.ResponseWriter, _ *rest.Call, e *rest.Error) {
 	name := faultNames[e.Status]
 	if name == "" {
 		name = "computeFault"

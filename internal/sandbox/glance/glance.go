@@ -18,7 +18,7 @@ type Service struct{ *rest.Service }
 // New returns the service and its handler.
 func New(c *cloud.Cloud, prefix string) (*Service, http.Handler) {
 	s := &Service{}
-	s.Service = &rest.Service{Cloud: c, Name: "glance", Prefix: prefix, Errors: writeError, Forbidden: func(*rest.Call, string) *rest.Error {
+	s.Service = &rest.Service{Cloud: c, Name: "glance", Prefix: prefix, Errors: WriteError, Forbidden: func(*rest.Call, string) *rest.Error {
 		return rest.Forbidden("You are not authorized to complete this action.")
 	}}
 	return s, s.Serve(s.routes())
@@ -50,8 +50,8 @@ func (s *Service) routes() []rest.Route {
 	}
 }
 
-// writeError is webob's format: JSON for those who accept it, HTML for the others.
-func writeError(w http.ResponseWriter, c *rest.Call, e *rest.Error) {
+// WriteError is webob's format: JSON for those who accept it, HTML for the others.
+func WriteError(w http.ResponseWriter, c *rest.Call, e *rest.Error) {
 	title := http.StatusText(e.Status)
 	if strings.Contains(c.Header.Get("Accept"), "application/json") {
 		rest.WriteJSON(w, e.Status, map[string]any{"message": e.Message + "<br /><br />\n\n\n", "code": fmt.Sprintf("%d %s", e.Status, title), "title": title})

@@ -37,7 +37,7 @@ func New(c *cloud.Cloud, o Options) (*Service, http.Handler) {
 		s.catalog = append(s.catalog, newEntry(e))
 	}
 	s.Service = &rest.Service{
-		Cloud: c, Name: "keystone", Prefix: o.Prefix, Errors: writeError,
+		Cloud: c, Name: "keystone", Prefix: o.Prefix, Errors: WriteError,
 		Forbidden: func(_ *rest.Call, policy string) *rest.Error { return forbidden(policy) },
 	}
 	return s, s.Serve(s.routes())
@@ -94,8 +94,8 @@ func (s *Service) routes() []rest.Route {
 	}
 }
 
-// writeError is Keystone's format.
-func writeError(w http.ResponseWriter, _ *rest.Call, e *rest.Error) {
+// WriteError is Keystone's format.
+func WriteError(w http.ResponseWriter, _ *rest.Call, e *rest.Error) {
 	title := http.StatusText(e.Status)
 	for k, v := range e.Header {
 		w.Header()[k] = v

@@ -23,7 +23,7 @@ type Service struct {
 	PortGone func(serverID, portID string)
 	// PortChanged is called with the lock held when a plugged port's addresses changed.
 	PortChanged func(serverID, portID string)
-	// ServerHost names the host of a server, for ports that are bound by their device.
+	// Zone is the only availability zone.
 	Zone string
 }
 
@@ -32,7 +32,7 @@ func New(c *cloud.Cloud, prefix string) (*Service, http.Handler) {
 	s := &Service{Zone: "nova"}
 	s.agent = agent{s: s, routers: map[string]bool{}}
 	s.Service = &rest.Service{
-		Cloud: c, Name: "neutron", Prefix: prefix, Errors: writeError, Clean: cleanPath,
+		Cloud: c, Name: "neutron", Prefix: prefix, Errors: WriteError, Clean: cleanPath,
 		Forbidden: func(_ *rest.Call, policy string) *rest.Error { return disallowed(policy) },
 	}
 	s.kinds = []*kind{
@@ -91,8 +91,8 @@ func (s *Service) routes() []rest.Route {
 	return routes
 }
 
-// writeError is Neutron's format. Errors of the framework have the class of their status.
-func writeError(w http.ResponseWriter, _ *rest.Call, e *rest.Error) {
+// WriteError is Neutron's format. Errors of the framework have the class of their status.
+func WriteError(w http.ResponseWriter, _ *rest.Call, e *rest.Error) {
 	typ := e.Type
 	if typ == "" {
 		typ = map[int]string{

@@ -238,3 +238,12 @@ func (s *Service) terminate(v *cloud.Server) {
 		s.Cloud.Servers.Delete(v.ID)
 	})
 }
+
+// Stopped tells that a machine has ended by itself: the server becomes SHUTOFF, as Nova's power state sync makes it.
+func (s *Service) Stopped(id string) {
+	s.Cloud.Lock()
+	defer s.Cloud.Unlock()
+	if v := s.Cloud.Servers.Get(id); v != nil && v.VMState == "active" && v.TaskState == "" {
+		v.VMState, v.PowerState, v.Updated = "stopped", 4, s.Cloud.Now()
+	}
+}

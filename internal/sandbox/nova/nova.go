@@ -37,7 +37,7 @@ var versions = &rest.Range{
 func New(c *cloud.Cloud, prefix string, net *neutron.Service, block *cinder.Service) (*Service, http.Handler) {
 	s := &Service{Neutron: net, Cinder: block, Zone: "nova", building: map[string]context.CancelFunc{}}
 	s.Service = &rest.Service{
-		Cloud: c, Name: "nova", Prefix: prefix, Errors: writeError, Versions: versions, Clean: cleanPath,
+		Cloud: c, Name: "nova", Prefix: prefix, Errors: WriteError, Versions: versions, Clean: cleanPath,
 		Forbidden: func(_ *rest.Call, policy string) *rest.Error { return denied(policy) },
 	}
 	net.PortGone, net.PortChanged = s.portGone, s.portChanged
@@ -66,7 +66,8 @@ var faultNames = map[int]string{
 	413: "overLimit", 415: "badMediaType", 429: "overLimit", 500: "computeFault", 501: "notImplemented", 503: "serviceUnavailable",
 }
 
-func writeError(w http.ResponseWriter, _ *rest.Call, e *rest.Error) {
+// WriteError is the service's format.
+func WriteError(w http.ResponseWriter, _ *rest.Call, e *rest.Error) {
 	if e.Status == http.StatusNotAcceptable {
 		// Version negotiation answers before the API's own fault wrapper.
 		rest.WriteJSON(w, e.Status, map[string]any{"computeFault": map[string]any{"code": e.Status, "message": e.Message}})

@@ -12,8 +12,6 @@ type Error struct {
 	Type    string
 	Message string
 	Header  http.Header
-	// RetryAfter in seconds, 0 for none.
-	RetryAfter int
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Message) }
