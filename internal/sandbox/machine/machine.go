@@ -100,6 +100,8 @@ type Route struct {
 // Filter is the union of a port's security groups. Established connections always pass, as do DHCP, ARP and the metadata service.
 type Filter struct {
 	Ingress, Egress []Rule
+	// AllowedAddresses are sources the server may use besides the port's own (Neutron's allowed_address_pairs).
+	AllowedAddresses []netip.Prefix
 }
 
 // Rule lets matching packets pass. Zero values match all.
