@@ -126,7 +126,7 @@ func parseShebang(head []byte) (interpreter, bool) {
 		if standard && (base == "python" || base == "python3") {
 			in.names = []string{base, "python3", "python"}
 		}
-	case standard:
+	case standard && name != base:
 		in.names = []string{name, base}
 	}
 	return in, true

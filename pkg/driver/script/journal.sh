@@ -274,7 +274,7 @@ run_job() {
   if [ -f "$dir/exports.tmp" ]; then
     # Written whole, or the disk was full: the last record is the terminator.
     if [ "$(tail -c 2 "$dir/exports.tmp" | tr '\0' .)" = '=.' ]; then mv -f "$dir/exports.tmp" "$dir/exports"
-    else orch_note=exports; fi
+    elif [ "$orch_rc" = 0 ]; then orch_note=exports; fi
   fi
 }
 

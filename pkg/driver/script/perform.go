@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,8 +93,8 @@ func exitError(req *driver.Request, host string, j *Job, o *Outcome) *driver.Err
 		e.Err = errors.New("the script succeeded, but its outputs could not be recorded on the host")
 		e.Hint = "free space on the host (df -h)"
 	case o.Note == "setup":
-		e.Err = fmt.Errorf("cannot lay out the operation's files on the host: %s", last)
-		e.Stderr, e.Retryable = nil, strings.HasSuffix(last, " is gone")
+		e.Err = errors.New("cannot lay out the operation's files on the host")
+		e.Retryable = slices.ContainsFunc(e.Stderr, func(l string) bool { return strings.HasSuffix(l, " is gone") })
 		e.Hint = "free space on the host, or check the artifact's deploy_path"
 		return e
 	case strings.Contains(last, "No space left on device"):
