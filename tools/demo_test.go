@@ -163,23 +163,13 @@ func TestDemoInterruptedCleansUp(t *testing.T) {
 	d := newDemo(t, "SLOW=1")
 	cmd := d.command()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	var out strings.Builder
-	started := make(chan bool, 1)
-	cmd.Stdout = writerFunc(func(p []byte) {
-		out.Write(p)
-		if strings.Contains(out.String(), "started") {
-			select {
-			case started <- true:
-			default:
-			}
-		}
-	})
-	cmd.Stderr = cmd.Stdout
+	out := &awaited{text: "started", seen: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case <-started:
+	case <-out.seen:
 	case <-time.After(time.Minute):
 		t.Error("it did not come to deploy")
 	}
@@ -192,6 +182,23 @@ func TestDemoInterruptedCleansUp(t *testing.T) {
 	}
 }
 
-type writerFunc func([]byte)
+// awaited collects output and closes seen once it holds text.
+type awaited struct {
+	text string
+	seen chan struct{}
 
-func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+	all  strings.Builder
+	done bool
+}
+
+// Write is called by one goroutine, as standard output and standard error are the same writer.
+func (a *awaited) Write(p []byte) (int, error) {
+	a.all.Write(p)
+	if !a.done && strings.Contains(a.all.String(), a.text) {
+		a.done = true
+		close(a.seen)
+	}
+	return len(p), nil
+}
+
+func (a *awaited) String() string { return a.all.String() }
