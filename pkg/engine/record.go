@@ -236,3 +236,14 @@ func PutTaskTx(tx state.Tx, t Task) error { return state.Put(tx, taskKey(t.Deplo
 
 // ForgetTx removes every record of a deployment's instances and tasks: one operation. Plans are blobs and are removed by ForgetPlans.
 func ForgetTx(tx state.Tx, dep string) error { return tx.DeletePrefix(state.Prefix("d", dep)) }
+
+// CountTx counts the instances of a deployment.
+func CountTx(tx state.Tx, dep string) (n int, err error) {
+	for _, err := range tx.Keys(state.Prefix("d", dep, "instance")) {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}

@@ -93,7 +93,32 @@ func (r *run) keep(st *step, res driver.Result) error {
 			return err
 		}
 	}
+	if err := r.keepAlso(res.Also); err != nil {
+		return err
+	}
 	return r.keepOutputs(st, res)
+}
+
+// keepAlso stores what an act has changed of other instances; those that are gone stay gone.
+func (r *run) keepAlso(also map[topology.Instance]driver.Result) error {
+	for in, res := range also {
+		rec := r.world.instances[in]
+		if rec == nil {
+			continue
+		}
+		if res.Host != nil {
+			r.world.mu.Lock()
+			rec.Host = res.Host
+			r.world.mu.Unlock()
+			r.pending.touch(in)
+		}
+		for name, v := range res.Attributes {
+			if err := r.setAttribute(in, name, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (r *run) keepOutputs(st *step, res driver.Result) error {

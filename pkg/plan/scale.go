@@ -95,3 +95,12 @@ func ByNumber(a, b string) int {
 	}
 	return 0
 }
+
+// Wanted returns the instances of every node that an installation would lead to; nil if their number cannot be told (Build says why).
+func Wanted(in Input) map[string][]string {
+	b := newBuilder(in)
+	if b.diags.HasErrors() {
+		return nil
+	}
+	return b.wanted.wanted
+}

@@ -1,0 +1,186 @@
+package orch
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// maxBundle bounds what is stored of a bundle, unpacked.
+const maxBundle = 1 << 30
+
+// recorder is a file system that remembers which files were read of it: those are the deployment's bundle, and not the home directory
+// that its document happens to be in.
+type recorder struct {
+	fs.FS
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func recordReads(fsys fs.FS) *recorder { return &recorder{FS: fsys, seen: map[string]bool{}} }
+
+// Open implements fs.FS.
+func (r *recorder) Open(name string) (fs.File, error) {
+	f, err := r.FS.Open(name)
+	if err == nil {
+		if info, serr := f.Stat(); serr == nil && info.Mode().IsRegular() {
+			r.mu.Lock()
+			r.seen[path.Clean(name)] = true
+			r.mu.Unlock()
+		}
+	}
+	return f, err
+}
+
+// ReadDir implements fs.ReadDirFS, so that listing does not count as reading.
+func (r *recorder) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(r.FS, name) }
+
+// Stat implements fs.StatFS likewise.
+func (r *recorder) Stat(name string) (fs.FileInfo, error) { return fs.Stat(r.FS, name) }
+
+func (r *recorder) names() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := make([]string, 0, len(r.seen))
+	for n := range r.seen {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// touchArtifacts reads the first byte of every file that the topology's artifacts name, so that the recorders have seen them.
+func touchArtifacts(t *topology.Topology) {
+	if t.Files == nil {
+		return
+	}
+	for _, a := range artifacts(t) {
+		if a.File == "" || a.Repository != nil {
+			continue
+		}
+		_ = fs.WalkDir(t.Files, a.File, func(p string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return nil // preflight reports what is missing
+			}
+			if f, err := t.Files.Open(p); err == nil {
+				_ = f.Close()
+			}
+			return nil
+		})
+	}
+}
+
+// artifacts lists every artifact of a topology.
+func artifacts(t *topology.Topology) (out []*topology.Artifact) {
+	interfaces := func(is []*topology.Interface) {
+		for _, i := range is {
+			for _, op := range i.Operations {
+				if op.Implementation != nil {
+					out = append(out, op.Implementation)
+				}
+				out = append(out, op.Dependencies...)
+			}
+		}
+	}
+	for _, n := range t.Nodes {
+		out = append(out, n.Artifacts...)
+		interfaces(n.Interfaces)
+		for _, r := range n.Relationships {
+			out = append(out, r.Artifacts...)
+			interfaces(r.Interfaces)
+		}
+	}
+	for _, g := range t.Groups {
+		interfaces(g.Interfaces)
+	}
+	return out
+}
+
+// pack makes a zip of what the recorders have seen: "0/…" the bundle, "1/…" and on the import path. It is the same for the same content.
+func pack(parts []*recorder) ([]byte, string, error) {
+	var buf bytes.Buffer
+	w := zip.NewWriter(&buf)
+	total := int64(0)
+	for i, p := range parts {
+		for _, name := range p.names() {
+			n, err := addFile(w, p.FS, name, strconv.Itoa(i)+"/"+name)
+			if err != nil {
+				return nil, "", err
+			}
+			if total += n; total > maxBundle {
+				return nil, "", fmt.Errorf("the bundle is larger than %d MiB", maxBundle>>20)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, "", err
+	}
+	sum := sha256.Sum256(buf.Bytes())
+	return buf.Bytes(), hex.EncodeToString(sum[:16]), nil
+}
+
+func addFile(w *zip.Writer, fsys fs.FS, name, as string) (int64, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read %s: %w", name, err)
+	}
+	defer f.Close()
+	h := &zip.FileHeader{Name: as, Method: zip.Deflate}
+	if info, err := f.Stat(); err == nil {
+		h.SetMode(info.Mode().Perm())
+	}
+	to, err := w.CreateHeader(h)
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(to, f)
+	if err != nil {
+		return n, fmt.Errorf("cannot read %s: %w", name, err)
+	}
+	return n, nil
+}
+
+// unpack opens a stored bundle.
+func (l *Local) unpack(ctx context.Context, rev revision) (Bundle, error) {
+	raw, _, err := l.blobs.ReadAll(ctx, rev.Bundle, maxBundle)
+	if err != nil {
+		return Bundle{}, fmt.Errorf("cannot read the stored topology: %w", err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(raw), int64(len(raw)))
+	if err != nil {
+		return Bundle{}, fmt.Errorf("cannot read the stored topology: %w: %w", state.ErrCorrupt, err)
+	}
+	b := Bundle{Entry: rev.Entry, Name: rev.SourceName, Location: rev.Location}
+	for i := range rev.Imports + 1 {
+		sub, err := fs.Sub(z, strconv.Itoa(i))
+		if err != nil {
+			return Bundle{}, fmt.Errorf("cannot read the stored topology: %w", err)
+		}
+		if i == 0 {
+			b.FS = sub
+		} else {
+			b.ImportPath = append(b.ImportPath, sub)
+		}
+	}
+	return b, nil
+}
+
+func bundleBlob(deployment, digest string) string { return state.Join("bundle", deployment, digest) }
+
+func validName(name string) bool {
+	return name != "" && len(name) <= 128 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == "" &&
+		!strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "-")
+}

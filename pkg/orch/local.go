@@ -1,0 +1,136 @@
+package orch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/engine"
+	"github.com/orch-project/orch/pkg/secret"
+	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// Options of a Local service. Store, Load and the drivers must be set; the rest works at zero.
+type Options struct {
+	Store state.Store
+	// Load reads a bundle and resolves it to a topology, with every mistake in it.
+	Load func(ctx context.Context, b Bundle) (*topology.Topology, diag.List)
+	// Bind lets the location's plugins say which nodes are native and what scales with what; nil: none are.
+	Bind func(ctx context.Context, t *topology.Topology, location string) diag.List
+	// Infra, Remote and Local drivers, and Select and Hosts, as engine.Options has them. Drivers that are Checkers take part in the
+	// preflight, an Infra driver that is a Planner in plans.
+	Infra, Remote, Local driver.Driver
+	Select               func(*driver.Request) driver.Driver
+	Hosts                func(t *topology.Topology, in topology.Instance, env topology.Env) (*driver.Host, error)
+	// Inventory proves that nothing is left of a deployment after its undeployment; nil: there is no proof.
+	Inventory Inventory
+	// Cipher encrypts inputs, secret attributes and the secrets store at rest; nil: secrets are refused.
+	Cipher Cipher
+	// Redactor hides secrets; nil: a new one. Give the drivers the same.
+	Redactor *secret.Redactor
+	Limits   engine.Limits
+	Retry    engine.Retry
+	// Owner and Host name this process to others; TTL is that of its leases (see state.LeaseOptions).
+	Owner, Host string
+	TTL         time.Duration
+	Logger      *slog.Logger
+}
+
+// Bundle is what is loaded: a file system with documents and scripts.
+type Bundle struct {
+	FS         fs.FS
+	Entry      string // root document; "" lets the CSAR rules find it
+	Name       string // shown in positions
+	ImportPath []fs.FS
+	Location   string
+}
+
+// Cipher encrypts at rest.
+type Cipher = engine.Cipher
+
+// Inventory asks the cloud what exists of a deployment.
+type Inventory interface {
+	// Inventory returns what is left ("nova server web-0 3f…") and the services that were asked.
+	Inventory(ctx context.Context, deployment, location string) (left, checked []string, err error)
+}
+
+// Local is the Service on the engine in this process.
+type Local struct {
+	opts    Options
+	engine  *engine.Engine
+	store   state.Store
+	blobs   *state.Blobs
+	events  *state.EventLog
+	secrets *SecretStore
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	running map[string]*running // by deployment
+	closed  bool
+	tasks   sync.WaitGroup
+	// life ends with Close; tasks outlive the requests that start them.
+	life context.Context
+	stop context.CancelCauseFunc
+}
+
+var _ Service = (*Local)(nil)
+
+// ErrClosing is the cause with which tasks are detached when the service closes.
+var ErrClosing = errors.New("orch is closing")
+
+// New returns the service. Close detaches what still runs: the next process goes on with it.
+func New(o Options) (*Local, error) {
+	if o.Store == nil || o.Load == nil {
+		return nil, errors.New("cannot make the service: Store and Load are needed")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Redactor == nil {
+		o.Redactor = secret.NewRedactor()
+	}
+	l := &Local{opts: o, store: o.Store, blobs: state.NewBlobs(o.Store), events: state.NewEventLog(o.Store), log: o.Logger,
+		secrets: NewSecrets(o.Store, o.Cipher, o.Redactor), running: map[string]*running{}}
+	l.life, l.stop = context.WithCancelCause(context.Background())
+	l.engine = engine.New(engine.Options{Store: o.Store, Infra: o.Infra, Remote: o.Remote, Local: o.Local, Select: o.Select, Hosts: o.Hosts,
+		Secrets: l.secrets, Cipher: o.Cipher, Redactor: o.Redactor, Limits: o.Limits, Retry: o.Retry, Logger: o.Logger})
+	return l, nil
+}
+
+// Close detaches running tasks and waits for them to let go. The store belongs to the caller.
+func (l *Local) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.stop(ErrClosing)
+	l.tasks.Wait()
+	return nil
+}
+
+// Secrets implements Service.
+func (l *Local) Secrets() Secrets { return l.secrets }
+
+type locationKey struct{}
+
+// Location tells drivers where a deployment is, or, while it is only planned, where it would be.
+func Location(ctx context.Context, store state.Store, deployment string) (string, error) {
+	if name, ok := ctx.Value(locationKey{}).(string); ok {
+		return name, nil
+	}
+	d, err := loadDeployment(ctx, store, deployment)
+	if err != nil {
+		return "", fmt.Errorf("cannot tell the location of %s: %w", deployment, err)
+	}
+	return d.Location, nil
+}
+
+func withLocation(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, locationKey{}, name)
+}

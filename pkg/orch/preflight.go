@@ -1,0 +1,142 @@
+package orch
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// preflight finds what would fail later, all at once: missing files and secrets, and whatever the drivers find out about the whole topology.
+func (l *Local) preflight(ctx context.Context, p *prepared) {
+	l.checkFiles(p)
+	l.checkSecrets(ctx, p)
+	env := l.env(p, p.inputs)
+	wanted := plan.Wanted(plan.Input{Topology: p.topology, Inputs: p.inputs, Recorded: p.snapshot.Recorded(), Scale: p.scale()})
+	var infra, remote, local []*driver.Request
+	for _, n := range p.topology.Nodes {
+		for _, i := range wanted[n.Name] {
+			req := driver.Request{Deployment: p.name, Location: p.location, Topology: p.topology, Node: n, Instance: i, Env: env}
+			if n.Native {
+				r := req
+				r.Action = driver.Create
+				infra = append(infra, &r)
+			}
+			host := plan.ServerOf(p.topology, n, i)
+			for _, face := range n.Interfaces {
+				for _, op := range face.Operations {
+					if op.Implementation == nil && op.Call == "" {
+						continue
+					}
+					r := req
+					r.Action, r.Operation = driver.Run, op
+					if host == plan.OnOrchestrator {
+						local = append(local, &r)
+					} else {
+						remote = append(remote, &r)
+					}
+				}
+			}
+		}
+	}
+	for _, c := range []struct {
+		d    driver.Driver
+		reqs []*driver.Request
+	}{{l.opts.Infra, infra}, {l.opts.Remote, remote}, {l.opts.Local, local}} {
+		if checker, ok := c.d.(driver.Checker); ok && len(c.reqs) > 0 {
+			p.diags.Add(checker.Check(ctx, c.reqs)...)
+		}
+	}
+}
+
+func (l *Local) checkFiles(p *prepared) {
+	seen := map[string]bool{}
+	for _, a := range artifacts(p.topology) {
+		if a.File == "" || a.Source != "" || a.Repository != nil || strings.Contains(a.File, "://") || seen[a.File+a.Pos.String()] {
+			continue
+		}
+		seen[a.File+a.Pos.String()] = true
+		if !exists(p.topology, a.File) {
+			p.diags.Errorf("missing-file", a.Pos, "there is no file %s", a.File).Hint = "paths are relative to the document that names them"
+		}
+	}
+}
+
+// checkSecrets looks for every secret that an expression with literal arguments asks for.
+func (l *Local) checkSecrets(ctx context.Context, p *prepared) {
+	seen := map[string]bool{}
+	visit := func(v *topology.Value) {
+		if v.Kind != topology.CallValue || v.Call.Fn != "get_secret" {
+			return
+		}
+		var args []string
+		for _, a := range v.Call.Args {
+			s, ok := a.Lit.(string)
+			if !ok {
+				return
+			}
+			args = append(args, s)
+		}
+		key := strings.Join(args, " ")
+		if seen[key] || len(args) == 0 {
+			return
+		}
+		seen[key] = true
+		if _, err := l.secrets.Secret(ctx, args); err != nil {
+			p.diags.Errorf("missing-secret", v.Pos, "the secret %s cannot be read: %v", key, err).Hint = fmt.Sprintf("set it with: orch secrets set %s", args[0])
+		}
+	}
+	walkValues(p.topology, visit)
+}
+
+// walkValues visits every expression of a topology.
+func walkValues(t *topology.Topology, visit func(*topology.Value)) {
+	var value func(v *topology.Value)
+	values := func(vs *topology.Values) {
+		for _, v := range vs.All() {
+			value(v)
+		}
+	}
+	value = func(v *topology.Value) {
+		if v == nil {
+			return
+		}
+		visit(v)
+		for _, x := range v.List {
+			value(x)
+		}
+		values(v.Map)
+		if v.Call != nil {
+			for _, x := range v.Call.Args {
+				value(x)
+			}
+		}
+	}
+	interfaces := func(is []*topology.Interface) {
+		for _, i := range is {
+			for _, op := range i.Operations {
+				if op.Implementation != nil || op.Call != "" {
+					values(op.Inputs)
+				}
+			}
+		}
+	}
+	for _, n := range t.Nodes {
+		values(n.Properties)
+		values(n.Attributes)
+		interfaces(n.Interfaces)
+		for _, c := range n.Capabilities {
+			values(c.Properties)
+		}
+		for _, r := range n.Relationships {
+			values(r.Properties)
+			interfaces(r.Interfaces)
+		}
+	}
+	for _, o := range t.Outputs {
+		value(o.Value)
+	}
+}

@@ -1,0 +1,342 @@
+package orch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/engine"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// prepared is everything that a plan needs and a task is made from.
+type prepared struct {
+	req      Request
+	name     string
+	have     *record // nil: a new deployment
+	topology *topology.Topology
+	previous *topology.Topology // what the instances were made from; topology itself if nothing else is known
+	inputs   map[string]any
+	prevIn   map[string]any
+	wfInputs map[string]any
+	location string
+	parts    []*recorder // of a new bundle; nil: the stored one
+	stored   revision
+	snapshot *engine.Snapshot
+	plan     *plan.Plan
+	diags    diag.List
+}
+
+// prepare loads, checks, binds and plans. The plan is nil if the findings are errors.
+func (l *Local) prepare(ctx context.Context, req Request) (*prepared, error) {
+	p := &prepared{req: req, name: req.Deployment}
+	if !validName(p.name) {
+		return nil, &Error{Kind: KindUser, Msg: fmt.Sprintf("%q is no name for a deployment", p.name),
+			Hint: "use letters, digits, '-', '_' and '.', up to 128 of them"}
+	}
+	have, err := loadDeployment(ctx, l.store, p.name)
+	switch {
+	case err == nil:
+		p.have = &have
+	case !errors.Is(err, ErrNotFound) || req.Source == nil:
+		return nil, err
+	}
+	p.location = req.Location
+	if p.have != nil && p.location == "" {
+		p.location = p.have.Location
+	}
+	ctx = withLocation(ctx, p.location)
+	if err := l.loadTopologies(ctx, p); err != nil {
+		return nil, err
+	}
+	if p.diags.HasErrors() {
+		return p, nil
+	}
+	if p.snapshot, err = engine.Load(ctx, l.store, p.name); err != nil {
+		return nil, storeError(err)
+	}
+	if !req.SkipPreflight && req.Verb == Deploy {
+		l.preflight(ctx, p)
+		if p.diags.HasErrors() {
+			return p, nil
+		}
+	}
+	if err := l.build(ctx, p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// loadTopologies loads the wanted topology, from the request or the store, and the one that the instances were made from.
+func (l *Local) loadTopologies(ctx context.Context, p *prepared) error {
+	if p.have != nil && p.have.Revision > 0 {
+		rev, err := l.revision(ctx, p.name, p.have.Revision)
+		if err != nil {
+			return err
+		}
+		t, inputs, err := l.restore(ctx, rev)
+		if err != nil && (p.req.Source == nil || p.req.Verb != Deploy) {
+			return err
+		}
+		p.stored, p.previous, p.prevIn = rev, t, inputs
+	}
+	if p.req.Source == nil || p.req.Verb != Deploy {
+		if p.previous == nil {
+			return &Error{Kind: KindNotFound, Msg: fmt.Sprintf("deployment %s has no topology yet", p.name), Err: ErrNotFound}
+		}
+		p.topology, p.inputs = p.previous, p.prevIn
+		if p.req.Verb == Deploy && len(p.req.Inputs) > 0 {
+			given := maps.Clone(p.prevIn)
+			maps.Copy(given, p.req.Inputs)
+			p.checkInputs(given)
+		} else if p.req.Verb != Deploy {
+			p.wfInputs = p.req.Inputs
+			l.checkWorkflowInputs(p)
+		}
+		return nil
+	}
+	return l.loadNew(ctx, p)
+}
+
+func (l *Local) loadNew(ctx context.Context, p *prepared) error {
+	b := Bundle{Entry: p.req.Entry, Name: p.req.SourceName, Location: p.location}
+	main := recordReads(p.req.Source)
+	b.FS, p.parts = main, append(p.parts, main)
+	for _, f := range p.req.ImportPath {
+		r := recordReads(f)
+		b.ImportPath = append(b.ImportPath, r)
+		p.parts = append(p.parts, r)
+	}
+	t, diags := l.load(ctx, b)
+	p.diags.Add(diags...)
+	if t == nil || diags.HasErrors() {
+		return nil
+	}
+	p.topology = t
+	touchArtifacts(t)
+	given := p.req.Inputs
+	if p.prevIn != nil { // what was given once stays given, as long as the topology still asks for it
+		given = map[string]any{}
+		for k, v := range p.prevIn {
+			if t.Input(k) != nil {
+				given[k] = v
+			}
+		}
+		maps.Copy(given, p.req.Inputs)
+	}
+	p.checkInputs(given)
+	if p.previous == nil {
+		p.previous, p.prevIn = p.topology, p.inputs
+	}
+	return nil
+}
+
+// load resolves and binds a bundle.
+func (l *Local) load(ctx context.Context, b Bundle) (*topology.Topology, diag.List) {
+	t, diags := l.opts.Load(ctx, b)
+	if t == nil || diags.HasErrors() || l.opts.Bind == nil {
+		return t, diags
+	}
+	diags.Add(l.opts.Bind(ctx, t, b.Location)...)
+	return t, diags
+}
+
+func (p *prepared) checkInputs(given map[string]any) {
+	inputs, diags := topology.CheckInputs(p.topology.Inputs, given, nil)
+	p.diags.Add(diags...)
+	p.inputs = inputs
+}
+
+// checkWorkflowInputs checks those of a declared workflow; an operation's are taken as they are.
+func (l *Local) checkWorkflowInputs(p *prepared) {
+	wf := p.topology.Workflows[p.req.Workflow]
+	if p.req.Verb != Workflow || wf == nil {
+		return
+	}
+	inputs, diags := topology.CheckInputs(wf.Inputs, p.wfInputs, nil)
+	p.diags.Add(diags...)
+	p.wfInputs = inputs
+}
+
+// restore loads a stored revision.
+func (l *Local) restore(ctx context.Context, rev revision) (*topology.Topology, map[string]any, error) {
+	b, err := l.unpack(ctx, rev)
+	if err != nil {
+		return nil, nil, storeError(err)
+	}
+	t, diags := l.load(ctx, b)
+	if err := diags.Err(); err != nil {
+		return nil, nil, &Error{Kind: KindUser, Msg: fmt.Sprintf("the stored topology (revision %d) cannot be loaded any more", rev.N),
+			Hint: "deploy the document again, or install the plugins that it needs", Err: err}
+	}
+	inputs, err := engine.DecodeMap(rev.Inputs, l.opts.Cipher)
+	if err != nil {
+		return nil, nil, &Error{Kind: KindStore, Msg: "the stored inputs cannot be read", Hint: "is the encryption key the one of this store?", Err: err}
+	}
+	return t, inputs, nil
+}
+
+func (l *Local) revision(ctx context.Context, name string, n int) (revision, error) {
+	var rev revision
+	err := l.store.View(ctx, func(tx state.Tx) (err error) {
+		rev, _, err = state.Get[revision](tx, revisionKey(name, n))
+		return err
+	})
+	return rev, storeError(err)
+}
+
+// build plans, and plans again if the infrastructure says that it replaces something.
+func (l *Local) build(ctx context.Context, p *prepared) error {
+	in := plan.Input{Deployment: p.name, Topology: p.topology, Previous: p.previous, Inputs: p.inputs, PreviousInputs: p.prevIn,
+		WorkflowInputs: p.wfInputs, Recorded: p.snapshot.Recorded(), Force: p.req.Force}
+	if p.have != nil {
+		in.Scale = p.have.Scale
+	}
+	switch p.req.Verb {
+	case Deploy:
+		in.Workflow = plan.Install
+	case Undeploy:
+		in.Workflow = plan.Uninstall
+	case Workflow:
+		in.Workflow = p.req.Workflow
+		for _, i := range p.req.Instances {
+			in.Instances = append(in.Instances, topology.Instance{Node: p.req.Node, Index: i})
+		}
+	case Operate:
+		in.Workflow = plan.Operation
+		in.Operate = &plan.Operate{Node: p.req.Node, Interface: p.req.Interface, Operation: p.req.Operation, Instances: p.req.Instances}
+	default:
+		return &Error{Kind: KindUser, Msg: fmt.Sprintf("there is no %q", p.req.Verb)}
+	}
+	built, diags := plan.Build(in)
+	if built == nil {
+		p.diags.Add(diags...)
+		return nil
+	}
+	changes, err := l.changes(ctx, p, built)
+	if err != nil {
+		return err
+	}
+	if replaced := replacements(changes, built); len(replaced) > 0 && p.req.Verb == Deploy {
+		in.Replaced = replaced
+		if built, diags = plan.Build(in); built == nil {
+			p.diags.Add(diags...)
+			return nil
+		}
+	}
+	p.diags.Add(diags...)
+	built.Changes = changes
+	built.Diagnostics = p.diags.Sorted()
+	p.plan = built
+	return nil
+}
+
+// changes asks the infrastructure driver what it would do.
+func (l *Local) changes(ctx context.Context, p *prepared, built *plan.Plan) ([]driver.Change, error) {
+	planner, ok := l.opts.Infra.(driver.Planner)
+	if !ok || p.req.SkipPreflight {
+		return nil, nil
+	}
+	var reqs []*driver.Request
+	for _, s := range built.Steps {
+		if s.Kind == plan.Infra {
+			if r := l.infraRequest(p, s.Of(), s.Action); r != nil {
+				reqs = append(reqs, r)
+			}
+		}
+	}
+	if len(reqs) == 0 {
+		return nil, nil
+	}
+	changes, err := planner.Plan(withLocation(ctx, p.location), reqs)
+	if err != nil {
+		return nil, driverError("cannot plan the infrastructure", err)
+	}
+	return changes, nil
+}
+
+func (l *Local) infraRequest(p *prepared, in topology.Instance, action driver.Action) *driver.Request {
+	t, inputs := p.topology, p.inputs
+	if action == driver.Delete {
+		t, inputs = p.previous, p.prevIn
+	}
+	n := t.NodeNamed(in.Node)
+	if n == nil {
+		return nil
+	}
+	return &driver.Request{Deployment: p.name, Location: p.location, Action: action, Topology: t, Node: n, Instance: in.Index,
+		Env: l.env(p, inputs)}
+}
+
+// env is the deployment as planned: what is recorded, with the inputs given.
+func (l *Local) env(p *prepared, inputs map[string]any) topology.Env {
+	return &plannedEnv{World: l.engine.NewWorld(p.snapshot, inputs), p: p}
+}
+
+// plannedEnv adds the instances that do not exist yet.
+type plannedEnv struct {
+	*engine.World
+	p *prepared
+}
+
+// Instances implements topology.Env.
+func (e *plannedEnv) Instances(node string) []string {
+	return plan.Wanted(plan.Input{Topology: e.p.topology, Inputs: e.p.inputs, Recorded: e.p.snapshot.Recorded(), Scale: e.p.scale()})[node]
+}
+
+func (p *prepared) scale() map[string]int {
+	if p.have == nil {
+		return nil
+	}
+	return p.have.Scale
+}
+
+// replacements are the instances that an update makes anew.
+func replacements(changes []driver.Change, built *plan.Plan) map[topology.Instance]string {
+	updated := map[topology.Instance]bool{}
+	for _, s := range built.Steps {
+		if s.Kind == plan.Infra && s.Action == driver.Update {
+			updated[s.Of()] = true
+		}
+	}
+	out := map[topology.Instance]string{}
+	for _, c := range changes {
+		if c.Action == "replace" && updated[c.Instance] {
+			out[c.Instance] = "it is replaced"
+			for _, f := range c.Fields {
+				if f.Forces {
+					out[c.Instance] = "it is replaced because of " + f.Path
+				}
+			}
+		}
+	}
+	return out
+}
+
+// driverError gives errors of drivers their kind.
+func driverError(msg string, err error) error {
+	var de *driver.Error
+	if errors.As(err, &de) {
+		return &Error{Kind: KindCloud, Msg: msg, Hint: de.Hint, Err: err}
+	}
+	var le *diag.ListError
+	if errors.As(err, &le) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &Error{Kind: KindCloud, Msg: msg, Err: err}
+}
+
+// exists reports whether an artifact's file is in the bundle.
+func exists(t *topology.Topology, file string) bool {
+	if t.Files == nil {
+		return true
+	}
+	_, err := fs.Stat(t.Files, file)
+	return err == nil
+}

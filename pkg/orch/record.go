@@ -1,0 +1,116 @@
+package orch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/orch-project/orch/pkg/state"
+)
+
+// The service's records beside those of the engine:
+//
+//	deployments/<name>            record
+//	d/<name>/revision/<n>         revision: which bundle with which inputs
+//	blob bundle/<name>/<digest>   the bundle, a zip
+type record struct {
+	Name        string            `json:"name"`
+	Status      Status            `json:"status"`
+	Topology    string            `json:"topology"`
+	Description string            `json:"description,omitempty"`
+	Metadata    map[string]string `json:"metadata,omitempty"`
+	Revision    int               `json:"revision"` // that the instances are made from, or are on their way to
+	Applied     int               `json:"applied"`  // the last that was reached completely
+	Location    string            `json:"location,omitempty"`
+	Created     time.Time         `json:"created"`
+	Updated     time.Time         `json:"updated"`
+	Task        string            `json:"task,omitempty"`
+	Cause       string            `json:"cause,omitempty"`
+	Scale       map[string]int    `json:"scale,omitempty"`
+}
+
+// Status of a deployment.
+//
+//	            ┌────────── deploy ──────────┐
+//	(none) ─▶ deploying ─▶ deployed ─▶ updating ─▶ deployed
+//	              │  ▲         │            │
+//	      failure │  │ deploy, │ undeploy   │ failure
+//	              ▼  │ resume  ▼            ▼
+//	           failed ─────▶ undeploying ─▶ undeployed ─▶ (purged)
+//	          cancelled          │
+//	              ▲              │ failure, cancellation
+//	              └──────────────┘
+//
+// Undeploying is possible from everywhere, deploying from everywhere but a running task. Workflows and operations leave it as it is.
+type Status string
+
+const (
+	StatusDeploying   Status = "deploying"
+	StatusDeployed    Status = "deployed"
+	StatusUpdating    Status = "updating"
+	StatusUndeploying Status = "undeploying"
+	StatusUndeployed  Status = "undeployed"
+	StatusFailed      Status = "failed"
+	StatusCancelled   Status = "cancelled"
+)
+
+// revision is a topology with inputs as it was applied.
+type revision struct {
+	N          int       `json:"n"`
+	Bundle     string    `json:"bundle"` // blob
+	Entry      string    `json:"entry,omitempty"`
+	SourceName string    `json:"source_name,omitempty"`
+	Imports    int       `json:"imports,omitempty"` // archives of the import path in the bundle
+	Inputs     []byte    `json:"inputs,omitempty"`  // sealed
+	Location   string    `json:"location,omitempty"`
+	Digest     string    `json:"digest"` // of the topology
+	Created    time.Time `json:"created"`
+	User       string    `json:"user,omitempty"`
+}
+
+const deploymentPrefix = "deployments/"
+
+func deploymentKey(name string) string { return state.Join("deployments", name) }
+
+func revisionKey(name string, n int) string {
+	return state.Join("d", name, "revision", state.Num(uint64(n)))
+}
+
+func leaseKey(name string) string { return state.Join("deployment", name) }
+
+func controlKey(name string) string { return state.Join("d", name, "control") }
+
+func loadDeployment(ctx context.Context, store state.Store, name string) (record, error) {
+	var d record
+	err := store.View(ctx, func(tx state.Tx) (err error) {
+		d, _, err = state.Get[record](tx, deploymentKey(name))
+		return err
+	})
+	if errors.Is(err, state.ErrNotFound) {
+		return d, &Error{Kind: KindNotFound, Msg: fmt.Sprintf("there is no deployment %q", name), Hint: "orch list shows all deployments", Err: ErrNotFound}
+	}
+	return d, storeError(err)
+}
+
+// ErrNotFound is wrapped by errors of KindNotFound.
+var ErrNotFound = errors.New("not found")
+
+// storeError gives errors of the store their kind.
+func storeError(err error) error {
+	var away *state.UnavailableError
+	var oe *Error
+	switch {
+	case err == nil, errors.As(err, &oe), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.As(err, &away):
+		return &Error{Kind: KindStore, Msg: "the state store cannot be used", Hint: away.Hint, Err: err}
+	case errors.Is(err, state.ErrFenced):
+		return &Error{Kind: KindConflict, Msg: "another process has taken over", Hint: "orch status shows who", Err: err}
+	case errors.Is(err, state.ErrNewer):
+		return &Error{Kind: KindStore, Msg: "the store holds records of a newer version of orch", Hint: "update orch", Err: err}
+	case errors.Is(err, state.ErrNotFound):
+		return &Error{Kind: KindNotFound, Err: err}
+	}
+	return &Error{Kind: KindStore, Msg: "the state store failed", Err: err}
+}
