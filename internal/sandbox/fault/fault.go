@@ -21,7 +21,7 @@ const (
 	Answer Do = "answer"
 	// Quota replies the service's own refusal for an exceeded quota.
 	Quota Do = "quota"
-	// Hang never replies; the connection ends with the client's patience, or with the sandbox.
+	// Hang never replies; the connection ends after Delay if there is one, with the client's patience, or with the sandbox.
 	Hang Do = "hang"
 	// Lose does the request and closes the connection instead of replying.
 	Lose Do = "lose"

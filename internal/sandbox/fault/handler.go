@@ -11,6 +11,9 @@ import (
 // maxPeek is how much of a body rules look at; longer ones (image data) are passed on unread.
 const maxPeek = 1 << 20
 
+// forever is longer than any client waits.
+const forever = 24 * time.Hour
+
 // Reply writes an error in a service's own format. quota asks for its refusal of the resource (a fitting one when empty).
 type Reply struct {
 	Error func(w http.ResponseWriter, r *http.Request, status int, message string)
@@ -39,10 +42,11 @@ func (s *Set) Handler(service string, next http.Handler, reply Reply, done <-cha
 			w.Header().Set("Retry-After", strconv.Itoa(max(rule.RetryAfter, 1)))
 			reply.Error(w, r, http.StatusTooManyRequests, "This request was rate-limited.")
 		case Hang:
-			select {
-			case <-r.Context().Done():
-			case <-done:
+			patience := time.Duration(rule.Delay)
+			if patience == 0 {
+				patience = forever
 			}
+			wait(r, patience, done)
 			panic(http.ErrAbortHandler)
 		case Lose:
 			next.ServeHTTP(&discard{header: http.Header{}}, r)
