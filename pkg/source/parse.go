@@ -353,12 +353,22 @@ func (p *parser) mapping(c *converted, y *yaml.Node, depth int) {
 			d := p.diags.Errorf(CodeDuplicateKey, key.Pos, "the key %q appears twice in this map", key.Text)
 			d.Hint = "remove or rename one of the two"
 			d.Related = []diag.Related{{Pos: first.Pos, Message: "first used here"}}
+			n.replaceNull(first, v.node)
 			continue
 		}
 		n.Pairs = append(n.Pairs, Pair{key, v.node})
 	}
 	for _, m := range merges {
 		p.merge(n, seen, m)
+	}
+}
+
+// replaceNull gives a key that had no value the one of its repetition.
+func (n *Node) replaceNull(key, value *Node) {
+	for i := range n.Pairs {
+		if n.Pairs[i].Key == key && n.Pairs[i].Value.Kind == Null {
+			n.Pairs[i].Value = value
+		}
 	}
 }
 

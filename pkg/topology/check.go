@@ -56,6 +56,11 @@ func (c *Checker) Value(n *source.Node, s *Schema, path string) *Value {
 				c.report(CodeConstraint, v.Pos, path, "", "%s %s", lastName(path), msg)
 			}
 		}
+		for _, clause := range s.Validation {
+			if ok, err := Holds(clause, v, s); err == nil && !ok {
+				c.report(CodeConstraint, v.Pos, path, "", "%s breaks its validation clause: %s", lastName(path), show(v))
+			}
+		}
 	}
 	return v
 }

@@ -98,8 +98,14 @@ func Plain(v *Value) any {
 }
 
 // Holds evaluates a boolean function of TOSCA 2.0 for a value ($value); what cannot be known yet holds.
-func Holds(clause *Value, value any) (bool, error) {
-	e := &evaluator{ctx: context.Background(), value: value, hasValue: true}
+func Holds(clause, value *Value, s *Schema) (bool, error) {
+	if hasCall(value) {
+		return true, nil
+	}
+	e := &evaluator{ctx: context.Background(), value: Plain(value), hasValue: true}
+	if s != nil {
+		e.scalar = s.Scalar
+	}
 	r, err := e.eval(Scope{}, clause)
 	if err != nil {
 		return false, err

@@ -56,6 +56,7 @@ type evaluator struct {
 	// value is what $value stands for inside a validation clause.
 	value    any
 	hasValue bool
+	scalar   *ScalarType
 }
 
 func (e *evaluator) eval(sc Scope, v *Value) (any, error) {

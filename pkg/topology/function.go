@@ -39,9 +39,29 @@ func (e *evaluator) function(sc Scope, fn string, args []any) (any, error) {
 		return i, nil
 	}
 	if f := pure[fn]; f != nil {
+		if e.scalar != nil {
+			args = e.scalarNumbers(args)
+		}
 		return f(args)
 	}
 	return nil, &EvalError{Message: fmt.Sprintf("the function %s cannot be evaluated", fn)}
+}
+
+// scalarNumbers converts texts of the validated scalar type ("15 cm") to numbers in its canonical unit, so that they compare.
+func (e *evaluator) scalarNumbers(args []any) []any {
+	out := make([]any, len(args))
+	for i, a := range args {
+		out[i] = a
+		switch t := a.(type) {
+		case string:
+			if f, _, err := e.scalar.Parse(t); err == nil {
+				out[i] = f
+			}
+		case []any:
+			out[i] = e.scalarNumbers(t)
+		}
+	}
+	return out
 }
 
 func unknowns(v any, refs []string) []string {

@@ -44,7 +44,7 @@ func UnitNames(typ string) string {
 	return ""
 }
 
-var scalarUnit = regexp.MustCompile(`^\s*([-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)\s*([A-Za-z]+)\s*$`)
+var scalarUnit = regexp.MustCompile(`^\s*([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*([A-Za-z]+)\s*$`)
 
 // ParseUnit reads a value such as "10 GB" of a scalar-unit type: the number in base units (bytes, seconds, hertz, bits per second) and the
 // canonical text "10 GB".
@@ -83,7 +83,7 @@ type Version struct {
 	Build     int64
 }
 
-var versionForm = regexp.MustCompile(`^(\d+(?:\.\d+)*)(?:[.-]([A-Za-z][0-9A-Za-z_.]*))?(?:-(\d+|[0-9A-Za-z_.]+))?$`)
+var versionForm = regexp.MustCompile(`^(\d+(?:\.\d+)*)(?:[.-]([0-9A-Za-z_][0-9A-Za-z_.-]*))?$`)
 
 // ParseVersion reads a version.
 func ParseVersion(text string) (Version, error) {
@@ -100,7 +100,11 @@ func ParseVersion(text string) (Version, error) {
 		v.Numbers = append(v.Numbers, n)
 	}
 	v.Qualifier = m[2]
-	v.Build, _ = strconv.ParseInt(m[3], 10, 64)
+	if i := strings.LastIndexByte(m[2], '-'); i >= 0 {
+		if n, err := strconv.ParseInt(m[2][i+1:], 10, 64); err == nil {
+			v.Qualifier, v.Build = m[2][:i], n
+		}
+	}
 	return v, nil
 }
 
@@ -140,13 +144,18 @@ func sign(less bool) int {
 
 var timestampForms = []string{
 	time.RFC3339Nano, "2006-01-02", "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04:05.999999999",
-	"2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05 -0700", "2006-01-02 15:04:05.999999999 -07:00", "2006-01-02 15:04:05.999999999 -7",
+	"2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05 -0700", "2006-01-02 15:04:05.999999999 -07", "2006-01-02 15:04:05.999999999-07", "2006-01-02 15:04:05.999999999 -07:00", "2006-01-02 15:04:05.999999999 -7",
 	"2006-01-02 15:04:05 Z", "2006-1-2", "2006-01-02T15:04:05.999999999Z0700", "2006-1-2 15:04:05", "2006-1-2T15:04:05Z07:00",
 }
+
+var shortOffset = regexp.MustCompile(`^(.*\d\s*)([-+])(\d)$`) // +2 for +02
 
 // ParseTimestamp reads a YAML timestamp (YAML 1.1 !!timestamp, ISO 8601).
 func ParseTimestamp(text string) (time.Time, error) {
 	s := strings.TrimSpace(strings.Replace(text, "t", "T", 1))
+	if m := shortOffset.FindStringSubmatch(s); m != nil {
+		s = m[1] + m[2] + "0" + m[3]
+	}
 	for _, f := range timestampForms {
 		if t, err := time.Parse(f, s); err == nil {
 			return t, nil

@@ -272,7 +272,11 @@ func (e *evaluator) qualified(sc Scope, sub *subject, name string, rest []any) (
 			up = &subject{topology: sub.topology, node: n, instances: e.instances(sc, n)}
 		}
 	}
-	for _, r := range sub.node.requirement(name) {
+	rels := sub.node.requirement(name)
+	if i, ok := number(rest[0]); ok && len(rest) > 1 && int(i) >= 0 && int(i) < len(rels) {
+		rels, rest = rels[int(i):], rest[1:] // the second relationship of the requirement and so on
+	}
+	for _, r := range rels {
 		target := sub.topology.NodeNamed(r.Target)
 		if target == nil {
 			continue

@@ -17,7 +17,7 @@ import (
 
 // imported loads what an import names. Nothing is returned for what cannot be found; that has been reported.
 func (l *loader) imported(from *resolve.File, im *document.Import) []resolve.Edge {
-	by := importer{pos: im.Pos, path: im.Path}
+	by := importer{pos: im.Pos, path: im.Path, version: from.Doc.Version}
 	var f *resolve.File
 	switch {
 	case im.Internal != "":
@@ -301,6 +301,12 @@ func (l *loader) searchDir(dir string, depth int) {
 			l.identify(b.FS, dir+"!", b.Meta)
 		}
 		return
+	}
+	if path.Base(dir) == "Definitions" {
+		// Alien4Cloud's old archives: the documents' directory has its TOSCA-Metadata beside it.
+		if _, err := os.Stat(path.Join(path.Dir(dir), "TOSCA-Metadata", "TOSCA.meta")); err == nil {
+			dir = path.Dir(dir)
+		}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -128,8 +128,9 @@ func topologyName(b *source.Bundle) string {
 
 // importer is who asked for a file.
 type importer struct {
-	pos  diag.Pos
-	path string
+	pos     diag.Pos
+	path    string
+	version string // its tosca_definitions_version
 }
 
 // file loads a document and everything it imports, once. root is the directory of its archive.
@@ -144,11 +145,13 @@ func (l *loader) file(name, root string, library bool, by importer) *resolve.Fil
 		d.Path, d.Hint = by.path, l.suggestFile(name)
 		return nil
 	}
-	l.diags.Add(list...)
 	if n == nil {
+		l.diags.Add(list...)
 		return nil
 	}
-	doc := grammar.Decode(n, l.displayName(name), &l.diags)
+	// The dialect may judge what the YAML reader found, so it gets the file's own list.
+	doc := grammar.Decode(n, l.displayName(name), grammar.Options{Imported: by.version != "", Version: by.version}, &list)
+	l.diags.Add(list...)
 	if doc == nil {
 		return nil
 	}

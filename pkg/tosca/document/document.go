@@ -167,7 +167,9 @@ type Param struct {
 	Status   string
 	Mapping  []string
 	Metadata map[string]string
-	Path     string
+	// Short is a scalar in place of the definition (TOSCA 2.0): the type of a new parameter, the value of a refined one.
+	Short *source.Node
+	Path  string
 }
 
 // Schema of a value.
@@ -302,6 +304,7 @@ type Artifact struct {
 	Checksum    string
 	ChecksumAlg string
 	Properties  []Assign
+	Input       Name // {get_input_artifact: name}: the file is given by the deployment
 	Use         bool // an implementation or dependency: File may be the name of an artifact
 	Path        string
 }

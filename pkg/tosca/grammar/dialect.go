@@ -28,7 +28,15 @@ type Dialect interface {
 	// Versions are the values of tosca_definitions_version that select the dialect.
 	Versions() []string
 	// Decode reads a document. It returns one even if there are errors, with everything that could be read.
-	Decode(root *source.Node, diags *diag.List) *document.Document
+	Decode(root *source.Node, o Options, diags *diag.List) *document.Document
+}
+
+// Options of Decode.
+type Options struct {
+	// Imported documents give their types; what their templates hold is no concern of the importer (except in TOSCA 2.0).
+	Imported bool
+	// Version of the importing document, for imported ones that name none.
+	Version string
 }
 
 var dialects = map[string]Dialect{}
@@ -53,7 +61,7 @@ func Versions() []string {
 }
 
 // Decode picks the dialect of a document and decodes it. It returns nil (and has said why) if there is none.
-func Decode(root *source.Node, file string, diags *diag.List) *document.Document {
+func Decode(root *source.Node, file string, o Options, diags *diag.List) *document.Document {
 	if !root.Is(source.Mapping) {
 		pos := root.At()
 		if pos.IsZero() {
@@ -65,6 +73,9 @@ func Decode(root *source.Node, file string, diags *diag.List) *document.Document
 	n := root.Get("tosca_definitions_version")
 	key := root.Key("tosca_definitions_version")
 	switch {
+	case key == nil && o.Version != "" && o.Version != "tosca_2_0":
+		diags.Warnf(CodeVersion, root.Pos, "the imported document has no tosca_definitions_version; it is read as %s", o.Version)
+		return dialects[o.Version].Decode(root, o, diags)
 	case key == nil:
 		d := diags.Errorf(CodeVersion, root.Pos, "the document has no tosca_definitions_version")
 		d.Hint = "begin it with one of " + strings.Join(Versions(), ", ")
@@ -87,7 +98,7 @@ func Decode(root *source.Node, file string, diags *diag.List) *document.Document
 		}
 		return nil
 	}
-	return d.Decode(root, diags)
+	return d.Decode(root, o, diags)
 }
 
 // family is a dialect of this package.
@@ -109,7 +120,28 @@ type family struct {
 
 func (f *family) Versions() []string { return f.versions }
 
-func (f *family) Decode(root *source.Node, diags *diag.List) *document.Document {
+func (f *family) Decode(root *source.Node, o Options, diags *diag.List) *document.Document {
 	d := &decoder{family: f, diags: diags}
-	return d.document(root)
+	doc := d.document(root, o)
+	if f.a4c {
+		d.repeatedKeynames()
+	}
+	return doc
+}
+
+// repeatedKeynames makes warnings of keynames that are written twice: SnakeYAML, which Alien4Cloud uses, never minded. Templates and types of
+// the same name stay errors.
+func (d *decoder) repeatedKeynames() {
+	for i := range *d.diags {
+		dg := &(*d.diags)[i]
+		if dg.Code != source.CodeDuplicateKey {
+			continue
+		}
+		for _, k := range d.keys {
+			if name := strings.Trim(strings.TrimPrefix(strings.TrimSuffix(dg.Message, " appears twice in this map"), "the key "), `"`); k.known[name] {
+				dg.Severity = diag.Warning
+				dg.Hint = "the first one that is not empty counts; remove the other"
+			}
+		}
+	}
 }

@@ -4,13 +4,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
 
-func (d *decoder) document(root *source.Node) *document.Document {
+func (d *decoder) document(root *source.Node, o Options) *document.Document {
 	traits := d.traits
-	doc := &document.Document{Version: root.Get("tosca_definitions_version").Text, Traits: &traits, Pos: root.Pos}
+	doc := &document.Document{Version: root.Get("tosca_definitions_version").Str(), Traits: &traits, Pos: root.Pos}
 	d.known(root, "document", "")
 	doc.Metadata = d.metadata(root.Get("metadata"), "metadata")
 	doc.Metadata = d.tags(root.Get("tags"), doc.Metadata)
@@ -51,7 +52,12 @@ func (d *decoder) document(root *source.Node) *document.Document {
 		section = "service_template"
 	}
 	if n := root.Get(section); n != nil {
+		all := d.diags
+		if o.Imported && !d.v2 {
+			d.diags = &diag.List{}
+		}
 		doc.Topology = d.topology(n, section)
+		d.diags = all
 	}
 	return doc
 }

@@ -186,10 +186,16 @@ func (d *decoder) artifacts(n *source.Node, path string) []*document.Artifact {
 
 func (d *decoder) artifactBody(n *source.Node, path, section string) *document.Artifact {
 	d.known(n, section, path)
+	file := n.Get("file")
+	var input document.Name
+	if d.a4c && file.Is(source.Mapping) && file.Get("get_input_artifact") != nil {
+		input, file = d.name(file.Get("get_input_artifact"), path+".file"), nil
+	}
 	return &document.Artifact{
+		Input:       input,
 		Path:        path,
 		Type:        d.name(n.Get("type"), path+".type"),
-		File:        d.name(n.Get("file"), path+".file"),
+		File:        d.name(file, path+".file"),
 		Repository:  d.name(n.Get("repository"), path+".repository"),
 		Description: d.text(n.Get("description"), path+".description"),
 		DeployPath:  d.text(n.Get("deploy_path"), path+".deploy_path"),

@@ -61,7 +61,7 @@ func (d *decoder) param(e entry, section string) *document.Param {
 			return p
 		}
 	case n.Is(source.Scalar) && d.v2:
-		p.Schema = &document.Schema{Type: d.name(n, e.path), Pos: n.Pos, Path: e.path}
+		p.Short = n
 		return p
 	}
 	if !d.known(n, section, e.path) {

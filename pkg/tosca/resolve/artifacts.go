@@ -78,11 +78,21 @@ func (r *resolver) artifact(ctx *context, def *document.Artifact) *topology.Arti
 		a.Type = t.chain
 	}
 	if t != nil {
-		a.Properties = r.assign(ctx, t.props, def.Properties, "property", "the artifact type "+t.def.Name.Text, def.Path+".properties", t.broken)
+		of := "the artifact type " + t.def.Name.Text
+		for _, g := range def.Properties {
+			if t.props.get(g.Name.Text) == nil && !t.broken {
+				r.warnf("unknown-property", g.Name.Pos, def.Path+".properties", "%s has no property %q", of, g.Name.Text)
+			}
+		}
+		a.Properties = r.assign(ctx, t.props, def.Properties, "property", of, def.Path+".properties", true)
 	}
 	if !def.Repository.IsZero() {
 		a.Repository = r.repository(f, def.Repository, def.Path)
 		a.File = def.File.Text
+		return a
+	}
+	if !def.Input.IsZero() {
+		r.inputArtifact(f, a, def)
 		return a
 	}
 	if def.File.IsZero() {
@@ -90,6 +100,23 @@ func (r *resolver) artifact(ctx *context, def *document.Artifact) *topology.Arti
 	}
 	a.File = r.artifactFile(ctx, def, a.Type)
 	return a
+}
+
+// inputArtifact takes the file of a declared input artifact (Alien4Cloud's get_input_artifact).
+func (r *resolver) inputArtifact(f *File, a *topology.Artifact, def *document.Artifact) {
+	var names []string
+	if t := r.in.Root.Doc.Topology; t != nil {
+		for _, in := range t.InputArtifacts {
+			if in.Name.Text == def.Input.Text {
+				given := r.artifact(&context{file: r.in.Root}, in)
+				a.File, a.Repository = given.File, given.Repository
+				return
+			}
+			names = append(names, in.Name.Text)
+		}
+	}
+	d := r.errorf("unknown-input", def.Input.Pos, def.Path+".file", "there is no input artifact %q", def.Input.Text)
+	d.Hint = diag.Suggest(def.Input.Text, names)
 }
 
 // artifactTypeOf guesses an artifact's type by its file's extension.

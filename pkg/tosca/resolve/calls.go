@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/topology"
@@ -182,10 +183,18 @@ func (r *resolver) checkNodePath(c call, n *node, args []string) {
 		}
 		return
 	}
+	index := 0
+	rest := args[1:]
+	if i, err := strconv.Atoi(args[1]); err == nil && len(args) > 2 && hasRequirement(n.typ.reqs, args[0]) {
+		index, rest = i, args[2:]
+	}
 	for _, rel := range n.Relationships {
 		if rel.Requirement == args[0] || rel.Name == args[0] {
-			r.checkTargetName(c, rel, args[1:])
-			return
+			if index == 0 {
+				r.checkTargetName(c, rel, rest)
+				return
+			}
+			index--
 		}
 	}
 	if hasRequirement(n.typ.reqs, args[0]) {

@@ -22,7 +22,7 @@ func (r *resolver) groupTemplates(t *document.Topology) {
 		if typ != nil {
 			g.Type = typ.chain
 			g.Properties = r.assign(ctx, typ.props, def.Properties, "property", "the group "+g.Name, def.Path+".properties", typ.broken)
-			r.required(r.in.Root, typ.props, g.Properties, def.Name, "the group "+g.Name, def.Path+".properties")
+			r.required(r.in.Root, typ.props, g.Properties, def.Properties, def.Name, "the group "+g.Name, def.Path+".properties")
 			g.Interfaces = r.mergeInterfaces(ctx, typ.ifaces, def.Interfaces, true)
 		} else {
 			g.Properties = r.assign(ctx, nil, def.Properties, "property", "the group "+g.Name, def.Path+".properties", true)
@@ -75,7 +75,7 @@ func (r *resolver) policies(t *document.Topology) {
 		if typ != nil {
 			p.Type = typ.chain
 			p.Properties = r.assign(ctx, typ.props, def.Properties, "property", of, def.Path+".properties", typ.broken)
-			r.required(r.in.Root, typ.props, p.Properties, def.Name, of, def.Path+".properties")
+			r.required(r.in.Root, typ.props, p.Properties, def.Properties, def.Name, of, def.Path+".properties")
 		} else {
 			p.Properties = r.assign(ctx, nil, def.Properties, "property", of, def.Path+".properties", true)
 		}

@@ -257,7 +257,7 @@ func (r *resolver) input(ctx *context, in *document.Input, inherited *topology.V
 	docPath += "." + in.Name.Text
 	var s *topology.Schema
 	if in.Def != nil {
-		s = r.schema(ctx.file, in.Def.Schema)
+		s = r.schema(ctx.file, expandShort(in.Def, false).Schema)
 	}
 	if s == nil && inherited != nil {
 		s = inherited.Schema
@@ -270,5 +270,9 @@ func (r *resolver) input(ctx *context, in *document.Input, inherited *topology.V
 	case inherited != nil && !(inherited.Kind == topology.LitValue && inherited.Lit == nil):
 		return inherited
 	}
-	return &topology.Value{Schema: s, Pos: in.Name.Pos}
+	v := &topology.Value{Schema: s, Pos: in.Name.Pos}
+	if in.Def != nil && (in.Def.Required == nil || *in.Def.Required) {
+		r.requiredInputs[v] = true
+	}
+	return v
 }

@@ -37,7 +37,7 @@ func (r *resolver) node(def *document.NodeTemplate) *node {
 		n.Directives = append(n.Directives, d.Text)
 		n.placeholder = n.placeholder || slices.Contains([]string{"select", "selectable", "substitute", "substitutable"}, d.Text)
 		if !slices.Contains([]string{"select", "selectable", "substitute", "substitutable", "create"}, d.Text) {
-			dg := r.severe(r.in.Root, "unknown-directive", d.Pos, def.Path+".directives", "unknown directive %q", d.Text)
+			dg := r.warnf("unknown-directive", d.Pos, def.Path+".directives", "unknown directive %q", d.Text)
 			dg.Hint = diag.Suggest(d.Text, []string{"select", "selectable", "substitute", "substitutable", "create"})
 		}
 	}
@@ -58,7 +58,7 @@ func (r *resolver) node(def *document.NodeTemplate) *node {
 	n.Properties = r.assign(n.ctx, t.props, def.Properties, "property", n.Name, def.Path+".properties", t.broken)
 	n.Attributes = r.assign(n.ctx, t.attrs, def.Attributes, "attribute", n.Name, def.Path+".attributes", t.broken || n.placeholder)
 	if !n.placeholder {
-		r.required(r.in.Root, t.props, n.Properties, def.Name, n.Name, def.Path+".properties")
+		r.required(r.in.Root, t.props, n.Properties, def.Properties, def.Name, n.Name, def.Path+".properties")
 	}
 	r.nodeCapabilities(n, t)
 	n.Artifacts = r.mergeArtifacts(n.ctx, t.artifacts, def.Artifacts)
@@ -98,7 +98,7 @@ func (r *resolver) nodeCapabilities(n *node, t *typ) {
 		got := r.templateCapability(n.ctx, c, def)
 		n.Capabilities = append(n.Capabilities, got)
 		if c.typ != nil && !n.placeholder && def != nil {
-			r.required(r.in.Root, c.props, got.Properties, def.Name, n.Name+"'s capability "+c.name, def.Path+".properties")
+			r.required(r.in.Root, c.props, got.Properties, def.Properties, def.Name, n.Name+"'s capability "+c.name, def.Path+".properties")
 		}
 	}
 }

@@ -385,7 +385,7 @@ func (r *resolver) fillRelationship(ctx *context, rel *topology.Relationship, t 
 	}
 	rel.Properties = r.assign(ctx, t.props, props, "property", of, docPath+".properties", t.broken)
 	rel.Attributes = r.assign(ctx, t.attrs, attrs, "attribute", of, docPath+".attributes", t.broken)
-	r.required(ctx.file, t.props, rel.Properties, document.Name{Pos: rel.Pos}, of, docPath+".properties")
+	r.required(ctx.file, t.props, rel.Properties, props, document.Name{Pos: rel.Pos}, of, docPath+".properties")
 	ctx.artifacts = rel.Artifacts
 	rel.Interfaces = t.ifaces
 	if q.use != nil && len(q.use.Interfaces) > 0 {
@@ -410,7 +410,7 @@ func (r *resolver) checkTarget(n *node, q *requirement, def *document.Requiremen
 		at = def.Name.Pos
 	}
 	if w.node != nil && !w.node.broken && !target.typ.is(w.node) && !q.unknown {
-		d := r.severe(r.in.Root, "wrong-target", at, def.Path, "%s.%s needs a node of type %s; %s is a %s", n.Name, q.name, w.node.def.Name.Text, target.Name, target.typ.def.Name.Text)
+		d := r.mismatch("wrong-target", at, def.Path, "%s.%s needs a node of type %s; %s is a %s", n.Name, q.name, w.node.def.Name.Text, target.Name, target.typ.def.Name.Text)
 		r.relatedDef(d, q)
 	}
 	c := r.targetCapability(target, w)
@@ -430,6 +430,14 @@ func (r *resolver) checkTarget(n *node, q *requirement, def *document.Requiremen
 		r.severe(r.in.Root, "wrong-target", at, def.Path, "%s.%s needs the capability %s, which %s does not have", n.Name, q.name, w.capabilityName, target.Name)
 	}
 	return c
+}
+
+// mismatch is an error in TOSCA 2.0 and a warning before: the 1.x tools never minded, and documents rely on it.
+func (r *resolver) mismatch(code string, pos diag.Pos, docPath, format string, args ...any) *diag.Diagnostic {
+	if r.in.Root.Doc.Traits.Strict {
+		return r.errorf(code, pos, docPath, format, args...)
+	}
+	return r.warnf(code, pos, docPath, format, args...)
 }
 
 func brokenCaps(t *typ) bool {
@@ -520,7 +528,7 @@ func (r *resolver) checkEnds(n *node, def *document.Requirement, t *typ, c *capa
 		sources, file = p.def.ValidSourceTypes, p.file
 	}
 	if len(sources) > 0 && !n.typ.broken && !validTarget(file, sources, nil, n.typ) {
-		r.severe(r.in.Root, "wrong-source", def.Name.Pos, def.Path, "the capability %s of %s does not take relationships from %s (%s)", c.name, target.Name, n.Name, n.typ.def.Name.Text).Hint =
+		r.mismatch("wrong-source", def.Name.Pos, def.Path, "the capability %s of %s does not take relationships from %s (%s)", c.name, target.Name, n.Name, n.typ.def.Name.Text).Hint =
 			"it takes them from " + textNames(sources)
 	}
 }

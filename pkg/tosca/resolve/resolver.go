@@ -26,6 +26,9 @@ type resolver struct {
 	calls        []call
 	filters      map[filterKey]topology.Constraint
 
+	// requiredInputs are the placeholders of operation inputs that need a value.
+	requiredInputs map[*topology.Value]bool
+
 	stat map[string]bool // files looked for
 	used map[string]bool // files found
 }
@@ -35,7 +38,7 @@ func Resolve(in Input, diags *diag.List) *topology.Topology {
 	r := &resolver{
 		in: in, diags: diags, top: &topology.Topology{},
 		byName: map[string]*node{}, groups: map[string]*topology.Group{}, relTemplates: map[string]*document.RelationshipTemplate{},
-		filters: map[filterKey]topology.Constraint{}, stat: map[string]bool{}, used: map[string]bool{},
+		filters: map[filterKey]topology.Constraint{}, requiredInputs: map[*topology.Value]bool{}, stat: map[string]bool{}, used: map[string]bool{},
 	}
 	doc := in.Root.Doc
 	r.top.Name, r.top.Version = doc.ArchiveName, doc.ArchiveVersion
@@ -46,6 +49,7 @@ func Resolve(in Input, diags *diag.List) *topology.Topology {
 	r.top.Entry, r.top.Files = in.Root.Path, in.FS
 	for _, f := range in.Files {
 		r.index(f)
+		f.root = in.Root
 	}
 	r.types()
 	if doc.Topology != nil {
@@ -109,6 +113,7 @@ func (r *resolver) relationshipTemplates(t *document.Topology) {
 }
 
 func (r *resolver) parameter(ctx *context, def *document.Param, required bool) *topology.Parameter {
+	def = expandShort(def, false)
 	p := &topology.Parameter{Name: def.Name.Text, Description: def.Description, Pos: def.Name.Pos, Mapping: def.Mapping, Required: required}
 	if def.Required != nil {
 		p.Required = *def.Required
@@ -183,20 +188,36 @@ func (r *resolver) visit(start *node, state map[*node]int) {
 			state[to] = 1
 			stack = append(stack, frame{n: to})
 		case state[to] == 1:
-			var path []string
+			text, ordered := "", true
 			for _, f := range stack {
-				if len(path) > 0 || f.n == to {
-					path = append(path, f.n.Name+" -"+f.n.Relationships[f.next-1].Name+"→ ")
+				if text != "" || f.n == to {
+					rel := f.n.Relationships[f.next-1]
+					text += f.n.Name + " -" + rel.Name + "→ "
+					ordered = ordered && isOrdered(rel.Type)
 				}
 			}
-			text := ""
-			for _, p := range path {
-				text += p
-			}
-			d := r.errorf("node-cycle", rel.Pos, top.n.def.Path+".requirements", "nodes depend on each other in a circle: %s%s", text, to.Name)
-			d.Hint = "one of these relationships has to go: a node can only be created after the nodes it depends on"
+			r.nodeCycle(rel, top.n, text+to.Name, ordered)
 		}
 	}
+}
+
+// isOrdered reports a relationship whose standard semantics is that the target comes first.
+func isOrdered(t topology.Type) bool {
+	return t.Is("tosca.relationships.DependsOn") || t.Is("tosca.relationships.HostedOn") || t.Is("tosca.relationships.ConnectsTo") ||
+		t.Is("tosca.relationships.AttachesTo")
+}
+
+// nodeCycle is an error where the standard orders every relationship of the circle and the order is generated. A document that brings its own
+// workflows, or relationship types of its own, may be meant so; deploying with a generated order will refuse it.
+func (r *resolver) nodeCycle(rel *topology.Relationship, n *node, path string, ordered bool) {
+	d := diag.Diagnostic{
+		Code: "node-cycle", Pos: rel.Pos, Path: n.def.Path + ".requirements", Message: "nodes depend on each other in a circle: " + path,
+		Hint: "one of these relationships has to go: a node can only be created after the nodes it depends on",
+	}
+	if !ordered || r.in.Root.Doc.Traits.Lenient {
+		d.Severity = diag.Warning
+	}
+	r.diags.Add(d)
 }
 
 // sourceFiles are the user's own documents.

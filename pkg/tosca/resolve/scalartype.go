@@ -6,6 +6,7 @@ import (
 
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca/document"
 )
 
 // scalarType reads the keynames of a TOSCA 2.0 scalar type: data_type, units, canonical_unit, prefixes (§9.1.3).
@@ -35,7 +36,11 @@ func (r *resolver) scalarType(t *typ) {
 	s.Scalar = sc
 	inherited := t.parent != nil && len(sc.Units) > 0
 	if d := n.Get("data_type"); d != nil {
-		switch d.Str() {
+		prim := d.Str()
+		if own := t.file.lookup(document.DataType, prim); own != nil {
+			prim = r.flatten(own).schema.Primitive()
+		}
+		switch prim {
 		case "integer":
 			sc.Integer = true
 		case "float":

@@ -50,6 +50,7 @@ func (r *resolver) dataType(t *typ) {
 
 func (r *resolver) field(t *typ, def *document.Param) {
 	s := t.schema
+	def = expandShort(def, false)
 	f := &topology.Field{Name: def.Name.Text, Schema: r.schema(t.file, def.Schema), Required: def.Required == nil || *def.Required}
 	if old := s.Field(f.Name); old != nil {
 		if f.Schema == nil {
@@ -102,6 +103,9 @@ func (r *resolver) schemaType(f *File, def *document.Schema, s *topology.Schema)
 	if own == nil || own.file.Library && topology.IsPrimitive(name) {
 		if topology.IsPrimitive(name) {
 			s.Type = topology.Type{name}
+			if name == "scalar" && f.Doc.Traits.Strict {
+				r.errorf("scalar-type", def.Type.Pos, def.Path, "scalar is abstract: a value needs a data type that derives from it and has units")
+			}
 			if (name == "list" || name == "map") && def.Entry == nil && f.Doc.Traits.Strict {
 				r.errorf("missing-keyname", def.Type.Pos, def.Path, "a %s needs an entry_schema", name).Hint = "add entry_schema: with the type of its entries"
 			}
@@ -156,9 +160,20 @@ func (r *resolver) constraints(f *File, def *document.Schema, s *topology.Schema
 func (r *resolver) constraint(f *File, c *document.Constraint, s *topology.Schema, docPath string) (topology.Constraint, bool) {
 	k := topology.Constraint{Op: c.Op, Pos: c.Pos}
 	ctx := &context{file: f}
-	arg := func(n *source.Node, s *topology.Schema) *topology.Value { return r.value(ctx, n, s, docPath+"."+c.Op) }
+	arg := func(n *source.Node, s *topology.Schema) *topology.Value {
+		if unit := baseUnits[s.Primitive()]; unit != "" && n.Is(source.Scalar) {
+			if _, ok := n.Float(); ok { // a bound without unit counts in the base unit
+				copied := *n
+				copied.Text, copied.Tag = n.Text+" "+unit, "!!str"
+				n = &copied
+			}
+		}
+		return r.value(ctx, n, s, docPath+"."+c.Op)
+	}
 	bound := s
-	if s.Primitive() == "range" || s.Primitive() == "list" || s.Primitive() == "map" || s.Primitive() == "any" {
+	if p := s.Primitive(); p == "" {
+		bound = nil
+	} else if s.Primitive() == "range" || s.Primitive() == "list" || s.Primitive() == "map" || s.Primitive() == "any" {
 		bound = &topology.Schema{Type: topology.Type{"integer"}}
 		if c.Op == "equal" || c.Op == "valid_values" || s.Primitive() == "any" {
 			bound = nil
@@ -198,6 +213,8 @@ func (r *resolver) constraint(f *File, c *document.Constraint, s *topology.Schem
 	}
 	return k, true
 }
+
+var baseUnits = map[string]string{"scalar-unit.size": "B", "scalar-unit.time": "s", "scalar-unit.frequency": "Hz", "scalar-unit.bitrate": "bps"}
 
 func (r *resolver) validations(f *File, def *document.Schema) []*topology.Value {
 	if def.Validation == nil {

@@ -29,6 +29,7 @@ type File struct {
 	reach []reached
 	found map[typeKey]*typ
 	exts  map[string]*typ
+	root  *File
 }
 
 // Edge is an import.
@@ -68,28 +69,23 @@ func (r *resolver) index(f *File) {
 	for _, def := range f.Doc.Types {
 		t := &typ{def: def, file: f}
 		f.types[typeKey{def.Kind, def.Name.Text}] = t
-		if rest, ok := strings.CutPrefix(def.Name.Text, "tosca."); ok {
-			for _, s := range shortNames(rest) {
-				k := typeKey{def.Kind, s}
-				if _, taken := f.short[k]; !taken {
-					f.short[k] = t
-				}
+	}
+	// Short names of normative types (TOSCA 1.3 §5.1): tosca.nodes.network.Port is network.Port and, where nothing else is, Port.
+	for _, last := range []bool{false, true} {
+		for _, def := range f.Doc.Types {
+			rest, ok := strings.CutPrefix(def.Name.Text, "tosca.")
+			_, short, more := strings.Cut(rest, ".")
+			if !ok || !more {
+				continue
+			}
+			if last {
+				short = short[strings.LastIndexByte(short, '.')+1:]
+			}
+			if k := (typeKey{def.Kind, short}); f.short[k] == nil {
+				f.short[k] = f.types[typeKey{def.Kind, def.Name.Text}]
 			}
 		}
 	}
-}
-
-// shortNames of a normative type (TOSCA 1.3 §5.1): tosca.nodes.network.Port → network.Port, Port.
-func shortNames(rest string) []string {
-	_, rest, _ = strings.Cut(rest, ".")
-	if rest == "" {
-		return nil
-	}
-	names := []string{rest}
-	if i := strings.LastIndexByte(rest, '.'); i >= 0 {
-		names = append(names, rest[i+1:])
-	}
-	return names
 }
 
 // reachable lists the file itself and everything it imports, nearest first, with the prefix that names need.
@@ -129,6 +125,10 @@ func (f *File) lookup(kind document.Kind, name string) *typ {
 		if rest, ok := strings.CutPrefix(name, "tosca:"); ok {
 			t = f.search(kind, rest)
 		}
+	}
+	if t == nil && f.root != nil && f.root != f && !f.Doc.Traits.Strict {
+		// TOSCA 1.x merges imports into one document: what the root sees, its imports see.
+		t = f.root.lookup(kind, name)
 	}
 	f.found[k] = t
 	return t

@@ -290,6 +290,7 @@ func (r *resolver) declare(t *typ, inherited *params, defs []*document.Param, wh
 
 func (r *resolver) refine(t *typ, old *param, def *document.Param, what string) *param {
 	p := &param{name: def.Name.Text, required: true, owner: t, def: def}
+	def = expandShort(def, old != nil)
 	if old != nil {
 		p.required, p.value, p.fixed = old.required, old.value, old.fixed
 	}
@@ -318,6 +319,21 @@ func (r *resolver) refine(t *typ, old *param, def *document.Param, what string) 
 		p.value, p.fixed = r.value(ctx, def.Value, p.schema, def.Path+".value"), what == "property"
 	}
 	return p
+}
+
+// expandShort reads a scalar in place of a definition: the type of a new parameter, the fixed value of a refined one.
+func expandShort(def *document.Param, refined bool) *document.Param {
+	if def.Short == nil {
+		return def
+	}
+	full := *def
+	if refined {
+		full.Value = def.Short
+	} else {
+		full.Schema = &document.Schema{Type: document.Name{Text: def.Short.Text, Pos: def.Short.Pos}, Pos: def.Short.Pos, Path: def.Path}
+	}
+	full.Short = nil
+	return &full
 }
 
 func (r *resolver) refinedSchema(t *typ, old *param, s *topology.Schema, def *document.Param, what string) *topology.Schema {

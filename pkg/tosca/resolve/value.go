@@ -1,6 +1,8 @@
 package resolve
 
 import (
+	"slices"
+
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
@@ -15,7 +17,9 @@ type context struct {
 	rel    *topology.Relationship
 	inType *typ
 	// inputs of the enclosing workflow or operation.
-	inputs     map[string]bool
+	inputs map[string]bool
+	// optional workflow inputs without a default.
+	optional   map[string]bool
 	validation bool
 	// artifacts that implementations may name.
 	artifacts []*topology.Artifact
@@ -33,7 +37,12 @@ type call struct {
 func (r *resolver) value(ctx *context, n *source.Node, s *topology.Schema, docPath string) *topology.Value {
 	traits := ctx.file.Doc.Traits
 	c := &topology.Checker{
-		Report: func(d diag.Diagnostic) { r.diags.Add(d) },
+		Report: func(d diag.Diagnostic) {
+			if d.Code == topology.CodeMissingKey && traits.Lenient {
+				d.Severity = diag.Warning
+			}
+			r.diags.Add(d)
+		},
 		YAML11: traits.YAML11,
 		Strict: traits.Strict,
 	}
@@ -101,6 +110,9 @@ func (r *resolver) assign(ctx *context, decl *params, given []document.Assign, w
 	}
 	byName := make(map[string]*topology.Value, len(given))
 	for _, g := range given {
+		if what == "attribute" {
+			g.Value = attributeValue(g.Value, decl.get(g.Name.Text))
+		}
 		p := docPath + "." + g.Name.Text
 		d := decl.get(g.Name.Text)
 		var s *topology.Schema
@@ -139,6 +151,19 @@ func (r *resolver) assign(ctx *context, decl *params, given []document.Assign, w
 	return out
 }
 
+// attributeValue unwraps the long notation of an attribute's value: {description: …, value: …}.
+func attributeValue(n *source.Node, p *param) *source.Node {
+	if !n.Is(source.Mapping) || n.Get("value") == nil || p != nil && p.schema.Field("value") != nil {
+		return n
+	}
+	for k := range n.All() {
+		if k.Text != "value" && k.Text != "description" {
+			return n
+		}
+	}
+	return n.Get("value")
+}
+
 func (r *resolver) undeclared(f *File, name document.Name, decl *params, what, of, docPath string) {
 	d := diag.Diagnostic{Code: "unknown-" + what, Pos: name.Pos, Path: docPath, Message: of + " has no " + what + " \"" + name.Text + "\""}
 	if what == "attribute" && f.Doc.Traits.Lenient {
@@ -162,13 +187,15 @@ func (r *resolver) defaults(out *topology.Values, decl *params, what string) {
 	}
 }
 
-// required reports declared properties that have no value. A null value counts as none.
-func (r *resolver) required(f *File, decl *params, got *topology.Values, at document.Name, of, docPath string) {
+// required reports declared properties that have no value. A null value counts as none, a malformed one (which was reported) as one.
+func (r *resolver) required(f *File, decl *params, got *topology.Values, given []document.Assign, at document.Name, of, docPath string) {
 	if decl == nil {
 		return
 	}
 	for _, d := range decl.list {
-		if !d.required || got.Get(d.name) != nil {
+		if !d.required || got.Get(d.name) != nil || slices.ContainsFunc(given, func(g document.Assign) bool {
+			return g.Name.Text == d.name && (!g.Value.IsNull() || d.schema.Primitive() == "null" || d.schema.Primitive() == "nil")
+		}) {
 			continue
 		}
 		dg := r.severe(f, "missing-property", at.Pos, docPath, "%s needs a value for the property %q", of, d.name)

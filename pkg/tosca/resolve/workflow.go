@@ -50,9 +50,12 @@ func (r *resolver) unknownWorkflow(a *document.Activity) {
 }
 
 func (r *resolver) workflow(w *topology.Workflow, def *document.Workflow) {
-	ctx := &context{file: r.in.Root, inputs: map[string]bool{}}
+	ctx := &context{file: r.in.Root, inputs: map[string]bool{}, optional: map[string]bool{}}
 	for _, in := range def.Inputs {
 		ctx.inputs[in.Name.Text] = true
+		if in.Required != nil && !*in.Required && in.Default.IsNull() {
+			ctx.optional[in.Name.Text] = true
+		}
 		w.Inputs = append(w.Inputs, r.parameter(&context{file: r.in.Root}, in, true))
 	}
 	for _, o := range def.Outputs {
@@ -107,7 +110,7 @@ func (r *resolver) step(ctx *context, def *document.Step, steps map[string]bool,
 		case a.Kind == topology.ActivityInline && !r.hasWorkflow(a.Target.Text):
 			r.unknownWorkflow(a)
 		case a.Kind == topology.ActivityCall && n != nil:
-			r.checkOperation(n, rel, def, a, act)
+			r.checkOperation(&stepCtx, n, rel, def, a, act)
 		}
 		s.Activities = append(s.Activities, act)
 	}
@@ -145,7 +148,7 @@ func (r *resolver) stepRelationship(n *node, def *document.Step) *topology.Relat
 }
 
 // checkOperation reports a call_operation of an operation that the step's target does not have.
-func (r *resolver) checkOperation(n *node, rel *topology.Relationship, step *document.Step, def *document.Activity, a topology.Activity) {
+func (r *resolver) checkOperation(ctx *context, n *node, rel *topology.Relationship, step *document.Step, def *document.Activity, a topology.Activity) {
 	if n.typ == nil || n.typ.broken || a.Interface == "" {
 		return
 	}
@@ -155,6 +158,9 @@ func (r *resolver) checkOperation(n *node, rel *topology.Relationship, step *doc
 			return
 		}
 		in, of = rel.Interfaces, n.Name+"."+rel.Name
+	}
+	if o := operation(in, a.Interface, a.Name); o != nil && r.in.Root.Doc.Traits.Strict {
+		r.checkCallInputs(ctx, o, def, a)
 	}
 	if hasOperation(in, a.Interface, a.Name) || rel != nil && (hasOperation(n.Interfaces, a.Interface, a.Name)) {
 		return
@@ -170,16 +176,41 @@ func (r *resolver) checkOperation(n *node, rel *topology.Relationship, step *doc
 }
 
 func hasOperation(in []*topology.Interface, iface, op string) bool {
+	return operation(in, iface, op) != nil
+}
+
+func operation(in []*topology.Interface, iface, op string) *topology.Operation {
 	for _, i := range in {
 		if i.Name == iface || i.Type.Name() == iface {
 			for _, o := range i.Operations {
 				if o.Name == op {
-					return true
+					return o
 				}
 			}
 		}
 	}
-	return false
+	return nil
+}
+
+// checkCallInputs checks what TOSCA 2.0 asks of a call_operation's inputs: each is an input of the operation, and a required one does not get
+// its value from an optional workflow input.
+func (r *resolver) checkCallInputs(ctx *context, o *topology.Operation, def *document.Activity, a topology.Activity) {
+	for _, in := range def.Inputs {
+		declared := o.Inputs.Get(in.Name.Text)
+		if declared == nil {
+			d := r.errorf("unknown-input", in.Name.Pos, def.Path+".inputs", "the operation %s.%s has no input %q", o.Interface, o.Name, in.Name.Text)
+			d.Hint = diag.Suggest(in.Name.Text, o.Inputs.Keys())
+			continue
+		}
+		v := a.Inputs.Get(in.Name.Text)
+		if !r.requiredInputs[declared] || v.Kind != topology.CallValue || v.Call.Fn != "get_input" || len(v.Call.Args) == 0 {
+			continue
+		}
+		if name, ok := v.Call.Args[0].Lit.(string); ok && ctx.optional[name] {
+			r.errorf("optional-input", in.Value.Pos, def.Path+".inputs", "the operation needs the input %q, but the workflow's input %q is optional", in.Name.Text, name).Hint =
+				"make the workflow's input required, or give it a default"
+		}
+	}
 }
 
 // stepCycles reports steps that wait for each other.
@@ -214,8 +245,17 @@ func (r *resolver) inlineCycles(defs []*document.Workflow) {
 	}
 	if path := findCycle(order, next); path != nil {
 		w := pos[path[0]]
-		r.errorf("workflow-cycle", w.Name.Pos, w.Path, "workflows call each other in a circle: %s", strings.Join(path, " → "))
+		r.cyclic("workflow-cycle", w.Name.Pos, w.Path, "workflows call each other in a circle: %s", strings.Join(path, " → "))
 	}
+}
+
+// cyclic is an error except in TOSCA 2.0, whose text has a workflow that calls itself.
+func (r *resolver) cyclic(code string, pos diag.Pos, docPath, format string, args ...any) {
+	if r.in.Root.Doc.Traits.Strict {
+		r.warnf(code, pos, docPath, format, args...)
+		return
+	}
+	r.errorf(code, pos, docPath, format, args...)
 }
 
 // findCycle returns the first cycle of a graph as a path that ends where it began, or nil.
