@@ -299,8 +299,12 @@ func (f *frame) resources(in *inst, step string, rest []string) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if v != nil {
-			out = append(out, v)
+		switch t := v.(type) {
+		case nil:
+		case []any:
+			out = append(out, t...)
+		default:
+			out = append(out, t)
 		}
 	}
 	return out, nil
@@ -308,6 +312,9 @@ func (f *frame) resources(in *inst, step string, rest []string) (any, error) {
 
 // attribute of a resource: a reference while rendering, the state's value when publishing.
 func (f *frame) attribute(b *Block, path []string) (any, error) {
+	if path[0] == "item" {
+		return walk(b.item, path[1:]), nil // what the block was repeated for
+	}
 	if f.publish {
 		attrs, ok := f.r.state(b.Address())
 		if !ok {

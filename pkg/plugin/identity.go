@@ -47,6 +47,21 @@ func Tag(key, value string) string {
 	return s
 }
 
+// Mark is the form for descriptions, which are set in the very request that makes a resource: "orch-12345678-app web[0]".
+func (i Identity) Mark() string {
+	s := UniquePrefix(i.Deployment) + i.Deployment
+	switch {
+	case i.Node != "" && i.Instance != "":
+		s += " " + i.Node + "[" + i.Instance + "]"
+	case i.Node != "":
+		s += " " + i.Node
+	}
+	if len(s) > 120 {
+		s = strings.ToValidUTF8(s[:120], "")
+	}
+	return s
+}
+
 // Metadata are the marks as a map.
 func (i Identity) Metadata() map[string]string {
 	m := map[string]string{KeyDeployment: i.Deployment}

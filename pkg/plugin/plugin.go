@@ -122,10 +122,12 @@ type Resource struct {
 
 // Identify names the arguments that carry a resource's identity; each may be empty.
 type Identify struct {
-	Name     string `yaml:"name"`     // set to a readable unique name unless the arguments give one
-	Unique   string `yaml:"unique"`   // set to a name by which alone the resource is known as ours
-	Tags     string `yaml:"tags"`     // list of strings
-	Metadata string `yaml:"metadata"` // map of strings
+	Name   string `yaml:"name"`   // set to a readable unique name unless the arguments give one
+	Unique string `yaml:"unique"` // set to a name by which alone the resource is known as ours
+	Tags   string `yaml:"tags"`   // list of strings
+	// Description is a text that the mark is appended to.
+	Description string `yaml:"description"`
+	Metadata    string `yaml:"metadata"` // map of strings
 }
 
 // Require is a condition checked before anything is made.

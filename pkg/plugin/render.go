@@ -476,6 +476,13 @@ func (r *Renderer) identify(b *Block, args map[string]any) {
 	if how.Unique != "" {
 		args[how.Unique] = id.UniqueName(suffix)
 	}
+	if how.Description != "" {
+		mark := id.Mark()
+		if s := str(args[how.Description]); s != "" {
+			mark = s + " (" + mark + ")"
+		}
+		args[how.Description] = mark
+	}
 	if how.Tags != "" {
 		tags, _ := args[how.Tags].([]any)
 		for _, t := range id.Tags() {

@@ -1,0 +1,154 @@
+package openstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/orch-project/orch/pkg/driver"
+)
+
+// sweepOrder: what refers to something comes before it.
+var sweepOrder = []string{"floating IP", "server", "volume", "port", "router", "subnet", "network", "security group", "server group", "key pair"}
+
+// Timing of deletions.
+const (
+	deletePatience = 5 * time.Minute // for one resource to be gone, or no longer in use
+	deleteEvery    = time.Second
+)
+
+// Delete implements driver.Cloud. Deleting what is gone succeeds; what is in use is tried again while it may become free.
+func (c *Client) Delete(ctx context.Context, resources []driver.CloudResource) error {
+	sorted := slices.Clone(resources)
+	slices.SortStableFunc(sorted, func(a, b driver.CloudResource) int {
+		return slices.Index(sweepOrder, a.Kind) - slices.Index(sweepOrder, b.Kind)
+	})
+	var errs []error
+	for _, r := range sorted {
+		if err := c.remove(ctx, r); err != nil {
+			errs = append(errs, fmt.Errorf("cannot delete %s %s %s: %w", r.Kind, r.Name, r.ID, err))
+		}
+		if ctx.Err() != nil {
+			return errors.Join(append(errs, context.Cause(ctx))...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Client) remove(ctx context.Context, r driver.CloudResource) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, deletePatience, errLeft)
+	defer cancel()
+	service, path, err := pathOf(r)
+	if err != nil {
+		return err
+	}
+	if r.Kind == "router" {
+		if err := c.emptyRouter(ctx, r.ID); err != nil {
+			return err
+		}
+	}
+	for {
+		err := c.delete(ctx, service, path)
+		switch {
+		case gone(err):
+			return nil
+		case err == nil && (r.Kind == "server" || r.Kind == "volume"):
+			return c.awaitGone(ctx, service, path)
+		case err == nil:
+			return nil
+		case !gophercloud.ResponseCodeIs(err, http.StatusConflict) && !gophercloud.ResponseCodeIs(err, http.StatusBadRequest):
+			return err
+		}
+		// 409 (Neutron) and 400 (a volume that is being detached): in use, perhaps for a moment only.
+		if werr := sleep(ctx, deleteEvery); werr != nil {
+			return err
+		}
+	}
+}
+
+func pathOf(r driver.CloudResource) (service, path string, err error) {
+	id := url.PathEscape(r.ID)
+	switch r.Kind {
+	case "server":
+		return nova, "servers/" + id, nil
+	case "server group":
+		return nova, "os-server-groups/" + id, nil
+	case "key pair":
+		return nova, "os-keypairs/" + url.PathEscape(r.Name), nil
+	case "volume":
+		return cinder, "volumes/" + id, nil
+	}
+	for _, k := range neutronKinds {
+		if k.kind == r.Kind {
+			return neutron, k.path + "/" + id, nil
+		}
+	}
+	return "", "", fmt.Errorf("the kind %q is not known", r.Kind)
+}
+
+func (c *Client) delete(ctx context.Context, service, path string) error {
+	s, err := c.service(service)
+	if err != nil {
+		return err
+	}
+	resp, err := s.Delete(ctx, s.ServiceURL()+path, &gophercloud.RequestOpts{OkCodes: []int{200, 202, 204}})
+	if err != nil {
+		return said(err)
+	}
+	return resp.Body.Close()
+}
+
+// awaitGone waits until a resource that is deleted asynchronously is gone.
+func (c *Client) awaitGone(ctx context.Context, service, path string) error {
+	for {
+		var body map[string]struct {
+			Status string `json:"status"`
+		}
+		switch err := c.get(ctx, service, path, &body); {
+		case gone(err):
+			return nil
+		case err != nil:
+			return err
+		}
+		for _, o := range body {
+			if o.Status == "error_deleting" {
+				return errors.New("the cloud could not delete it (error_deleting)")
+			}
+		}
+		if err := sleep(ctx, deleteEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// emptyRouter takes a router's interfaces away, without which it cannot be deleted.
+func (c *Client) emptyRouter(ctx context.Context, id string) error {
+	ports, err := c.list(ctx, neutron, "ports?device_id="+url.QueryEscape(id), "ports")
+	if err != nil {
+		return err
+	}
+	s, err := c.service(neutron)
+	if err != nil {
+		return err
+	}
+	for _, p := range ports {
+		if str(p, "device_owner") == "network:router_gateway" {
+			continue
+		}
+		resp, err := s.Put(ctx, s.ServiceURL("routers", id, "remove_router_interface"), object{"port_id": str(p, "id")}, nil,
+			&gophercloud.RequestOpts{OkCodes: []int{200}})
+		if err != nil {
+			if e := said(err); !gone(e) {
+				return e
+			}
+			continue
+		}
+		resp.Body.Close()
+	}
+	return nil
+}
