@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -106,7 +107,7 @@ func (n *Node) Float() (float64, bool) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil
+	return f, err == nil || errors.Is(err, strconv.ErrRange) // too large is infinite, too small zero
 }
 
 // FromAny makes a node of plain Go values (as Any returns them, and any other numbers, strings, slices, and maps with string keys).

@@ -308,6 +308,10 @@ func (c *Checker) scalar(n *source.Node, s *Schema, prim, path string) *Value {
 		if err != nil {
 			return fail(err)
 		}
+		if s.Scalar.Number != nil {
+			num, _, _ := strings.Cut(canonical, " ")
+			c.Value(&source.Node{Kind: source.Scalar, Tag: "!!float", Text: num, Pos: n.Pos}, s.Scalar.Number, path)
+		}
 		v.Lit = canonical
 	default: // scalar-unit.*
 		_, canonical, err := ParseUnit(prim, text)

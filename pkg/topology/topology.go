@@ -324,6 +324,8 @@ type Schema struct {
 // ScalarType is what a TOSCA 2.0 data type derived from scalar declares.
 type ScalarType struct {
 	Integer bool // the number before the unit is an integer
+	// Number is the data type of the number where that is no bare primitive.
+	Number *Schema
 	// Units and their multipliers; Prefixes multiply a unit. Canonical is the unit of multiplier 1.
 	Units, Prefixes map[string]float64
 	Canonical       string

@@ -188,7 +188,7 @@ func (d *decoder) metadata(n *source.Node, path string) map[string]string {
 		if v.Is(source.Scalar) {
 			m[k.Text] = v.Text
 		} else if !d.v2 && !d.a4c && !v.IsNull() {
-			d.wrong(v, join(path, k.Text), "a text")
+			d.diags.Warnf(CodeForm, v.Pos, "the metadata %s is not a text; it is ignored", k.Text).Path = join(path, k.Text)
 		}
 	}
 	return m

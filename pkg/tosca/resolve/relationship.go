@@ -169,9 +169,9 @@ func (r *resolver) wantCapability(n *node, w *wanted, target *node, def *documen
 	if target != nil {
 		of = fmt.Sprintf("%s has no capability %q, and there is no capability type of that name", target.Name, name)
 	}
-	d := r.severe(r.in.Root, "unknown-capability", def.Capability.Pos, def.Path+".capability", "%s", of)
+	d := r.errorf("unknown-capability", def.Capability.Pos, def.Path+".capability", "%s", of)
 	d.Hint = diag.Suggest(name, append(names, r.in.Root.typeNames(document.CapabilityType)...))
-	return r.in.Root.Doc.Traits.Lenient && target != nil
+	return false
 }
 
 // match finds the one node that fits; none or several are passed on.

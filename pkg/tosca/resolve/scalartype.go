@@ -38,15 +38,16 @@ func (r *resolver) scalarType(t *typ) {
 	if d := n.Get("data_type"); d != nil {
 		prim := d.Str()
 		if own := t.file.lookup(document.DataType, prim); own != nil {
-			prim = r.flatten(own).schema.Primitive()
+			sc.Number = r.flatten(own).schema
+			prim = sc.Number.Primitive()
+		}
+		if inherited {
+			r.errorf("refinement", d.Pos, t.def.Path+".data_type", "the scalar type %s cannot change the data_type of the type it derives from", t.def.Name.Text)
 		}
 		switch prim {
 		case "integer":
 			sc.Integer = true
 		case "float":
-			if inherited && sc.Integer {
-				r.errorf("refinement", d.Pos, t.def.Path+".data_type", "the scalar type %s cannot widen its data_type from integer to float", t.def.Name.Text)
-			}
 			sc.Integer = false
 		default:
 			r.errorf("scalar-type", d.Pos, t.def.Path+".data_type", "data_type must be integer or float, not %s", d)
@@ -64,7 +65,7 @@ func (r *resolver) scalarType(t *typ) {
 	}
 }
 
-func (r *resolver) multipliers(t *typ, n *source.Node, key string, integer bool) map[string]float64 {
+func (r *resolver) multipliers(t *typ, n *source.Node, key string, sc *topology.ScalarType) map[string]float64 {
 	if n == nil {
 		return nil
 	}
@@ -79,7 +80,9 @@ func (r *resolver) multipliers(t *typ, n *source.Node, key string, integer bool)
 			r.errorf("scalar-type", v.At(), t.def.Path+"."+key+"."+k.Text, "the multiplier of %s must be a number, not %s", k.Text, v)
 			continue
 		}
-		if integer && f != math.Trunc(f) {
+		if sc.Number != nil {
+			r.value(&context{file: t.file, inType: t}, v, sc.Number, t.def.Path+"."+key+"."+k.Text)
+		} else if sc.Integer && key == "units" && f != math.Trunc(f) {
 			r.errorf("scalar-type", v.At(), t.def.Path+"."+key+"."+k.Text, "the multiplier of %s must be an integer, as data_type says, not %s", k.Text, strconv.Quote(v.Text))
 		}
 		out[k.Text] = f
@@ -88,7 +91,7 @@ func (r *resolver) multipliers(t *typ, n *source.Node, key string, integer bool)
 }
 
 func (r *resolver) scalarUnits(t *typ, n *source.Node, sc *topology.ScalarType, inherited bool) {
-	units := r.multipliers(t, n.Get("units"), "units", sc.Integer)
+	units := r.multipliers(t, n.Get("units"), "units", sc)
 	for u, m := range units {
 		if old, ok := sc.Units[u]; inherited && ok && old != m {
 			r.errorf("refinement", n.Get("units").Pos, t.def.Path+".units", "the unit %s has the multiplier %v in the type that %s derives from, not %v", u, old, t.def.Name.Text, m)
@@ -115,7 +118,7 @@ func (r *resolver) scalarUnits(t *typ, n *source.Node, sc *topology.ScalarType, 
 }
 
 func (r *resolver) scalarPrefixes(t *typ, n *source.Node, sc *topology.ScalarType) {
-	p := r.multipliers(t, n.Get("prefixes"), "prefixes", false)
+	p := r.multipliers(t, n.Get("prefixes"), "prefixes", sc)
 	if p == nil {
 		return
 	}

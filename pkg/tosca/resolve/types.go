@@ -127,7 +127,13 @@ func (r *resolver) typeRef(f *File, kind document.Kind, name document.Name, docP
 }
 
 func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, docPath string) {
-	d := r.errorf("unknown-type", name.Pos, docPath, "unknown %s %q", kind, name.Text)
+	severity := diag.Error
+	if f.Library || kind == document.ArtifactType && f.Doc.Traits.Lenient {
+		// What libraries lack is their authors' business; Alien4Cloud and Yorc never look artifact types up.
+		severity = diag.Warning
+	}
+	r.diags.Add(diag.Diagnostic{Severity: severity, Code: "unknown-type", Pos: name.Pos, Path: docPath, Message: fmt.Sprintf("unknown %s %q", kind, name.Text)})
+	d := &(*r.diags)[len(*r.diags)-1]
 	for k := range document.Kinds {
 		if k != kind && f.lookup(k, name.Text) != nil {
 			d.Hint = fmt.Sprintf("there is a %s of that name", k)
