@@ -26,7 +26,7 @@ func SuggestSeq(name string, candidates iter.Seq[string]) string {
 		}
 	}
 	// A third of the letters may be wrong; short names need to be closer.
-	if best == "" || dist > max(1, (len(name)+2)/4) && dist > 0 {
+	if best == "" || dist >= len(name) || dist > max(1, (len(name)+2)/3) {
 		return ""
 	}
 	return `did you mean "` + best + `"?`
