@@ -53,6 +53,8 @@ type Bundle struct {
 	// Default name of a deployment made from it.
 	Deployment string
 	Close      func() error
+	// Source is the opened thing itself, for Load.
+	Source any
 }
 
 // Stdio are the streams of a command.

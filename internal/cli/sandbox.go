@@ -68,11 +68,14 @@ func faultCmd(env *environment, dir func() (string, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:   "fault [SPEC|clear]",
 		Short: "Make the sandbox fail on purpose; without SPEC list what is set",
-		Long: `SPEC is a JSON object. match: service, method, path and body (regular expressions), skip (let the first n pass), times.
-Action: one of status (with body), quota (true), hang ("30s"), lost (true: done, but the answer is lost), delay ("2s"), retry_after ("5s").
-Other faults: {"server_error": "message"} sends the next server to ERROR, {"boot_delay": "30s"}, {"ssh": {"server": ID, "drop_after": "2s"}}.`,
-		Example: `  orch sandbox fault '{"match":{"service":"compute","method":"POST","path":"/servers$"},"status":500}'
-  orch sandbox fault '{"server_error":"No valid host was found."}'
+		Long: `SPEC is a JSON object with one of:
+  request  service (keystone, nova, neutron, glance, cinder), method, path and body (regular expressions), nth, count (-1: all),
+           probability and seed choose requests; do is answer (status, message), quota (resource), hang, lose (done, but the
+           answer is lost), drop, delay (delay) or limit (429 with retry_after)
+  server   name (regular expression), nth, count choose servers being built; message sends them to ERROR, build and boot delay them
+  ssh      refuse, hang, reject, drop_after, drop_bytes; with "id", the server's id. An empty object heals`,
+		Example: `  orch sandbox fault '{"request":{"service":"nova","method":"POST","path":"/servers$","do":"answer","status":500}}'
+  orch sandbox fault '{"server":{"message":"No valid host was found."}}'
   orch sandbox fault clear`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

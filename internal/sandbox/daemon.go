@@ -37,11 +37,9 @@ const (
 
 // UpOptions are those of a background sandbox.
 type UpOptions struct {
-	// Machines makes servers run; without it they are records only. MachineCache keeps the prepared image between sandboxes,
-	// Image is the root file system to start from (see machine.Options).
-	Machines     bool   `json:"machines"`
-	MachineCache string `json:"machine_cache,omitempty"`
-	Image        string `json:"image,omitempty"`
+	// Machines makes servers run; without it they are records only. Image is the root file system to start from (see machine.Options).
+	Machines bool   `json:"machines"`
+	Image    string `json:"image,omitempty"`
 	// Listen is the API's address, a random loopback port when empty.
 	Listen string `json:"listen,omitempty"`
 	// External is the network of floating addresses, chosen when empty.
@@ -366,7 +364,7 @@ func startDaemon(ctx context.Context, dir, options string) (*Sandbox, error) {
 	slog.SetDefault(logger)
 	full := Options{Dir: dir, Listen: o.Listen, Delays: o.Delays, Quotas: o.Quotas, Logger: logger}
 	if o.Machines {
-		full.Machines = &machine.Options{Cache: o.MachineCache, Image: o.Image}
+		full.Machines = &machine.Options{Image: o.Image}
 	}
 	if o.External != "" {
 		if err := full.External.UnmarshalText([]byte(o.External)); err != nil {

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/orch-project/orch/internal/config"
+	"github.com/orch-project/orch/internal/sandbox"
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/openstack"
+	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/plugin"
+)
+
+// defaultLocation is the name of the location that exists without configuration.
+const defaultLocation = "default"
+
+// locations finds the cloud of a deployment. A location is a plugin with settings; which credentials it means is its "cloud".
+type locations struct {
+	cfg *config.Config
+	set *plugin.Set
+
+	mu     sync.Mutex
+	clouds map[string]driver.Cloud
+}
+
+// cloudKey of a location's settings names a cloud of clouds.yaml.
+const cloudKey = "cloud"
+
+// named returns a location by name; "" is the default one: the configured one, the only one, or the sandbox or environment's cloud.
+func (l *locations) named(name string) (plugin.Location, error) {
+	if name == "" {
+		name = l.cfg.Location
+	}
+	if name == "" && len(l.cfg.Locations) == 1 {
+		for n := range l.cfg.Locations {
+			name = n
+		}
+	}
+	if name == "" && len(l.cfg.Locations) > 1 {
+		return plugin.Location{}, &orch.Error{Kind: orch.KindUser, Msg: "there are several locations and no default one",
+			Hint: "choose with --location, or set `location` in " + l.cfg.File}
+	}
+	node, ok := l.cfg.Locations[name]
+	if !ok && name != "" && name != defaultLocation {
+		return plugin.Location{}, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("there is no location %q", name), Hint: "locations are configured in the configuration file"}
+	}
+	if !ok {
+		return l.complete(plugin.Location{Name: defaultLocation, Plugin: "openstack", Settings: map[string]any{}})
+	}
+	settings, ok := node.Any().(map[string]any)
+	if !ok {
+		var list diag.List
+		list.Errorf("wrong-type", node.At(), "the location %q must be a map with plugin and its settings", name)
+		return plugin.Location{}, list.Err()
+	}
+	loc := plugin.Location{Name: name, Plugin: "openstack", Settings: settings, Pos: node.At()}
+	if p, ok := settings["plugin"].(string); ok {
+		loc.Plugin = p
+	}
+	delete(settings, "plugin")
+	return l.complete(loc)
+}
+
+// complete adds the plugin's defaults. "cloud" is about credentials and no setting of the plugin.
+func (l *locations) complete(loc plugin.Location) (plugin.Location, error) {
+	cloud := loc.Settings[cloudKey]
+	delete(loc.Settings, cloudKey)
+	done, list := l.set.Complete(loc)
+	if err := list.Err(); err != nil {
+		return loc, err
+	}
+	if cloud != nil {
+		done.Settings[cloudKey] = cloud
+	}
+	return done, nil
+}
+
+// cloud of a location, logged in to once.
+func (l *locations) cloud(ctx context.Context, loc plugin.Location) (driver.Cloud, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c, ok := l.clouds[loc.Name]; ok {
+		return c, nil
+	}
+	full, err := l.named(loc.Name)
+	if err != nil {
+		return nil, err
+	}
+	name, _ := full.Settings[cloudKey].(string)
+	config, err := openstack.LoadConfig(l.credentials(ctx, name))
+	if err != nil {
+		return nil, err
+	}
+	c, err := openstack.Connect(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if l.clouds == nil {
+		l.clouds = map[string]driver.Cloud{}
+	}
+	l.clouds[loc.Name] = c
+	return c, nil
+}
+
+// sandboxCloud is the sandbox's user in its clouds.yaml.
+const sandboxCloud = "demo"
+
+// credentials are those of the named cloud, of the environment, or, when neither names one, of the running sandbox.
+func (l *locations) credentials(ctx context.Context, name string) openstack.Source {
+	if name != "" || environmentNamesCloud() {
+		return openstack.Source{Cloud: name}
+	}
+	s, err := sandbox.Status(ctx, l.cfg.SandboxDir())
+	if err != nil || !s.Running {
+		return openstack.Source{}
+	}
+	return openstack.Source{Cloud: sandboxCloud, Getenv: func(key string) string {
+		if key == "OS_CLIENT_CONFIG_FILE" {
+			return s.CloudsFile
+		}
+		return os.Getenv(key)
+	}}
+}
+
+func environmentNamesCloud() bool {
+	return slices.ContainsFunc([]string{"OS_CLOUD", "OS_AUTH_URL"}, func(v string) bool { return os.Getenv(v) != "" })
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/orch-project/orch/internal/cli"
+	"github.com/orch-project/orch/internal/config"
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/driver/local"
+	"github.com/orch-project/orch/pkg/driver/ssh"
+	"github.com/orch-project/orch/pkg/driver/terraform"
+	"github.com/orch-project/orch/pkg/engine"
+	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/plugin"
+	"github.com/orch-project/orch/pkg/secret"
+	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// openApp opens the service that the configuration asks for. A store file is opened when it is needed and shared with other commands.
+func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App, error) {
+	if err := os.MkdirAll(c.Home, 0o700); err != nil {
+		return nil, &orch.Error{Kind: orch.KindStore, Msg: "cannot use the home directory", Err: err, Hint: "set ORCH_HOME to a directory that can be written"}
+	}
+	open := func(ctx context.Context) (*service, error) { return openService(ctx, c, log) }
+	if ownedByOneProcess(c.Store) {
+		s := newShared(c.Home, log, open)
+		return &cli.App{Service: s, Shell: s.shell}, nil
+	}
+	svc, err := open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &cli.App{Service: svc, Shell: svc.shell}, nil
+}
+
+// service is the engine in this process with everything that it works on.
+type service struct {
+	*orch.Local
+	secrets *orch.SecretStore
+	ssh     *ssh.Driver
+	store   state.Store
+}
+
+// Close ends the service, its connections and its store.
+func (s *service) Close() error {
+	return errors.Join(s.Local.Close(), s.ssh.Close(), s.store.Close())
+}
+
+func (s *service) reveal(ctx context.Context, ref string) (secret.Value, error) {
+	return s.secrets.Resolve(ctx, ref)
+}
+
+// openService wires store, secrets, plugins, drivers and engine.
+func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *service, err error) {
+	set, libraries, list := pluginsOf(c)
+	if err := list.Err(); err != nil {
+		return nil, err
+	}
+	store, err := openStore(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = store.Close()
+		}
+	}()
+	keys, err := masterKey(ctx, c, store)
+	if err != nil {
+		return nil, &orch.Error{Kind: orch.KindStore, Msg: "cannot use the master key", Err: err,
+			Hint: "without the key that encrypted them, secrets and Terraform states in this store cannot be read; restore it from your backup"}
+	}
+	redactor := secret.NewRedactor()
+	cipher := cipher{keys}
+	secrets := orch.NewSecrets(store, cipher, redactor)
+	where := &locations{cfg: c, set: set}
+
+	infra, err := terraform.New(terraform.Options{
+		Home: filepath.Join(c.Home, "terraform"), Plugins: set, States: states{state.NewBlobs(store), keys}, Secrets: secrets,
+		Location: func(ctx context.Context, deployment string) (plugin.Location, error) {
+			name, err := orch.Location(ctx, store, deployment)
+			if err != nil {
+				return plugin.Location{}, err
+			}
+			return where.named(name)
+		},
+		Cloud: where.cloud, Binary: c.Terraform.Binary, Mirror: c.Terraform.Mirror, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	remote := ssh.New(ssh.Options{Secrets: secrets, ReadyTimeout: c.SSH.ReadyTimeout, Timeout: c.SSH.OperationTimeout})
+	here, err := local.New(local.Options{Dir: filepath.Join(c.Home, "ops"), Timeout: c.SSH.OperationTimeout, AllowSudo: true})
+	if err != nil {
+		return nil, err
+	}
+	svc, err := orch.New(orch.Options{
+		Store: store, Load: loader(c, libraries), Bind: where.bind, Infra: infra, Remote: remote, Local: here,
+		Inventory: inventory{where}, Cipher: cipher, Redactor: redactor, Limits: engine.Limits{Deployment: c.Parallel}, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &service{Local: svc, secrets: secrets, ssh: remote, store: store}, nil
+}
+
+// masterKey reads the key; it may be made as long as nothing was encrypted with another one.
+func masterKey(ctx context.Context, c *config.Config, store state.Store) (*secret.Keyring, error) {
+	source := secret.KeySource{Key: secret.New(os.Getenv("ORCH_MASTER_KEY")), Command: strings.Fields(c.MasterKey.Command), File: c.MasterKey.File}
+	empty := true
+	err := store.View(ctx, func(tx state.Tx) error {
+		for _, err := range tx.Keys("") {
+			empty = false
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return source.Load(ctx, empty)
+}
+
+// cipher seals values of the engine and the secrets store under the master key.
+type cipher struct{ keys *secret.Keyring }
+
+const cipherLabel = "value"
+
+func (c cipher) Seal(plain []byte) ([]byte, error)  { return c.keys.Seal(cipherLabel, plain) }
+func (c cipher) Open(sealed []byte) ([]byte, error) { return c.keys.Open(cipherLabel, sealed) }
+
+// inventory proves that nothing is left of a deployment.
+type inventory struct{ where *locations }
+
+func (i inventory) Inventory(ctx context.Context, deployment, location string) (left, checked []string, err error) {
+	loc, err := i.where.named(location)
+	if err != nil {
+		return nil, nil, err
+	}
+	cloud, err := i.where.cloud(ctx, loc)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := cloud.Inventory(ctx, deployment)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, r := range found {
+		left = append(left, strings.Join(slices.DeleteFunc([]string{r.Service, r.Kind, r.Name, r.ID, r.Status}, func(s string) bool { return s == "" }), " "))
+	}
+	return left, []string{"nova", "neutron", "cinder"}, nil
+}
+
+// bind lets the plugin of a location bind a topology.
+func (l *locations) bind(_ context.Context, t *topology.Topology, location string) diag.List {
+	loc, err := l.named(location)
+	if err != nil {
+		return listOf(err)
+	}
+	return l.set.Bind(t, loc)
+}
+
+// listOf turns an error into diagnostics.
+func listOf(err error) diag.List {
+	var known *diag.ListError
+	if errors.As(err, &known) {
+		return known.List
+	}
+	d := diag.Diagnostic{Severity: diag.Error, Code: "location", Message: err.Error()}
+	var e *orch.Error
+	if errors.As(err, &e) {
+		d.Hint = e.Hint
+	}
+	return diag.List{d}
+}
+
+func hash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:6])
+}
+
+var _ driver.Secrets = (*orch.SecretStore)(nil)

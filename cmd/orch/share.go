@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/orch-project/orch/internal/server"
+	"github.com/orch-project/orch/pkg/client"
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/secret"
+	"github.com/orch-project/orch/pkg/state/bolt"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// shared is the Service on a store file that belongs to one process at a time.
+//
+//	nobody has it ──Apply, Control──▶ this process keeps it, and serves it on a socket until it ends
+//	nobody has it ──any other call──▶ this process has it for the time of the call
+//	another process serves it ──▶ every call goes to that process
+//
+// So `orch status` and `orch logs -f` work beside a running `orch deploy`, and none of them gets in the way of the next command.
+type shared struct {
+	socket string
+	log    *slog.Logger
+	open   func(ctx context.Context) (*service, error)
+
+	mu     sync.Mutex
+	remote *client.Client
+	kept   *service
+	stop   func() // ends serving
+	// held are the secrets of hosts that were asked for: a session needs them when the store is no longer open.
+	held heldSecrets
+}
+
+// patience is how long a call waits for another process's short use of the file; poll is the pace of asking again.
+const (
+	patience = 15 * time.Second
+	poll     = 50 * time.Millisecond
+)
+
+func newShared(home string, log *slog.Logger, open func(ctx context.Context) (*service, error)) *shared {
+	return &shared{socket: socketPath(home), log: log, open: open, held: heldSecrets{}}
+}
+
+// socketPath lies in the home directory; a longer path than a socket may have goes below the temporary directory.
+func socketPath(home string) string {
+	path := filepath.Join(home, "orch.sock")
+	const limit = 100 // sun_path holds 108 bytes
+	if len(path) <= limit {
+		return path
+	}
+	return filepath.Join(os.TempDir(), "orch-"+hash(home)+".sock")
+}
+
+// use calls fn with the service of whoever has the store: a process that serves it, or this one. keep makes this process keep and serve it.
+func (s *shared) use(ctx context.Context, keep bool, fn func(svc orch.Service) error) error {
+	s.mu.Lock()
+	if s.kept != nil {
+		kept := s.kept
+		s.mu.Unlock()
+		return fn(kept)
+	}
+	svc, done, err := s.acquire(ctx, keep)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return fn(svc)
+}
+
+// acquire finds the process that serves, or opens the store. The caller holds mu.
+func (s *shared) acquire(ctx context.Context, keep bool) (orch.Service, func(), error) {
+	deadline := time.Now().Add(patience)
+	for {
+		if c := s.serving(ctx); c != nil {
+			return c, func() {}, nil
+		}
+		l, err := s.open(ctx)
+		switch {
+		case err == nil && keep:
+			s.keep(l)
+			return l, func() {}, nil
+		case err == nil:
+			return l, func() {
+				if err := l.Close(); err != nil {
+					s.log.Warn("cannot close the store", "error", err)
+				}
+			}, nil
+		case !locked(err) || time.Now().After(deadline):
+			return nil, nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		case <-time.After(poll):
+		}
+	}
+}
+
+// serving returns a client of the process that serves the store, nil if there is none.
+func (s *shared) serving(ctx context.Context) *client.Client {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", s.socket)
+	if err != nil {
+		s.remote = nil
+		return nil
+	}
+	_ = conn.Close()
+	if s.remote == nil {
+		s.remote = client.NewUnix(s.socket)
+	}
+	return s.remote
+}
+
+// locked reports whether another process has the file.
+func locked(err error) bool {
+	var l *bolt.LockedError
+	return errors.As(err, &l)
+}
+
+// keep serves the open store on the socket. Who holds the store's lock owns the socket's path: what lies there is a dead process's.
+func (s *shared) keep(l *service) {
+	s.kept = l
+	_ = os.Remove(s.socket)
+	listener, err := net.Listen("unix", s.socket)
+	if err == nil {
+		err = os.Chmod(s.socket, 0o600)
+	}
+	if err != nil {
+		s.log.Warn("other commands cannot look at this deployment meanwhile", "error", err)
+		s.stop = func() {}
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := server.New(server.Options{Service: l, Reveal: l.reveal, Logger: s.log}).Serve(ctx, listener); err != nil {
+			s.log.Warn("the socket ended", "error", err)
+		}
+	}()
+	s.stop = func() { cancel(); <-ended }
+}
+
+// Close waits for tasks that other terminals started here, then lets the store go.
+func (s *shared) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.remote != nil {
+		_ = s.remote.Close()
+	}
+	if s.kept == nil {
+		return nil
+	}
+	s.stop()
+	err := s.kept.Close()
+	s.kept = nil
+	return err
+}
+
+func ask[T any](ctx context.Context, s *shared, keep bool, fn func(orch.Service) (T, error)) (out T, err error) {
+	err = s.use(ctx, keep, func(svc orch.Service) (err error) {
+		out, err = fn(svc)
+		return err
+	})
+	return out, err
+}
+
+func (s *shared) Plan(ctx context.Context, req orch.Request) (p *plan.Plan, list diag.List, err error) {
+	err = s.use(ctx, false, func(svc orch.Service) (err error) {
+		p, list, err = svc.Plan(ctx, req)
+		return err
+	})
+	return p, list, err
+}
+
+func (s *shared) Apply(ctx context.Context, req orch.Request) (orch.Task, error) {
+	return ask(ctx, s, true, func(svc orch.Service) (orch.Task, error) { return svc.Apply(ctx, req) })
+}
+
+func (s *shared) Wait(ctx context.Context, deployment, task string) (orch.Task, error) {
+	return ask(ctx, s, false, func(svc orch.Service) (orch.Task, error) { return svc.Wait(ctx, deployment, task) })
+}
+
+// Control starts work when it resumes a task: then this process must stay.
+func (s *shared) Control(ctx context.Context, c orch.Control) error {
+	return s.use(ctx, true, func(svc orch.Service) error { return svc.Control(ctx, c) })
+}
+
+func (s *shared) Deployments(ctx context.Context) ([]orch.Deployment, error) {
+	return ask(ctx, s, false, func(svc orch.Service) ([]orch.Deployment, error) { return svc.Deployments(ctx) })
+}
+
+func (s *shared) Deployment(ctx context.Context, name string) (*orch.Detail, error) {
+	return ask(ctx, s, false, func(svc orch.Service) (*orch.Detail, error) { return svc.Deployment(ctx, name) })
+}
+
+func (s *shared) Outputs(ctx context.Context, name string, reveal bool) ([]orch.Output, error) {
+	return ask(ctx, s, false, func(svc orch.Service) ([]orch.Output, error) { return svc.Outputs(ctx, name, reveal) })
+}
+
+func (s *shared) Tasks(ctx context.Context, deployment string) ([]orch.Task, error) {
+	return ask(ctx, s, false, func(svc orch.Service) ([]orch.Task, error) { return svc.Tasks(ctx, deployment) })
+}
+
+func (s *shared) Steps(ctx context.Context, deployment, task string) ([]orch.StepStatus, error) {
+	return ask(ctx, s, false, func(svc orch.Service) ([]orch.StepStatus, error) { return svc.Steps(ctx, deployment, task) })
+}
+
+// Host also fetches the secrets that a session on it needs.
+func (s *shared) Host(ctx context.Context, deployment string, in topology.Instance) (*driver.Host, error) {
+	return ask(ctx, s, false, func(svc orch.Service) (*driver.Host, error) {
+		if c, ok := svc.(*client.Client); ok {
+			access, err := c.Access(ctx, deployment, in)
+			for ref, v := range access.Secrets {
+				s.held[ref] = secret.New(v)
+			}
+			return access.Host, err
+		}
+		h, err := svc.Host(ctx, deployment, in)
+		if err != nil {
+			return nil, err
+		}
+		return h, s.held.fetch(ctx, h, svc.(*service).reveal)
+	})
+}
+
+// Events of a store that nobody serves are read in turns, so that following them does not keep others from deploying.
+func (s *shared) Events(ctx context.Context, f orch.Filter) iter.Seq2[event.Event, error] {
+	return func(yield func(event.Event, error) bool) {
+		for {
+			more, following := true, false
+			err := s.use(ctx, false, func(svc orch.Service) error {
+				once := f
+				_, remote := svc.(*client.Client)
+				following = f.Follow && !remote && s.kept == nil
+				if following {
+					once.Follow, once.UntilTask = false, ""
+				}
+				for e, err := range svc.Events(ctx, once) {
+					if err != nil {
+						return err
+					}
+					f.After, f.Last = e.Seq, 0
+					if more = yield(e, nil); !more {
+						return nil
+					}
+				}
+				return nil
+			})
+			if err != nil && more {
+				yield(event.Event{}, err)
+				return
+			}
+			if !more || !following {
+				return
+			}
+			select {
+			case <-ctx.Done():
+				yield(event.Event{}, context.Cause(ctx))
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+// Secrets implements orch.Service.
+func (s *shared) Secrets() orch.Secrets { return sharedSecrets{s} }
+
+type sharedSecrets struct{ s *shared }
+
+func (x sharedSecrets) Set(ctx context.Context, name string, value []byte, note string) (orch.SecretInfo, error) {
+	return ask(ctx, x.s, false, func(svc orch.Service) (orch.SecretInfo, error) { return svc.Secrets().Set(ctx, name, value, note) })
+}
+
+func (x sharedSecrets) Get(ctx context.Context, name string) ([]byte, error) {
+	return ask(ctx, x.s, false, func(svc orch.Service) ([]byte, error) { return svc.Secrets().Get(ctx, name) })
+}
+
+func (x sharedSecrets) List(ctx context.Context) ([]orch.SecretInfo, error) {
+	return ask(ctx, x.s, false, func(svc orch.Service) ([]orch.SecretInfo, error) { return svc.Secrets().List(ctx) })
+}
+
+func (x sharedSecrets) Remove(ctx context.Context, name string) error {
+	return x.s.use(ctx, false, func(svc orch.Service) error { return svc.Secrets().Remove(ctx, name) })
+}
+
+var _ orch.Service = (*shared)(nil)

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/orch-project/orch/internal/cli"
+	"github.com/orch-project/orch/internal/config"
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/plugin"
+	"github.com/orch-project/orch/pkg/source"
+	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca"
+	"github.com/orch-project/orch/plugins"
+)
+
+// openSource opens what the user named. A single file's bundle is its directory, so that the scripts beside it are part of it.
+func openSource(path string) (*cli.Bundle, error) {
+	b, list := source.Open(path)
+	if list.HasErrors() {
+		if b != nil {
+			_ = b.Close()
+		}
+		return nil, list.Err()
+	}
+	return &cli.Bundle{FS: b.FS, Entry: b.Entry, Name: b.Name, Deployment: deploymentName(b), Close: b.Close, Source: b}, nil
+}
+
+// deploymentName is the topology's template_name if it has one, else the name of the folder or file.
+func deploymentName(b *source.Bundle) string {
+	if node, list := source.ParseFile(b.FS, b.Entry, ""); !list.HasErrors() {
+		for _, n := range []*source.Node{node.Get("metadata").Get("template_name"), node.Get("template_name")} {
+			if s := n.Str(); s != "" {
+				return clean(s)
+			}
+		}
+	}
+	abs, err := filepath.Abs(b.Name)
+	if err != nil {
+		return clean(b.Name)
+	}
+	base := strings.TrimSuffix(filepath.Base(abs), filepath.Ext(abs))
+	if base == "topology" || base == "main" || base == "service" || base == "blueprint" {
+		base = filepath.Base(filepath.Dir(abs))
+	}
+	return clean(base)
+}
+
+var unclean = regexp.MustCompile(`[^-_.0-9A-Za-z]+`)
+
+func clean(s string) string { return strings.Trim(unclean.ReplaceAllString(s, "-"), "-.") }
+
+// loadTopology validates a bundle with the configured plugins and archives.
+func loadTopology(ctx context.Context, c *config.Config, b *cli.Bundle) (*topology.Topology, diag.List) {
+	_, libraries, list := pluginsOf(c)
+	if list.HasErrors() {
+		return nil, list
+	}
+	t, more := tosca.Load(ctx, tosca.Options{Bundle: b.Source.(*source.Bundle), ImportPath: c.ImportPath, Libraries: libraries})
+	return t, append(list, more...)
+}
+
+// pluginsOf loads the embedded plugins and those of the configuration, as mappings and as libraries of types.
+func pluginsOf(c *config.Config) (*plugin.Set, []*tosca.Library, diag.List) {
+	set, list := plugin.LoadAll(plugins.FS, strings.Join(c.PluginPath, string(os.PathListSeparator)))
+	libraries := tosca.Builtin()
+	for _, dir := range c.PluginPath {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			list.Errorf("cannot-read", diag.Pos{File: dir}, "cannot read the plugin directory: %v", err)
+			continue
+		}
+		for _, e := range entries {
+			lib, more := tosca.ReadLibrary(os.DirFS(filepath.Join(dir, e.Name())))
+			list.Add(more...)
+			if lib != nil {
+				libraries = append(libraries, lib)
+			}
+		}
+	}
+	return set, libraries, list
+}
+
+// loader reads the bundles of requests and of stored deployments.
+func loader(c *config.Config, libraries []*tosca.Library) func(context.Context, orch.Bundle) (*topology.Topology, diag.List) {
+	return func(ctx context.Context, b orch.Bundle) (*topology.Topology, diag.List) {
+		bundle, list := source.OpenFS(b.Name, b.FS, b.Entry)
+		if bundle == nil || list.HasErrors() {
+			return nil, list
+		}
+		t, more := tosca.Load(ctx, tosca.Options{Bundle: bundle, ImportPath: c.ImportPath, Libraries: libraries})
+		return t, append(list, more...)
+	}
+}
+
+func readYAML(path string) (map[string]any, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &orch.Error{Kind: orch.KindUser, Msg: "cannot read the inputs", Err: err}
+	}
+	node, list := source.Parse(path, data)
+	if err := list.Err(); err != nil {
+		return nil, err
+	}
+	if node.IsNull() {
+		return nil, nil
+	}
+	m, ok := node.Any().(map[string]any)
+	if !ok {
+		list.Errorf("wrong-type", node.Pos, "inputs must be a map of names to values")
+		return nil, list.Err()
+	}
+	return m, nil
+}
+
+func writeYAML(w io.Writer, v any) error {
+	data, err := source.Marshal(plainJSON(v))
+	if err != nil {
+		return fmt.Errorf("cannot write YAML: %w", err)
+	}
+	_, err = w.Write(data)
+	return err
+}

@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// edited copies a topology and replaces text in one of its files.
+func edited(t *testing.T, dir, file, old, new string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), filepath.Base(dir))
+	if err := os.CopyFS(to, os.DirFS(filepath.Join("..", "..", dir))); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(to, file)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), old) {
+		t.Fatalf("%s has no %q", file, old)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), old, new, 1)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// What is missing in the cloud is named before anything is created, on the line that asks for it.
+func TestWrongImageIsNamedBeforeAnythingIsCreated(t *testing.T) {
+	u := newUser(t).sandboxed()
+	u.secret("store_token", "token-of-the-store-0123456789")
+	dir := edited(t, pythonCluster, "topology.yaml", "    store_server:\n      type: tosca.nodes.Compute\n",
+		"    store_server:\n      type: orch.nodes.openstack.Compute\n      properties:\n        image: debian-21\n")
+	u.fails(1, []string{"topology.yaml:", "debian-21", "debian-12", "Nothing was created"}, "deploy", dir)
+	if left := u.resources(); len(left) != 0 {
+		t.Errorf("created: %v", left)
+	}
+}
+
+// Quota is summed up before anything is created.
+func TestQuotaIsKnownBefore(t *testing.T) {
+	u := newUser(t).sandboxed()
+	u.secret("store_token", "token-of-the-store-0123456789")
+	u.env = append(u.env, "OS_CLOUD=demo-small", "OS_CLIENT_CONFIG_FILE="+filepath.Join(u.home, "sandbox", "clouds.yaml"))
+	u.fails(1, []string{"quota", "instances", "Nothing was created"}, "deploy", pythonCluster)
+	if left := u.resources(); len(left) != 0 {
+		t.Errorf("created: %v", left)
+	}
+}
+
+// A script that fails shows where, what it printed and what to do; mended, the deployment goes on.
+func TestFailingScriptShowsItsCauseAndGoesOnWhenMended(t *testing.T) {
+	u := newUser(t).sandboxed()
+	u.secret("store_token", "token-of-the-store-0123456789")
+	dir := edited(t, pythonCluster, "scripts/configure-store.sh", "umask 077", "echo 'no space on the moon' >&2; exit 7")
+	u.fails(3, []string{"store[0]", "configure", "exit code  7", "no space on the moon", "types.yaml:", "orch logs python-cluster", "orch undeploy"}, "deploy", dir)
+	u.ok("deploy", pythonCluster)
+	answered(t, strings.TrimSpace(u.ok("outputs", "--only", "url").stdout), 2)
+	u.ok("undeploy")
+	if left := u.resources(); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// Wrong credentials are said so, without a trace of Terraform.
+func TestWrongPassword(t *testing.T) {
+	u := newUser(t).sandboxed()
+	u.secret("store_token", "token-of-the-store-0123456789")
+	clouds := filepath.Join(u.home, "sandbox", "clouds.yaml")
+	text, err := os.ReadFile(clouds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := filepath.Join(t.TempDir(), "clouds.yaml")
+	lines := strings.Split(string(text), "\n")
+	for i, l := range lines {
+		if k, _, ok := strings.Cut(l, "password:"); ok {
+			lines[i] = k + "password: wrong-password-42"
+		}
+	}
+	if err := os.WriteFile(bad, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.env = append(u.env, "OS_CLOUD=demo", "OS_CLIENT_CONFIG_FILE="+bad)
+	r := u.fails(1, []string{"credentials", "Nothing was created"}, "deploy", pythonCluster)
+	if strings.Contains(r.all(), "wrong-password-42") {
+		t.Errorf("shows the password: %s", r)
+	}
+}
+
+// A missing secret and a missing input are named together, before the start.
+func TestMissingSecretIsNamedBefore(t *testing.T) {
+	u := newUser(t).sandboxed()
+	u.fails(1, []string{"store_token", "orch secrets set store_token", "Nothing was created"}, "deploy", pythonCluster)
+}
