@@ -10,7 +10,7 @@ import (
 
 // DefaultTTL is how long a holder may be silent before another may take its lease. It is chosen so that a takeover happens
 // within 15 s of a death, looking for the dead included.
-const DefaultTTL = 12 * time.Second
+const DefaultTTL = 10 * time.Second
 
 // Forever in LeaseOptions.Wait waits as long as the context allows.
 const Forever time.Duration = -1
@@ -19,7 +19,7 @@ const Forever time.Duration = -1
 type LeaseOptions struct {
 	Owner string        // who, for people: "orch server a1", "alice"; default the program's name
 	Host  string        // where; default the host's name
-	TTL   time.Duration // default DefaultTTL; at least 1 s where a process elsewhere could take over
+	TTL   time.Duration // default DefaultTTL; at least 1 s on Consul
 	Wait  time.Duration // how long to wait while another holds it: 0 not at all, Forever until the context ends
 }
 
