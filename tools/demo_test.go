@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// demo is a checkout whose orch only notes how it is called; FAIL names the call that fails, LEFT the resources that stay.
+// demo is a checkout whose orch only notes how it is called; FAIL names the call that fails, LEFT the resources after undeploy.
 type demo struct {
 	t     *testing.T
 	root  string
@@ -19,14 +19,17 @@ type demo struct {
 }
 
 const fakeOrch = `#!/bin/sh
-none='{}'
 echo "orch $*" >>"$CALLS"
 echo "home=$ORCH_HOME store=${ORCH_STORE-none} cloud=${OS_CLOUD-none} region=${OS_REGION_NAME-none}" >>"$CALLS.env"
 case "$*" in
 "$FAIL") echo "it failed" >&2; exit 3 ;;
 "deploy "*) if [ -n "${SLOW:-}" ]; then echo started; sleep 1; exit 4; fi ;;
 "outputs --only url") echo http://203.0.113.7/ ;;
-"sandbox status -o json") printf '{\n  "running": true,\n  "resources": %s,\n  "detail": {"a": "b"}\n}\n' "${LEFT-$none}" ;;
+"undeploy"*) [ -z "${LEFT:-}" ] || echo "$LEFT" >"$CALLS.left" ;;
+"sandbox status -o json")
+  left='{"network": 1}'
+  [ ! -e "$CALLS.left" ] || left=$(cat "$CALLS.left")
+  printf '{\n  "running": true,\n  "resources": %s,\n  "detail": {"a": "b"}\n}\n' "$left" ;;
 "secrets set "*) cat >"$CALLS.secret" ;;
 esac
 `
@@ -88,6 +91,7 @@ func TestDemoRunsTheCommandsAndLeavesNothing(t *testing.T) {
 		t.Fatalf("exit code %d:\n%s", code, out)
 	}
 	want := `orch sandbox up
+orch sandbox status -o json
 orch secrets set db_password
 orch deploy examples/01-web-cluster/topology.yaml
 orch outputs
@@ -148,9 +152,9 @@ func TestDemoThatFailsSaysWhatAndCleansUp(t *testing.T) {
 	}
 }
 
-func TestDemoDoesNotBelieveInEmptyClouds(t *testing.T) {
+func TestDemoComparesTheCloudWithWhatItWas(t *testing.T) {
 	t.Parallel()
-	for left, ok := range map[string]bool{`{"servers": 0, "ports": 0}`: true, `null`: true, `{}`: true, `{"servers": 0, "ports": 2}`: false, `"?"`: false} {
+	for left, ok := range map[string]bool{`{"network": 1}`: true, `{"network": 1, "port": 2}`: false, `{"network": 2}`: false, `null`: false, `"?"`: false} {
 		d := newDemo(t, "LEFT="+left)
 		if out, code := d.run(); (code == 0) != ok {
 			t.Errorf("left %s: exit code %d:\n%s", left, code, out)

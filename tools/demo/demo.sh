@@ -71,6 +71,11 @@ give_up() {
   exit "$status"
 }
 
+# inventory prints how many resources of each kind the cloud has, as one line; nothing when that cannot be told.
+inventory() {
+  orch sandbox status -o json | tr -d ' \n' | sed -n 's/.*"resources":\({[^}]*}\|null\).*/\1/p'
+}
+
 next_steps() {
   cat <<NEXT
 
@@ -105,6 +110,7 @@ printf '# the demo needs no configuration\nparallel: 16\n' >"$ORCH_CONFIG"
 # --- an OpenStack on this machine ---------------------------------------------------------------------------------------------------
 title "1. Start an OpenStack inside this machine"
 show orch sandbox up || give_up $? "cannot start the sandbox"
+before=$(inventory) && [ -n "$before" ] || give_up 1 "cannot read what the cloud holds"
 
 # --- deploy -------------------------------------------------------------------------------------------------------------------------
 title "2. Deploy four servers with Django, PostgreSQL and NGINX"
@@ -133,11 +139,8 @@ fi
 title "4. Remove it, and look for anything left"
 show orch undeploy || give_up $? "undeploy failed"
 show orch sandbox status || give_up $? "cannot look into the sandbox"
-left=$(orch sandbox status -o json | tr -d ' \n' | sed -n 's/.*"resources":\({[^}]*}\|null\).*/\1/p')
-case $left in
-'') give_up 1 "cannot read what is left in the cloud" ;;
-*:[1-9]*) give_up 1 "resources are left in the cloud: $left" ;;
-esac
+after=$(inventory) && [ -n "$after" ] || give_up 1 "cannot read what is left in the cloud"
+[ "$after" = "$before" ] || give_up 1 "resources are left in the cloud: $after; before there were: $before"
 show orch sandbox down || give_up $? "cannot stop the sandbox"
 rm -rf "$home"
 printf '\nDemo done in %s s: deployed, answered, removed, nothing left.\n' $(($(date +%s) - began))
