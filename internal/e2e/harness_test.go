@@ -24,6 +24,9 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	// Go's test cache does not see what the built command is made of. `./task test` sets this to a digest of it; that it was read here
+	// is enough for the cache to run these tests again when it differs.
+	_ = os.Getenv("ORCH_TEST_DIGEST")
 	dir, err := os.MkdirTemp("", "orch-e2e-")
 	if err != nil {
 		panic(err)
@@ -50,7 +53,7 @@ type user struct {
 // newUser returns a user with an empty home. The caches of tools are shared: they are read only.
 func newUser(t *testing.T) *user {
 	t.Helper()
-	tools.Terraform(t)
+	tools.TerraformOrTofu(t)
 	tools.ProviderMirror(t)
 	home := t.TempDir()
 	u := &user{t: t, home: home}
