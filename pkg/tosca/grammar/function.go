@@ -24,6 +24,8 @@ type expressions struct {
 var fns1 = map[string]arity{
 	"get_input": {1, 0}, "get_property": {2, 0}, "get_attribute": {2, 0}, "get_operation_output": {4, 0}, "get_nodes_of_type": {1, 1},
 	"get_artifact": {2, 4}, "concat": {1, 0}, "token": {3, 3},
+	// Not TOSCA 1.x's own, but A4C's, Cloudify's and ours: a document of any dialect may use the secrets store.
+	"get_secret": {1, 0},
 }
 
 func functions1(level int) *expressions {
@@ -39,7 +41,6 @@ func functionsA4C(level int) *expressions {
 	e.fns["join"] = arity{1, 2}
 	delete(e.fns, "get_nodes_of_type")
 	if level >= 20 {
-		e.fns["get_secret"] = arity{1, 0}
 		e.fns["get_vault_secret"] = arity{1, 0}
 	}
 	return e
@@ -47,7 +48,7 @@ func functionsA4C(level int) *expressions {
 
 func functions2() *expressions {
 	e := &expressions{prefix: "$", fns: map[string]arity{
-		"get_input": {1, 0}, "get_property": {2, 0}, "get_attribute": {2, 0}, "get_artifact": {2, 4}, "value": {0, 0}, "node_index": {0, 0},
+		"get_secret": {1, 0}, "get_input": {1, 0}, "get_property": {2, 0}, "get_attribute": {2, 0}, "get_artifact": {2, 4}, "value": {0, 0}, "node_index": {0, 0},
 		"relationship_index": {0, 0}, "available_allocation": {2, 0},
 		"and": {1, 0}, "or": {1, 0}, "not": {1, 1}, "xor": {2, 2},
 		"equal": {2, 2}, "greater_than": {2, 2}, "greater_or_equal": {2, 2}, "less_than": {2, 2}, "less_or_equal": {2, 2},
