@@ -24,9 +24,6 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	// Go's test cache does not see what the built command is made of. `./task test` sets this to a digest of it; that it was read here
-	// is enough for the cache to run these tests again when it differs.
-	_ = os.Getenv("ORCH_TEST_DIGEST")
 	dir, err := os.MkdirTemp("", "orch-e2e-")
 	if err != nil {
 		panic(err)
@@ -53,6 +50,9 @@ type user struct {
 // newUser returns a user with an empty home. The caches of tools are shared: they are read only.
 func newUser(t *testing.T) *user {
 	t.Helper()
+	// Go's test cache does not see what the built command is made of. `./task test` sets this to a digest of it; that a test reads it (TestMain is too early)
+	// is enough for the cache to run these tests again when it differs.
+	_ = os.Getenv("ORCH_TEST_DIGEST")
 	tools.TerraformOrTofu(t)
 	tools.ProviderMirror(t)
 	home := t.TempDir()
