@@ -68,7 +68,7 @@ func (r *run) tellWaiting() {
 // cancelRest ends what was never begun, once nothing runs any more. Steps that the document wants on cancellation still run.
 func (r *run) cancelRest() {
 	r.cleaning = true
-	r.ready, r.records = queue{}, nil
+	r.ready = queue{}
 	for _, b := range r.infra {
 		b.ready = nil
 	}

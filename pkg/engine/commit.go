@@ -22,7 +22,14 @@ type changes struct {
 	events      []event.Event
 	instances   set
 	values      set
-	forgotten   set
+	forgotten   []forgotten
+}
+
+// forgotten is an instance to remove, with what happened to the step that removes it: both are stored together, after everything else
+// that is known of the instance's steps.
+type forgotten struct {
+	in topology.Instance
+	t  Transition
 }
 
 // set of instances in the order of adding.
@@ -62,6 +69,10 @@ func (c *changes) transition(r *run, st *step) {
 	if st.err != nil && st.status != Doing && st.status != Done {
 		t.Error = r.e.opts.Redactor.String(st.err.Error())
 	}
+	if st.Kind == plan.Forget && st.status == Done {
+		c.forgotten = append(c.forgotten, forgotten{st.Of(), t})
+		return
+	}
 	c.transitions = append(c.transitions, t)
 	if st.Acts() || st.WorkflowStep != "" {
 		e := r.stepEvent(st)
@@ -92,7 +103,6 @@ func (c *changes) forget(r *run, in topology.Instance) {
 	r.world.mu.Unlock()
 	c.instances.remove(in)
 	c.values.remove(in)
-	c.forgotten.add(in)
 }
 
 // Bounds of one transaction, well below those of the store: journal, events and fence need room too.
@@ -114,7 +124,7 @@ type put struct {
 func (r *run) commit(ctx context.Context) error {
 	c := &r.pending
 	events := append(r.events.take(), c.events...)
-	if len(events) == 0 && len(c.transitions) == 0 && len(c.instances.list) == 0 && len(c.values.list) == 0 && len(c.forgotten.list) == 0 {
+	if len(events) == 0 && len(c.transitions) == 0 && len(c.instances.list) == 0 && len(c.values.list) == 0 && len(c.forgotten) == 0 {
 		return nil
 	}
 	for i := range events {
@@ -150,7 +160,7 @@ func (r *run) commit(ctx context.Context) error {
 	if err := r.append(ctx, events); err != nil {
 		return err
 	}
-	for list := c.forgotten.list; len(list) > 0; {
+	for list := c.forgotten; len(list) > 0; {
 		n := min(len(list), maxForgets)
 		if err := r.remove(ctx, list[:n]); err != nil {
 			return err
@@ -240,17 +250,25 @@ func (r *run) append(ctx context.Context, events []event.Event) error {
 	})
 }
 
-func (r *run) remove(ctx context.Context, instances []topology.Instance) error {
-	return r.patient(ctx, func() error {
+// remove removes records of instances.
+func (r *run) remove(ctx context.Context, gone []forgotten) error {
+	key := journalPrefix(r.job.Deployment, r.job.Task) + state.Num(r.pending.next)
+	err := r.patient(ctx, func() error {
 		return r.store.Update(ctx, func(tx state.Tx) error {
-			for _, in := range instances {
-				if err := errors.Join(tx.Delete(instanceKey(r.job.Deployment, in)), tx.Delete(valuesKey(r.job.Deployment, in))); err != nil {
+			var transitions []Transition
+			for _, f := range gone {
+				transitions = append(transitions, f.t)
+				if err := errors.Join(tx.Delete(instanceKey(r.job.Deployment, f.in)), tx.Delete(valuesKey(r.job.Deployment, f.in))); err != nil {
 					return err
 				}
 			}
-			return nil
+			return state.Put(tx, key, transitions)
 		})
 	})
+	if err == nil {
+		r.pending.next++
+	}
+	return err
 }
 
 // patient repeats what fails because the store cannot be used just now: acts go on meanwhile, and lose nothing by it.

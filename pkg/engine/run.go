@@ -327,11 +327,12 @@ func (r *run) outcome() *Outcome {
 		o.Status = Failed
 		o.Failure = r.firstCause()
 	}
-	if r.stop != goOn && o.Progress.Done < o.Progress.Total {
-		o.Status = Cancelled
-	}
 	for _, st := range r.steps {
-		if st.status == Cancelled && errors.Is(st.err, driver.ErrDetach) {
+		if st.status != Cancelled {
+			continue
+		}
+		o.Status = Cancelled
+		if errors.Is(st.err, driver.ErrDetach) {
 			o.Detached = append(o.Detached, st.ID)
 		}
 	}

@@ -16,13 +16,13 @@ import (
 // start chooses everything that may start now, marks it, and returns what launches it once that is stored. Steps that only change
 // records end at once, and with them perhaps whole chains.
 func (r *run) start() (launches []func()) {
-	if r.stop != goOn && !r.cleaning {
-		return nil
-	}
-	for len(r.records) > 0 {
+	for len(r.records) > 0 { // a cancellation does not stop them: what was done is to be on record
 		st := r.records[0]
 		r.records = r.records[1:]
 		r.record(st)
+	}
+	if r.stop != goOn && !r.cleaning {
+		return nil
 	}
 	for r.ready.Len() > 0 && !r.slots.full() {
 		st := r.ready.pop()
@@ -112,7 +112,8 @@ func (r *run) begun(st *step, status plan.Status) {
 		e.Host = r.generation(in)
 	}
 	if st.PerPair() {
-		e.Peer = r.generation(topology.Instance{Node: st.Target, Index: st.TargetInstance})
+		// Operations at the target's side may come before anything else of the target.
+		e.Peer = r.instance(topology.Instance{Node: st.Target, Index: st.TargetInstance}).Generation
 	}
 	rec.Begin(st.Key(), e)
 	r.pending.touch(st.Of())

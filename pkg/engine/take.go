@@ -88,6 +88,9 @@ func (r *run) keep(st *step, res driver.Result) error {
 	if st.Kind == plan.Infra && st.Action == driver.Delete {
 		return nil
 	}
+	if st.Kind == plan.Infra && (st.Action == driver.Create || st.Action == driver.Update) {
+		rec.Made = true
+	}
 	for name, v := range res.Attributes {
 		if err := r.setAttribute(in, name, v); err != nil {
 			return err
@@ -275,7 +278,9 @@ func (r *run) fail(st *step, err error) {
 		r.later.add(time.Now().Add(delay), st)
 		return
 	}
-	r.finish(st, plan.Failed)
+	if !unknownEnd(err) || st.opID == "" {
+		r.finish(st, plan.Failed)
+	}
 	if !st.IgnoreFailure {
 		r.setState(st.StateOf(), plan.StateError)
 		if !st.handled {
@@ -290,6 +295,13 @@ func (r *run) fail(st *step, err error) {
 		}
 	}
 	r.ended(st, Failed)
+}
+
+// unknownEnd reports whether nobody knows how the act has ended: the connection was lost, and stayed so. Its journal keeps it as being done,
+// so that the next attempt asks for the same OpID instead of doing it again.
+func unknownEnd(err error) bool {
+	var de *driver.Error
+	return errors.As(err, &de) && de.Retryable && de.ExitCode <= 0
 }
 
 func firstLine(err error) string {

@@ -68,6 +68,8 @@ type Recorded struct {
 	State string `json:"state"`
 	// Generation is new each time that the instance is made anew: what was done on or with an older one counts no more.
 	Generation string `json:"generation,omitempty"`
+	// Made is set while the infrastructure of a native instance is known to exist: nothing can run on a server that never came up.
+	Made bool `json:"made,omitempty"`
 	// Journal holds the acts on the instance by Step.Key.
 	Journal map[string]Entry `json:"journal,omitempty"`
 }

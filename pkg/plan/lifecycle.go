@@ -147,4 +147,7 @@ func (r *Recorded) Begin(key string, e Entry) {
 		r.Journal = map[string]Entry{}
 	}
 	r.Journal[key] = e
+	if key == "delete" {
+		r.Made = false
+	}
 }

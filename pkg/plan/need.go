@@ -85,14 +85,18 @@ func (b *builder) needDown(t *topology.Topology, s *Step) bool {
 	if rec == nil {
 		return false
 	}
-	if e, ok := rec.Journal[s.Key()]; ok && e.Status == Done {
+	e, known := rec.Journal[s.Key()]
+	if known && e.Status == Done {
 		return false
-	} else if ok {
-		return true
+	}
+	if s.Kind == Op && !b.reachable(t, s.Host) {
+		return false
 	}
 	n := t.NodeNamed(s.Node)
 	prefix, op := splitKey(s.Key())
 	switch {
+	case known:
+		return true
 	case s.Kind == Infra:
 		return rec.begun(string(driver.Create))
 	case op == "stop":
@@ -110,6 +114,20 @@ func (b *builder) needDown(t *topology.Topology, s *Step) bool {
 		return rec.begun("start") || rec.State == "started"
 	}
 	return true
+}
+
+// reachable reports whether operations can run on a host: a server that never came up, or is deleted already, has nothing to take down.
+func (b *builder) reachable(t *topology.Topology, host string) bool {
+	in, ok := ParseInstance(host)
+	if !ok {
+		return true
+	}
+	n := t.NodeNamed(in.Node)
+	if n == nil || !n.Native {
+		return true
+	}
+	rec := b.in.Recorded[in]
+	return rec != nil && rec.Made
 }
 
 func relationship(n *topology.Node, name string) *topology.Relationship {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -94,6 +95,9 @@ func done(rec map[topology.Instance]*plan.Recorded, steps ...*plan.Step) map[top
 			e.Peer = t.Generation
 		}
 		rec[s.Of()].Begin(s.Key(), e)
+		if s.Kind == plan.Infra && s.Action == driver.Create {
+			rec[s.Of()].Made = true
+		}
 		if s.StateAfter != "" {
 			rec[s.StateOf()].State = s.StateAfter
 		}

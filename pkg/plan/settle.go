@@ -8,7 +8,7 @@ func (w *weft) settle(l *lane) {
 	final := w.life.phases[len(w.life.phases)-1].after
 	if w.life.forget {
 		w.states(l)
-		g.verts[l.end].step = w.b.forgetStep(l, final)
+		g.verts[l.forget].step = w.b.forgetStep(l, final)
 		return
 	}
 	last, own, tail := w.states(l)

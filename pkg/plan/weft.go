@@ -7,7 +7,7 @@ import (
 
 // weft is one lifecycle woven over instances: a lane per instance, and edges between the lanes along the relationships.
 //
-//	lane:  begin ─▶ [enter ─▶ pre… ─▶ operation ─▶ post… ─▶ leave] per phase ─▶ end ─▶ afterwards…
+//	lane:  begin ─▶ [enter ─▶ pre… ─▶ operation ─▶ post… ─▶ leave] per phase ─▶ end ─▶ afterwards…, forget
 type weft struct {
 	b         *builder
 	t         *topology.Topology
@@ -23,7 +23,9 @@ type lane struct {
 	node       *topology.Node
 	index      string
 	begin, end int
-	phases     []lanePhase
+	// forget removes the record, when nothing is written into it any more: operations at the target's side come after the source's end.
+	forget int
+	phases []lanePhase
 }
 
 type lanePhase struct {
@@ -78,6 +80,10 @@ func (w *weft) addLane(n *topology.Node, index string) {
 	}
 	l.end = g.gate(n)
 	g.edge(at, l.end)
+	if w.life.forget {
+		l.forget = g.gate(n)
+		g.edge(l.end, l.forget)
+	}
 	w.lanes[l.id()] = l
 	w.order = append(w.order, l)
 }
@@ -223,6 +229,9 @@ func (w *weft) operations(n *topology.Node, r *topology.Relationship, name strin
 			continue
 		}
 		v := w.b.put(w, l.node, w.b.opStep(c.act), w.life.phases[k])
+		if source := w.lanes[topology.Instance{Node: n.Name, Index: c.index}]; w.life.forget && source != nil {
+			w.b.g.edge(v, source.forget)
+		}
 		p := &l.phases[k]
 		if before {
 			w.b.g.edge(p.enter, v)
