@@ -50,7 +50,11 @@ func (l *locations) named(name string) (plugin.Location, error) {
 		return plugin.Location{}, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("there is no location %q", name), Hint: "locations are configured in the configuration file"}
 	}
 	if !ok {
-		return l.complete(plugin.Location{Name: defaultLocation, Plugin: "openstack", Settings: map[string]any{}})
+		settings := map[string]any{}
+		if !environmentNamesCloud() && l.sandboxRuns() {
+			settings["image"] = sandboxImage
+		}
+		return l.complete(plugin.Location{Name: defaultLocation, Plugin: "openstack", Settings: settings})
 	}
 	settings, ok := node.Any().(map[string]any)
 	if !ok {
@@ -107,8 +111,16 @@ func (l *locations) cloud(ctx context.Context, loc plugin.Location) (driver.Clou
 	return c, nil
 }
 
-// sandboxCloud is the sandbox's user in its clouds.yaml.
-const sandboxCloud = "demo"
+// sandboxCloud is the sandbox's user in its clouds.yaml, sandboxImage the image of servers that ask for none.
+const (
+	sandboxCloud = "demo"
+	sandboxImage = "debian-12"
+)
+
+func (l *locations) sandboxRuns() bool {
+	s, err := sandbox.Status(context.Background(), l.cfg.SandboxDir())
+	return err == nil && s.Running
+}
 
 // credentials are those of the named cloud, of the environment, or, when neither names one, of the running sandbox.
 func (l *locations) credentials(ctx context.Context, name string) openstack.Source {

@@ -55,11 +55,16 @@ func (sandboxControl) Status(ctx context.Context, dir string) (cli.SandboxStatus
 	if err != nil {
 		return out, fmt.Errorf("cannot reach the sandbox: %w", err)
 	}
-	things, err := client.Inventory(ctx, "")
-	if err != nil {
-		return out, fmt.Errorf("cannot ask the sandbox what exists: %w", err)
+	// What the administrator's project has (the external network) came with the sandbox.
+	for _, project := range []string{"demo", "demo-small"} {
+		things, err := client.Inventory(ctx, project)
+		if err != nil {
+			return out, fmt.Errorf("cannot ask the sandbox what exists: %w", err)
+		}
+		for kind, n := range things.Counts() {
+			out.Resources[kind] += n
+		}
 	}
-	out.Resources = things.Counts()
 	return out, nil
 }
 
