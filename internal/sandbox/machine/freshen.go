@@ -31,6 +31,12 @@ func aptSources(l *layer) error {
 	if !found {
 		return nil // an unusual set-up: better too many sources than none
 	}
+	// What is left counts as asked for, so that apt does not offer to remove half of the image.
+	if l.exists("/var/lib/apt/extended_states") {
+		if err := l.write("/var/lib/apt/extended_states", nil, 0o644); err != nil {
+			return err
+		}
+	}
 	for _, e := range entries {
 		if !own(e.Name()) {
 			if err := l.hide(dir + e.Name()); err != nil {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +16,7 @@ type layer struct {
 	base, dir string
 	userXattr bool
 	whiteout  string // the first one made; the others are links to it
+	dirs      map[string]string
 }
 
 // parents makes the directories above a path, with the modes and owners of the base's.
@@ -53,25 +53,30 @@ func (l *layer) mkdir(path string, mode os.FileMode, uid, gid int) error {
 // ("/bin" on merged systems).
 func (l *layer) real(path string) string {
 	dir, name := filepath.Split(filepath.Clean("/" + path))
-	resolved := "/"
-	for part := range strings.SplitSeq(strings.Trim(dir, "/"), "/") {
-		if part == "" {
-			continue
-		}
-		next := filepath.Join(resolved, part)
-		for range 8 {
-			to, err := os.Readlink(filepath.Join(l.base, next))
-			if err != nil {
-				break
-			}
-			if !filepath.IsAbs(to) {
-				to = filepath.Join(filepath.Dir(next), to)
-			}
-			next = filepath.Clean(to)
-		}
-		resolved = next
+	return filepath.Join(l.realDir(filepath.Clean(dir)), name)
+}
+
+// realDir resolves a directory, remembering the answers: packages list hundreds of thousands of paths.
+func (l *layer) realDir(dir string) string {
+	if dir == "/" {
+		return dir
 	}
-	return filepath.Join(resolved, name)
+	if known, ok := l.dirs[dir]; ok {
+		return known
+	}
+	if l.dirs == nil {
+		l.dirs = map[string]string{}
+	}
+	l.dirs[dir] = dir // stops a cycle of links
+	next := filepath.Join(l.realDir(filepath.Dir(dir)), filepath.Base(dir))
+	if to, err := os.Readlink(l.base + next); err == nil {
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(next), to)
+		}
+		next = l.realDir(filepath.Clean(to))
+	}
+	l.dirs[dir] = next
+	return next
 }
 
 // hide makes a file or directory of the base invisible. What the base lacks needs no hiding.

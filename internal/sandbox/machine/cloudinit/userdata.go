@@ -11,8 +11,6 @@ import (
 	"mime/multipart"
 	"net/mail"
 	"strings"
-
-	"gopkg.in/yaml.v3"
 )
 
 // part is one piece of user data.
@@ -171,21 +169,25 @@ type config map[string]any
 
 // decodeConfig reads one #cloud-config document.
 func decodeConfig(data []byte) (config, error) {
-	c := config{}
-	if err := yaml.Unmarshal(data, &c); err != nil {
+	v, err := decodeYAML(data)
+	if err != nil {
 		return nil, fmt.Errorf("cannot parse the cloud-config: %w", err)
+	}
+	c, ok := v.(map[string]any)
+	if !ok && v != nil {
+		return nil, fmt.Errorf("cannot use the cloud-config: it must be a mapping")
 	}
 	return c, nil
 }
 
 // decodeArchive reads a #cloud-config-archive: a list of documents, or of {type, content, filename}.
 func decodeArchive(data []byte) ([]part, error) {
-	var list []any
-	if err := yaml.Unmarshal(data, &list); err != nil {
+	v, err := decodeYAML(data)
+	if err != nil {
 		return nil, fmt.Errorf("cannot parse the cloud-config-archive: %w", err)
 	}
 	var out []part
-	for i, e := range list {
+	for i, e := range list(v) {
 		name := fmt.Sprintf("part-%03d", i+1)
 		text, ok := e.(string)
 		kind := ""

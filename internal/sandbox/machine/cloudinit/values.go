@@ -86,7 +86,7 @@ func mode(v any, otherwise uint64) (uint64, error) {
 	switch v := v.(type) {
 	case nil:
 		return otherwise, nil
-	case int:
+	case int64:
 		return uint64(v), nil
 	default:
 		m, err := strconv.ParseUint(strings.TrimPrefix(text(v), "0o"), 8, 32)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/orch-project/orch/internal/sandbox/machine/child"
 	"github.com/orch-project/orch/internal/sandbox/machine/cloudinit"
+	"github.com/orch-project/orch/internal/sandbox/machine/services"
 	"github.com/orch-project/orch/internal/sandbox/machine/spec"
 	"github.com/orch-project/orch/internal/sandbox/machine/sshd"
 	"golang.org/x/sys/unix"
@@ -24,12 +25,13 @@ import (
 
 // machine is the running init.
 type machine struct {
-	cfg     spec.Config
-	console io.Writer
-	control *os.File
-	write   sync.Mutex // of control
-	ssh     *sshd.Server
-	ending  sync.Once
+	cfg      spec.Config
+	console  io.Writer
+	control  *os.File
+	write    sync.Mutex // of control
+	ssh      *sshd.Server
+	services services.Manager
+	ending   sync.Once
 }
 
 // initialize is process 1 in its new root. It never returns.
@@ -42,6 +44,10 @@ func initialize() {
 		m.fatal(err)
 	}
 	if err := m.prepare(); err != nil {
+		m.fatal(err)
+	}
+	m.services.Builtin = builtin
+	if err := m.serveCalls(); err != nil {
 		m.fatal(err)
 	}
 	go m.obey()

@@ -22,8 +22,7 @@ func Run(args []string) {
 		if os.Getpid() == 1 {
 			initialize()
 		}
-		fmt.Fprintln(os.Stderr, "init: already running")
-		code = 1
+		code = askServices(name, args[1:])
 	case sshd.SFTPName:
 		code = sshd.ServeSFTP()
 	case "cloud-init":
@@ -32,7 +31,7 @@ func Run(args []string) {
 		code = applet.Sudo(args[1:])
 	case "reboot", "poweroff", "halt", "shutdown":
 		code = askPower(name, args[1:])
-	case "systemctl", "service", "journalctl":
+	case "systemctl", "service", "journalctl", "runlevel", "telinit":
 		code = askServices(name, args[1:])
 	default:
 		fmt.Fprintf(os.Stderr, "%s: not a command of the sandbox's servers\n", name)
