@@ -175,14 +175,25 @@ func (r *Renderer) complete(e *Entry) bool {
 	return in != nil && in.rendered
 }
 
-// Awaits returns the keys of the entries that must be complete before the instance is: its own, and those of what is made with it.
+// Awaits returns the keys of the entries that must be complete before the instance is: its own, those that it shares with other instances,
+// and those of what is made with it.
 func (r *Renderer) Awaits(ctx context.Context, id topology.Instance) ([]string, error) {
 	r.init()
 	in, err := r.inst(id)
 	if err != nil {
 		return nil, err
 	}
+	if err := r.outline(ctx, in); err != nil {
+		return nil, err
+	}
 	keys := []string{in.key}
+	for _, spec := range in.mapping.Resources {
+		for _, b := range in.blocks[spec.ID] {
+			if !slices.Contains(keys, b.Owner) {
+				keys = append(keys, b.Owner)
+			}
+		}
+	}
 	for _, name := range in.mapping.With {
 		items, err := r.links(ctx, in, name)
 		if err != nil {

@@ -258,12 +258,7 @@ func (b *batch) choose(g *goal, old *manifest) {
 		key := plugin.EntryKey(r.ID())
 		g.addresses[i] = []string{}
 		if r.Action == driver.Delete {
-			for a, k := range m.Gone {
-				if k == key {
-					g.addresses[i] = append(g.addresses[i], a)
-				}
-			}
-			slices.Sort(g.addresses[i])
+			g.addresses[i] = m.goneOf(r.ID())
 		} else {
 			g.addresses[i] = append(g.addresses[i], m.addresses(m.Entries[key].Awaits...)...)
 			if r.Action == driver.Update || r.Attempt > 1 {
@@ -287,12 +282,12 @@ func (b *batch) choose(g *goal, old *manifest) {
 	// Elsewhere something may be unfinished (a server that failed, in a step of its own): then Terraform is limited to this batch.
 	foreign := false
 	g.idle = len(m.Gone) == 0 && m.sameBlocks(old) && !g.refresh
-	for k, e := range m.Entries {
+	for k := range m.Entries {
 		for _, a := range m.addresses(k) {
 			if b.bundle.state.good(a) {
 				continue
 			}
-			if !own[a] && !b.serves(m, e, k) {
+			if !own[a] && !b.serves(m, k) {
 				foreign = true
 			} else {
 				g.idle = false
@@ -305,25 +300,14 @@ func (b *batch) choose(g *goal, old *manifest) {
 }
 
 // serves reports whether an entry is needed by one of the batch's instances.
-func (b *batch) serves(m *manifest, _ *entry, key string) bool {
-	seen := map[string]bool{}
-	var reach func(k string) bool
-	reach = func(k string) bool {
-		if k == key {
-			return true
-		}
-		if seen[k] || m.Entries[k] == nil {
-			return false
-		}
-		seen[k] = true
-		return slices.ContainsFunc(m.Entries[k].Refs, reach)
-	}
+func (b *batch) serves(m *manifest, key string) bool {
+	needs := map[string]bool{}
 	for i, r := range b.reqs {
-		if !b.reported[i] && r.Action != driver.Delete && reach(plugin.EntryKey(r.ID())) {
-			return true
+		if !b.reported[i] && r.Action != driver.Delete {
+			m.reach(plugin.EntryKey(r.ID()), needs)
 		}
 	}
-	return false
+	return needs[key]
 }
 
 // apply does the batch's own apply.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/plugin"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -87,7 +88,7 @@ func (t *tracker) explain(ctx context.Context, i int, failure error) error {
 		}
 	}
 	if len(t.failed) > 0 {
-		d := t.failed[0]
+		d := t.rootOf(i)
 		if owner := t.owners[d.Address]; owner != (topology.Instance{}) {
 			who := owner.Node
 			if owner.Index != "" {
@@ -106,6 +107,18 @@ func (t *tracker) explain(ctx context.Context, i int, failure error) error {
 	}
 	return &driver.Error{Op: "terraform apply", Host: "orchestrator", ExitCode: -1, Retryable: true,
 		Err: fmt.Errorf("Terraform ended without making %s; was it cancelled?", r.ID())}
+}
+
+// rootOf is the failure that a request depends on, or else the first.
+func (t *tracker) rootOf(i int) diagnostic {
+	needs := map[string]bool{}
+	t.b.bundle.Manifest.reach(plugin.EntryKey(t.b.reqs[i].ID()), needs)
+	for _, d := range t.failed {
+		if _, key := t.b.bundle.Manifest.owner(d.Address); needs[key] {
+			return d
+		}
+	}
+	return t.failed[0]
 }
 
 func (t *tracker) cloudError(ctx context.Context, d diagnostic, because string) error {

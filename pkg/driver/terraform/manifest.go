@@ -241,6 +241,29 @@ func (m *manifest) bury(old *manifest, s *tfState) {
 	m.Gone = gone
 }
 
+// goneOf are the addresses whose removal belongs to the removal of an instance: its own, and what only it still shared.
+func (m *manifest) goneOf(id topology.Instance) []string {
+	out := []string{}
+	for a, k := range m.Gone {
+		if k == plugin.EntryKey(id) || k == id.Node+"/*" || strings.HasPrefix(k, "*/") {
+			out = append(out, a)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// reach are the keys of everything that an entry refers to, itself included.
+func (m *manifest) reach(key string, into map[string]bool) {
+	if into[key] || m.Entries[key] == nil {
+		return
+	}
+	into[key] = true
+	for _, r := range m.Entries[key].Refs {
+		m.reach(r, into)
+	}
+}
+
 // sameBlocks reports whether two manifests ask Terraform for the same.
 func (m *manifest) sameBlocks(o *manifest) bool {
 	flat := func(x *manifest) map[string]*block {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/event"
@@ -67,12 +66,7 @@ func (b *batch) joined(rec *applyRecord) [][]string {
 		key := plugin.EntryKey(r.ID())
 		out[i] = []string{}
 		if r.Action == driver.Delete {
-			for a, k := range m.Gone {
-				if k == key {
-					out[i] = append(out[i], a)
-				}
-			}
-			slices.Sort(out[i])
+			out[i] = append(out[i], m.goneOf(r.ID())...)
 		} else if e := m.Entries[key]; e != nil {
 			out[i] = m.addresses(append([]string{key}, e.Awaits...)...)
 		}

@@ -22,7 +22,7 @@ import (
 //	orch ──start──► stage 1 ──start, exit──► supervisor ──► terraform apply -json
 //	  └─── specification with the environment, by pipe ──────►┘   ├─ events.jsonl  (Terraform's standard output)
 //	                                                              ├─ stderr.log
-//	                                                              ├─ supervisor.json  pid and start time
+//	                                                              ├─ supervisor.json, terraform.json  pid and start time of each
 //	                                                              └─ exit.json        written last, by rename
 //
 // A signal to the supervisor is a request to cancel: the first is passed on as an interrupt, on which Terraform finishes what it has begun
@@ -35,6 +35,7 @@ const (
 	fileEvents     = "events.jsonl"
 	fileStderr     = "stderr.log"
 	fileSupervisor = "supervisor.json"
+	fileTerraform  = "terraform.json"
 	fileExit       = "exit.json"
 	fileState      = "terraform.tfstate"
 	fileModule     = "main.tf.json"
@@ -136,6 +137,9 @@ func runTerraform(c *command, signals <-chan os.Signal) (int, error) {
 	if err := cmd.Start(); err != nil {
 		return -1, err
 	}
+	if err := writeJSON(filepath.Join(c.Dir, fileTerraform), process{PID: cmd.Process.Pid, Start: startTime(cmd.Process.Pid)}); err != nil {
+		fmt.Fprintln(stderr, "cannot record Terraform's process:", err)
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	for n := 0; ; {
@@ -201,13 +205,15 @@ func start(ctx context.Context, c *command) error {
 	return fmt.Errorf("cannot start Terraform's supervisor: it did not begin within 20 s (is terraform.MaybeSupervise called first in main?)")
 }
 
-// alive reports whether the supervisor of a run directory still works.
+// alive returns the process to talk to of a run that has not ended: the supervisor, or Terraform itself where that has lost its supervisor.
 func alive(dir string) (process, bool) {
 	var p process
-	if err := readJSON(filepath.Join(dir, fileSupervisor), &p); err != nil {
-		return p, false
+	for _, file := range []string{fileSupervisor, fileTerraform} {
+		if err := readJSON(filepath.Join(dir, file), &p); err == nil && p.running() {
+			return p, true
+		}
 	}
-	return p, p.running()
+	return p, false
 }
 
 func (p process) running() bool {
