@@ -9,6 +9,9 @@ import (
 // hotKeys makes the transactions of one process take turns over keys on which they have come into conflict, such as the head of an event log
 // that many steps append to. Without it all but one of N would fail, and try again, each time. It is no guarantee, only manners: who waits
 // too long goes on without, and the check of the commit decides. So a deadlock of turns costs a moment, not more.
+//
+// Who has the turn also finds what the one before has written, and need not ask Consul for it. Should another process have changed it, the
+// commit fails and the next attempt asks.
 type hotKeys struct {
 	mu   sync.Mutex
 	keys map[string]*hotKey
@@ -18,6 +21,11 @@ type hotKey struct {
 	turn  chan struct{} // one slot
 	until time.Time
 	users int
+
+	// What Consul holds, as far as this process knows; for who has the turn.
+	known bool
+	value []byte
+	index uint64 // 0: absent
 }
 
 const (
@@ -46,8 +54,8 @@ func (h *hotKeys) mark(keys []string) {
 	}
 }
 
-// lock waits for the turn on a hot key and returns what ends it; nil if the key is not hot, or it took too long.
-func (h *hotKeys) lock(ctx context.Context, key string) (unlock func()) {
+// lock waits for the turn on a hot key, which unlock ends; nil if the key is not hot, or it took too long.
+func (h *hotKeys) lock(ctx context.Context, key string) *hotKey {
 	h.mu.Lock()
 	k := h.keys[key]
 	if k == nil {
@@ -55,20 +63,27 @@ func (h *hotKeys) lock(ctx context.Context, key string) (unlock func()) {
 		return nil
 	}
 	k.users++
+	k.until = time.Now().Add(hotTime)
 	h.mu.Unlock()
-	leave := func() {
-		h.mu.Lock()
-		k.users--
-		h.mu.Unlock()
-	}
 	timer := time.NewTimer(turnTime)
 	defer timer.Stop()
 	select {
 	case k.turn <- struct{}{}:
-		return func() { <-k.turn; leave() }
+		return k
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	leave()
+	h.leave(k)
 	return nil
+}
+
+func (h *hotKeys) unlock(k *hotKey) {
+	<-k.turn
+	h.leave(k)
+}
+
+func (h *hotKeys) leave(k *hotKey) {
+	h.mu.Lock()
+	k.users--
+	h.mu.Unlock()
 }

@@ -22,12 +22,13 @@ type tx struct {
 	ctx   context.Context
 	write bool
 
-	got     map[string]uint64  // key → index it had; 0: absent
-	puts    map[string]*[]byte // key → value; nil: delete
-	trees   []string           // deleted prefixes, in order; puts come after them
-	fences  []*state.Lease
-	unlocks []func()
-	failed  error // Consul could not be read: fn cannot swallow that
+	got    map[string]uint64  // key → index it had; 0: absent
+	puts   map[string]*[]byte // key → value; nil: delete
+	trees  []string           // deleted prefixes, in order; puts come after them
+	fences []*state.Lease
+	turns  map[string]*hotKey // keys on which this transaction has the turn
+	recall bool               // something was not read but remembered
+	failed error              // Consul could not be read: fn cannot swallow that
 }
 
 func (t *tx) fail(err error) error {
@@ -64,7 +65,9 @@ func (t *tx) Get(key string) (state.Entry, error) {
 			}
 			return state.Entry{Key: key, Value: v}, nil
 		}
-		t.lockHot(key)
+		if e, err, ok := t.remembered(key); ok {
+			return e, err
+		}
 	}
 	var pair *api.KVPair
 	if err := t.s.retry(t.ctx, func(ctx context.Context) (err error) {
@@ -90,21 +93,41 @@ func (t *tx) Get(key string) (state.Entry, error) {
 	return t.s.entry(pair), nil
 }
 
-// lockHot waits until no other transaction of this process is at work on a key over which transactions have come into conflict.
-func (t *tx) lockHot(key string) {
-	if _, again := t.got[key]; again {
-		return
+// remembered waits for the turn on a key over which transactions have come into conflict, and returns what is known of it.
+func (t *tx) remembered(key string) (e state.Entry, err error, ok bool) {
+	k := t.turns[key]
+	if _, again := t.got[key]; k == nil && !again {
+		if k = t.s.hot.lock(t.ctx, key); k != nil {
+			t.turns[key] = k
+		}
 	}
-	if unlock := t.s.hot.lock(t.ctx, key); unlock != nil {
-		t.unlocks = append(t.unlocks, unlock)
+	if k == nil || !k.known {
+		return e, nil, false
 	}
+	t.recall = true
+	t.got[key] = k.index
+	if k.index == 0 {
+		return e, missing(key), true
+	}
+	return state.Entry{Key: key, Value: k.value, Rev: state.Rev(k.index)}, nil, true
 }
 
-func (t *tx) done() {
-	for _, unlock := range t.unlocks {
-		unlock()
+// done ends the turns. After a commit at this index the next in turn knows what was written; after a failure (0) nobody knows anything.
+func (t *tx) done(index uint64) {
+	for key, k := range t.turns {
+		v, written := t.puts[key]
+		_, _, inTree := t.own(key)
+		switch {
+		case index == 0:
+			k.known = false
+		case written && v != nil:
+			k.known, k.value, k.index = true, *v, index
+		case written || inTree:
+			k.known, k.value, k.index = true, nil, 0
+		}
+		t.s.hot.unlock(k)
 	}
-	t.unlocks = nil
+	t.turns = nil
 }
 
 func (s *Store) entry(p *api.KVPair) state.Entry {

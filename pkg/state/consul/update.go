@@ -42,20 +42,40 @@ func (s *Store) Update(ctx context.Context, fn func(state.Tx) error) error {
 }
 
 func (s *Store) attempt(ctx context.Context, fn func(state.Tx) error) error {
-	t := &tx{s: s, ctx: ctx, write: true, got: make(map[string]uint64), puts: make(map[string]*[]byte)}
-	defer t.done()
-	if err := fn(t); err != nil {
+	for {
+		t := &tx{s: s, ctx: ctx, write: true, got: make(map[string]uint64), puts: make(map[string]*[]byte), turns: make(map[string]*hotKey)}
+		index, err := t.run(fn)
+		if err != nil && index == fnFailed && t.recall {
+			continue // the error may come from what was only remembered; t.done has made it forgotten
+		}
 		return err
 	}
+}
+
+// fnFailed is what run returns instead of an index for an error of fn, which nothing has checked.
+const fnFailed = ^uint64(0)
+
+// run runs fn and commits. It returns the index of what was written, 0 if nothing was.
+func (t *tx) run(fn func(state.Tx) error) (index uint64, err error) {
+	defer func() {
+		if err != nil {
+			t.done(0)
+		} else {
+			t.done(index)
+		}
+	}()
+	if err := fn(t); err != nil {
+		return fnFailed, err
+	}
 	if t.failed != nil {
-		return t.failed
+		return 0, t.failed
 	}
 	if err := t.Err(); err != nil {
-		return fmt.Errorf("cannot commit: %w", err)
+		return 0, fmt.Errorf("cannot commit: %w", err)
 	}
 	ops, err := t.ops()
 	if err != nil || len(ops) == 0 {
-		return err
+		return 0, err
 	}
-	return s.commit(ctx, ops)
+	return t.s.commit(t.ctx, ops)
 }

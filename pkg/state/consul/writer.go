@@ -43,8 +43,15 @@ type request struct {
 	ctx  context.Context
 	ops  []*api.KVTxnOp
 	size int
-	done chan error // one slot
+	done chan outcome // one slot
 }
+
+type outcome struct {
+	index uint64 // of everything that was written
+	err   error
+}
+
+func (r *request) fail(err error) { r.done <- outcome{err: err} }
 
 func writes(verb api.KVOp) bool {
 	switch verb {
@@ -54,12 +61,12 @@ func writes(verb api.KVOp) bool {
 	return true
 }
 
-// commit does the operations, all or nothing. A *conflictError names keys that have changed.
-func (s *Store) commit(ctx context.Context, ops []*api.KVTxnOp) error {
+// commit does the operations, all or nothing, and returns the index of what was written. A *conflictError names keys that have changed.
+func (s *Store) commit(ctx context.Context, ops []*api.KVTxnOp) (uint64, error) {
 	if !slices.ContainsFunc(ops, func(op *api.KVTxnOp) bool { return writes(op.Verb) }) {
-		return s.check(ctx, ops)
+		return 0, s.check(ctx, ops)
 	}
-	r := &request{ctx: ctx, ops: ops, done: make(chan error, 1)}
+	r := &request{ctx: ctx, ops: ops, done: make(chan outcome, 1)}
 	for _, op := range ops {
 		r.size += opBytes + len(op.Key) + len(op.Session) + (len(op.Value)+2)/3*4
 	}
@@ -73,18 +80,18 @@ func (s *Store) commit(ctx context.Context, ops []*api.KVTxnOp) error {
 	select {
 	case s.writer.queue <- r:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return 0, context.Cause(ctx)
 	}
 	// Not ctx: once it is on its way its outcome is worth waiting for. The lane gives up when the store is closed or after patience.
 	select {
-	case err := <-r.done:
-		return err
+	case o := <-r.done:
+		return o.index, o.err
 	case <-s.ctx.Done():
 		select {
-		case err := <-r.done:
-			return err
+		case o := <-r.done:
+			return o.index, o.err
 		default:
-			return fmt.Errorf("%w while it was writing", state.ErrClosed)
+			return 0, fmt.Errorf("%w while it was writing", state.ErrClosed)
 		}
 	}
 }
@@ -156,7 +163,7 @@ func (l *lane) next() []*request {
 	var keys []string
 	take := func(r *request) bool {
 		if r.ctx.Err() != nil {
-			r.done <- context.Cause(r.ctx)
+			r.fail(context.Cause(r.ctx))
 			return true
 		}
 		if len(batch) > 0 && (ops+len(r.ops) > txnOps || size+r.size > txnBytes || touches(r, keys)) {
@@ -203,12 +210,12 @@ func (l *lane) next() []*request {
 
 func (l *lane) drain() {
 	if l.wait != nil {
-		l.wait.done <- state.ErrClosed
+		l.wait.fail(state.ErrClosed)
 	}
 	for {
 		select {
 		case r := <-l.s.writer.queue:
-			r.done <- state.ErrClosed
+			r.fail(state.ErrClosed)
 		default:
 			return
 		}
@@ -245,13 +252,13 @@ func (l *lane) send(batch []*request) []*request {
 	complaints, err := l.do(ops, nonce)
 	if err != nil {
 		for _, r := range batch {
-			r.done <- err
+			r.fail(err)
 		}
 		return nil
 	}
 	if len(complaints) == 0 {
 		for _, r := range batch {
-			r.done <- nil
+			r.done <- outcome{index: l.index}
 		}
 		return nil
 	}
@@ -267,7 +274,7 @@ func (l *lane) send(batch []*request) []*request {
 	if len(failed) == 0 { // only the marker: it was swept away while this process slept
 		if err := l.refresh(); err != nil {
 			for _, r := range batch {
-				r.done <- err
+				r.fail(err)
 			}
 			return nil
 		}
@@ -275,7 +282,7 @@ func (l *lane) send(batch []*request) []*request {
 	var again []*request
 	for _, r := range batch {
 		if f := failed[r]; f != nil {
-			r.done <- l.s.failure(r.ops, f)
+			r.fail(l.s.failure(r.ops, f))
 		} else {
 			again = append(again, r)
 		}

@@ -353,3 +353,37 @@ func eventsPoll(e *env) {
 		e.Errorf("by index: %+v, %v", p, err)
 	}
 }
+
+func eventsAppender(e *env) {
+	lease, err := e.s.Lease(e.Context(), e.name, state.LeaseOptions{})
+	e.must(err)
+	l := state.NewEventLog(state.Fenced(e.s, lease))
+	a := l.Appender(e.Context(), e.name)
+	const n = 5000
+	for _, ev := range lines(0, n) {
+		a.Emit(ev)
+	}
+	e.must(a.Flush(e.Context()))
+	all := e.readAll(l, state.EventFilter{Deployment: e.name}, 0, 0)
+	e.wantDense(all, 1, n)
+	for i, ev := range all {
+		if ev.Message != fmt.Sprint("line ", i) {
+			e.Fatalf("event %d is %q", i, ev.Message)
+		}
+	}
+	a.Emit(event.Event{Type: event.Log, Message: "last"})
+	e.must(a.Close())
+	a.Emit(event.Event{Type: event.Log, Message: "too late"})
+	if last, err := l.Last(e.Context(), e.name); last != n+1 || err != nil {
+		e.Errorf("the log ends at %d, %v", last, err)
+	}
+	a = l.Appender(e.Context(), e.name)
+	e.must(e.s.BreakLease(e.Context(), e.name))
+	a.Emit(event.Event{Type: event.Log, Message: "not ours any more"})
+	if err := a.Flush(e.Context()); !errors.Is(err, state.ErrFenced) {
+		e.Errorf("without the lease: %v", err)
+	}
+	if err := a.Close(); !errors.Is(err, state.ErrFenced) {
+		e.Errorf("without the lease: %v", err)
+	}
+}

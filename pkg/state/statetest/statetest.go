@@ -57,6 +57,7 @@ func Run(t *testing.T, open Open) {
 		{"a million-line log stays a few keys", eventsKeys},
 		{"a dropped log begins anew", eventsDrop},
 		{"a poll returns in time", eventsPoll},
+		{"an appender gathers and keeps order", eventsAppender},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
