@@ -39,10 +39,12 @@ type Provided struct {
 // LibraryFile is the manifest of a library at the root of its file system.
 const LibraryFile = "library.yaml"
 
-// ReadLibrary reads a plugin folder's library.yaml. It returns nil without a word if there is none.
+// ReadLibrary reads a plugin folder's library.yaml, or, without one, the types that its plugin.yaml lists (see pkg/plugin): each file can be
+// imported by its name, and its types are in scope wherever those of the TOSCA Simple Profile are. It returns nil without a word for a folder
+// that has neither.
 func ReadLibrary(fsys fs.FS) (*Library, diag.List) {
 	if _, err := fs.Stat(fsys, LibraryFile); err != nil {
-		return nil, nil
+		return pluginLibrary(fsys)
 	}
 	n, list := source.ParseFile(fsys, LibraryFile, "")
 	if list.HasErrors() {
@@ -56,6 +58,58 @@ func ReadLibrary(fsys fs.FS) (*Library, diag.List) {
 		return nil, list
 	}
 	return &Library{Name: m.Name, FS: fsys, Provides: m.Provides}, list
+}
+
+// pluginLibrary makes a library of a plugin's types.
+func pluginLibrary(fsys fs.FS) (*Library, diag.List) {
+	if _, err := fs.Stat(fsys, "plugin.yaml"); err != nil {
+		return nil, nil
+	}
+	n, list := source.ParseFile(fsys, "plugin.yaml", "")
+	if list.HasErrors() {
+		return nil, list
+	}
+	lib := &Library{Name: n.Get("name").Str(), FS: fsys}
+	var globs []string
+	if t := n.Get("types"); t.Is(source.Sequence) {
+		for _, g := range t.Items {
+			globs = append(globs, g.Str())
+		}
+	}
+	for _, g := range globs {
+		files, err := fs.Glob(fsys, g)
+		if err != nil {
+			continue // pkg/plugin reports the manifest's own mistakes
+		}
+		for _, f := range files {
+			doc, more := source.ParseFile(fsys, f, "plugins/"+lib.Name+"/"+f)
+			if list = append(list, more...); more.HasErrors() {
+				continue
+			}
+			base := path.Base(f)
+			p := Provided{Name: doc.Get("metadata").Get("template_name").Str(), Also: []string{strings.TrimSuffix(base, path.Ext(base))}, File: f, Extends: []string{"tosca-simple-profile:*"}}
+			if v := doc.Get("metadata").Get("template_version").Str(); v != "" {
+				p.Versions = []string{v, majorPattern(v)}
+			}
+			if len(files) == 1 {
+				p.Also = append(p.Also, lib.Name, lib.Name+"-types")
+			}
+			if p.Name == "" {
+				p.Name = p.Also[0]
+			}
+			lib.Provides = append(lib.Provides, p)
+		}
+	}
+	if lib.Provides == nil {
+		return nil, list
+	}
+	return lib, list
+}
+
+// majorPattern lets 1.0.0 answer for 1.*, as versions of types are compatible within a major number.
+func majorPattern(v string) string {
+	major, _, _ := strings.Cut(v, ".")
+	return major + ".*"
 }
 
 // Builtin returns the libraries of the embedded plugins. They are read once.

@@ -192,35 +192,36 @@ func (r *resolver) match(n *node, w wanted, other func([]*node)) *node {
 // candidates by type, from an index.
 func (r *resolver) candidates(w wanted) []*node {
 	if r.byType == nil {
-		r.byType = map[*typ][]*node{}
+		r.byType = map[typeKey][]*node{}
 		for _, n := range r.list {
-			seen := map[*typ]bool{}
-			for t := n.typ; t != nil && t.def.Name.Text != ""; t = t.parent {
-				r.byType[t] = append(r.byType[t], n)
-			}
-			if n.typ == nil {
-				continue
-			}
-			for _, c := range n.typ.caps {
-				for t := c.typ; t != nil; t = t.parent {
-					if !seen[t] {
-						seen[t] = true
-						r.byType[t] = append(r.byType[t], n)
+			seen := map[typeKey]bool{}
+			add := func(t *typ) {
+				for ; t != nil && t.def.Name.Text != ""; t = t.parent {
+					if k := t.key(); !seen[k] {
+						seen[k] = true
+						r.byType[k] = append(r.byType[k], n)
 					}
+				}
+			}
+			if add(n.typ); n.typ != nil {
+				for _, c := range n.typ.caps {
+					add(c.typ)
 				}
 			}
 		}
 	}
 	switch {
 	case w.node != nil:
-		return r.byType[w.node]
+		return r.byType[w.node.key()]
 	case w.capability != nil:
-		return r.byType[w.capability]
+		return r.byType[w.capability.key()]
 	case w.capabilityName != "":
 		return r.list
 	}
 	return nil
 }
+
+func (t *typ) key() typeKey { return typeKey{t.def.Kind, t.def.Name.Text} }
 
 func (r *resolver) fits(c *node, w wanted) bool {
 	if c.typ == nil || w.node != nil && !c.typ.is(w.node) {

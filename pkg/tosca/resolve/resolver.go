@@ -20,7 +20,7 @@ type resolver struct {
 
 	list         []*node
 	byName       map[string]*node
-	byType       map[*typ][]*node
+	byType       map[typeKey][]*node
 	relTemplates map[string]*document.RelationshipTemplate
 	groups       map[string]*topology.Group
 	calls        []call

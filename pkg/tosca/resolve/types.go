@@ -31,9 +31,11 @@ type typ struct {
 	declared map[string]*topology.Schema
 }
 
+// is reports whether a type is, or derives from, another. Normative types are the same in every version of the profile: plugins written
+// for one serve documents of another.
 func (t *typ) is(o *typ) bool {
 	for ; t != nil; t = t.parent {
-		if t == o {
+		if t == o || t.def.Name.Text == o.def.Name.Text && strings.HasPrefix(o.def.Name.Text, "tosca.") {
 			return true
 		}
 	}
