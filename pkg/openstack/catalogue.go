@@ -12,14 +12,14 @@ var kinds = map[string]func(c *Client, ctx context.Context) ([]object, error){
 	"images":          (*Client).images,
 	"flavors":         (*Client).flavors,
 	"networks":        (*Client).networks,
-	"subnets":         ownOf(neutron, "subnets", "subnets", "id", "name", "network_id", "cidr", "gateway_ip", "ip_version"),
-	"routers":         ownOf(neutron, "routers", "routers", "id", "name"),
-	"security_groups": ownOf(neutron, "security-groups", "security_groups", "id", "name"),
-	"floating_ips":    ownOf(neutron, "floatingips", "floatingips", "id", "floating_ip_address", "port_id"),
+	"subnets":         ownOf(neutron, "subnets", "subnets", "id", "name", "network_id", "cidr", "gateway_ip", "ip_version", "tags", "description"),
+	"routers":         ownOf(neutron, "routers", "routers", "id", "name", "tags", "description"),
+	"security_groups": ownOf(neutron, "security-groups", "security_groups", "id", "name", "tags", "description"),
+	"floating_ips":    ownOf(neutron, "floatingips", "floatingips", "id", "floating_ip_address", "port_id", "tags", "description"),
 	"key_pairs":       (*Client).keyPairs,
 	"server_groups":   plainOf(nova, "os-server-groups", "server_groups", "id", "name"),
 	"volume_types":    plainOf(cinder, "types", "volume_types", "id", "name"),
-	"volumes":         plainOf(cinder, "volumes/detail", "volumes", "id", "name", "size", "status"),
+	"volumes":         plainOf(cinder, "volumes/detail", "volumes", "id", "name", "size", "status", "metadata", "description"),
 	"availability_zones": func(c *Client, ctx context.Context) ([]object, error) {
 		return c.zones(ctx, nova)
 	},
@@ -106,7 +106,8 @@ func (c *Client) networks(ctx context.Context) ([]object, error) {
 	var out []object
 	for _, it := range c.mine(items) {
 		external, _ := it["router:external"].(bool)
-		out = append(out, object{"id": it["id"], "name": it["name"], "external": external, "shared": it["shared"], "status": it["status"]})
+		out = append(out, object{"id": it["id"], "name": it["name"], "external": external, "shared": it["shared"], "status": it["status"],
+			"tags": it["tags"], "description": it["description"]})
 	}
 	return out, nil
 }

@@ -19,11 +19,19 @@ func evalAutoCIDR(f *frame, e *Expr) (any, error) {
 		return nil, err
 	}
 	bits, _ := number(n)
+	seed := f.r.Deployment + "/" + f.in.node.Name
+	if len(e.Args) > 2 {
+		s, err := f.eval(e.Args[2])
+		if err != nil {
+			return nil, err
+		}
+		seed = f.r.Deployment + "/" + str(s)
+	}
 	prefix, err := netip.ParsePrefix(str(base))
 	if err != nil {
 		return nil, fmt.Errorf("%v is not an address range such as 10.0.0.0/8", base)
 	}
-	return subnet(prefix.Masked(), int(bits), f.r.Deployment+"/"+f.in.node.Name)
+	return subnet(prefix.Masked(), int(bits), seed)
 }
 
 func subnet(base netip.Prefix, bits int, seed string) (any, error) {

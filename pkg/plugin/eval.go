@@ -283,8 +283,10 @@ func (f *frame) value(in *inst, rest []string) (any, error) {
 }
 
 func (f *frame) resources(in *inst, step string, rest []string) (any, error) {
-	if err := f.r.outline(f.ctx, in); err != nil {
-		return nil, err
+	if _, done := in.blocks[rest[0]]; !done {
+		if err := f.r.outline(f.ctx, in); err != nil {
+			return nil, err
+		}
 	}
 	blocks := in.blocks[rest[0]]
 	if step == "resource" {

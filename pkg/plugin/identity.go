@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -72,6 +73,19 @@ func (i Identity) Metadata() map[string]string {
 		m[KeyInstance] = i.Instance
 	}
 	return m
+}
+
+// Owned reports whether an object of a cloud's API carries the identity of a deployment in one of its forms: the metadata, tags,
+// description or name fields.
+func Owned(o map[string]any, deployment string) bool {
+	if md, ok := o["metadata"].(map[string]any); ok && md[KeyDeployment] == any(deployment) {
+		return true
+	}
+	if tags, ok := o["tags"].([]any); ok && slices.Contains(tags, any(Tag(KeyDeployment, deployment))) {
+		return true
+	}
+	prefix := UniquePrefix(deployment)
+	return strings.Contains(str(o["description"]), prefix) || strings.HasPrefix(str(o["name"]), prefix)
 }
 
 // UniquePrefix begins the names of a deployment's resources whose API has neither tags nor metadata.

@@ -286,15 +286,16 @@ func (r *Renderer) outline(ctx context.Context, in *inst) error {
 	}
 	in.outlining = true
 	defer func() { in.outlining = false }()
-	blocks := map[string][]*Block{}
+	// Conditions may refer to resources that stand before their own.
+	in.blocks = map[string][]*Block{}
 	for _, spec := range in.mapping.Resources {
 		bs, err := r.outlineResource(ctx, in, spec)
 		if err != nil {
 			return err
 		}
-		blocks[spec.ID] = append(blocks[spec.ID], bs...)
+		in.blocks[spec.ID] = append(in.blocks[spec.ID], bs...)
 	}
-	in.blocks, in.outlined = blocks, true
+	in.outlined = true
 	return nil
 }
 

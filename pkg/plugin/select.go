@@ -57,10 +57,12 @@ func evalSelect(f *frame, e *Expr) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the cloud's %s: %w", kind, err)
 	}
+	// What this deployment made itself is no choice: it is not there before the deployment and goes with it.
+	items = slices.DeleteFunc(slices.Clone(items), func(it map[string]any) bool { return Owned(it, f.r.Deployment) })
 	// Instances of one node stay alike: the choice of a sibling is taken while the cloud still offers it.
 	for k, sibling := range f.r.Pins {
 		if strings.HasPrefix(k, f.in.node.Name+"/") && strings.HasSuffix(k, "/"+hash(string(query), 16)) &&
-			slices.ContainsFunc(items, func(it map[string]any) bool { return equal(it["id"], sibling["id"]) }) {
+			(len(sibling) == 0 || slices.ContainsFunc(items, func(it map[string]any) bool { return equal(it["id"], sibling["id"]) })) {
 			f.r.Pins[key] = sibling
 			return pinned(sibling), nil
 		}

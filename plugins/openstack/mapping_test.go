@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -178,9 +179,13 @@ var cases = []struct {
 	name     string
 	settings map[string]any
 	nodes    []node
+	bare     bool // the project has no network
 }{
 	{name: "portable_compute", settings: map[string]any{"image": "debian-12"}, nodes: []node{
 		{name: "web", typ: "tosca.nodes.Compute", caps: map[string]map[string]any{"host": {"num_cpus": 1, "mem_size": "1 GB", "disk_size": "10 GB"}}},
+	}},
+	{name: "no_network_at_all", settings: map[string]any{"image": "debian-12", "public_access": "always"}, bare: true, nodes: []node{
+		{name: "web", typ: "tosca.nodes.Compute"},
 	}},
 	{name: "image_by_os", nodes: []node{
 		{name: "web", typ: "tosca.nodes.Compute", caps: map[string]map[string]any{"os": {"type": "linux", "distribution": "Debian", "version": "12"}}},
@@ -229,6 +234,11 @@ func TestMappingsMatchTheGoldens(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			r := renderer(t, c.nodes, c.settings)
+			if c.bare {
+				bare := maps.Clone(cloud)
+				bare["networks"] = cloud["networks"][:1]
+				r.Catalogue = bare
+			}
 			var ids []topology.Instance
 			for _, n := range r.Topology.Nodes {
 				if n.Native {
