@@ -7,6 +7,7 @@ package topology
 
 import (
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -221,9 +222,24 @@ type Interface struct {
 	Operations []*Operation
 }
 
+// interfaceNames are the standard's short names of interfaces that documents name in several ways.
+var interfaceNames = map[string]string{
+	"tosca.interfaces.node.lifecycle.standard": "Standard", "standard": "Standard", "lifecycle": "Standard", "tosca.interfaces.node.lifecycle": "Standard",
+	"tosca.interfaces.relationship.configure": "Configure", "configure": "Configure",
+	"tosca.interfaces.node.lifecycle.runnable": "Runnable", "runnable": "Runnable",
+}
+
+// InterfaceName is the canonical name of an interface: Standard, Configure or Runnable for every form of those, else the name itself.
+func InterfaceName(name string) string {
+	if c := interfaceNames[strings.ToLower(strings.TrimPrefix(name, "tosca:"))]; c != "" {
+		return c
+	}
+	return name
+}
+
 func findOperation(in []*Interface, iface, op string) *Operation {
 	for _, i := range in {
-		if i.Name == iface || i.Type.Name() == iface {
+		if i.Name == iface || i.Type.Name() == iface || i.Name == InterfaceName(iface) {
 			for _, o := range i.Operations {
 				if o.Name == op {
 					return o

@@ -134,7 +134,7 @@ func (r *resolver) checkEntity(c call, args []string) {
 	if rel != nil {
 		in = rel.Interfaces
 	}
-	if !hasOperation(in, interfaceName(args[1]), args[2]) && !hasOperation(in, args[1], args[2]) {
+	if !hasOperation(in, topology.InterfaceName(args[1]), args[2]) && !hasOperation(in, args[1], args[2]) {
 		var names []string
 		for _, i := range in {
 			for _, o := range i.Operations {
@@ -142,7 +142,7 @@ func (r *resolver) checkEntity(c call, args []string) {
 			}
 		}
 		d := r.severe(c.ctx.file, "unknown-operation", c.pos, c.path, "%s has no operation %s.%s", n.Name, args[1], args[2])
-		d.Hint = diag.Suggest(interfaceName(args[1])+"."+args[2], names)
+		d.Hint = diag.Suggest(topology.InterfaceName(args[1])+"."+args[2], names)
 	}
 }
 

@@ -150,5 +150,5 @@ func splitOperation(s string) (iface, op string) {
 	if i < 0 {
 		return "", s
 	}
-	return interfaceName(s[:i]), s[i+1:]
+	return topology.InterfaceName(s[:i]), s[i+1:]
 }

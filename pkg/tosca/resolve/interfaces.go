@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"strings"
 	"time"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -10,24 +9,9 @@ import (
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
 
-// canonical interface names: the standard's short ones, whatever form a document uses.
-var canonical = map[string]string{
-	"tosca.interfaces.node.lifecycle.standard": "Standard", "standard": "Standard", "lifecycle": "Standard",
-	"tosca.interfaces.relationship.configure": "Configure", "configure": "Configure",
-	"tosca.interfaces.node.lifecycle.runnable": "Runnable", "runnable": "Runnable",
-	"tosca.interfaces.node.lifecycle": "Standard",
-}
-
-func interfaceName(name string) string {
-	if c := canonical[strings.ToLower(strings.TrimPrefix(name, "tosca:"))]; c != "" {
-		return c
-	}
-	return name
-}
-
 // interfaceType makes the operations of an interface type, the ancestors' first.
 func (r *resolver) interfaceType(t *typ, inherited []*topology.Interface) []*topology.Interface {
-	i := &topology.Interface{Name: interfaceName(t.def.Name.Text), Type: t.chain, Inputs: topology.NewValues()}
+	i := &topology.Interface{Name: topology.InterfaceName(t.def.Name.Text), Type: t.chain, Inputs: topology.NewValues()}
 	if len(inherited) == 1 {
 		i.Operations = inherited[0].Operations
 		for k, v := range inherited[0].Inputs.All() {
@@ -53,7 +37,7 @@ func (r *resolver) mergeInterfaces(ctx *context, inherited []*topology.Interface
 	}
 	out := append([]*topology.Interface{}, inherited...)
 	for _, def := range defs {
-		name := interfaceName(def.Name.Text)
+		name := topology.InterfaceName(def.Name.Text)
 		at := -1
 		for i, in := range out {
 			if in.Name == name || in.Type.Name() == def.Name.Text {
@@ -76,8 +60,8 @@ func (r *resolver) mergeInterfaces(ctx *context, inherited []*topology.Interface
 			for k, v := range it.ifaces[0].Inputs.All() {
 				i.Inputs.Set(k, v)
 			}
-			if i.Name == def.Name.Text && len(it.chain) > 0 && interfaceName(it.chain.Name()) != it.chain.Name() && def.Name.Text == it.chain.Name() {
-				i.Name = interfaceName(it.chain.Name())
+			if i.Name == def.Name.Text && len(it.chain) > 0 && topology.InterfaceName(it.chain.Name()) != it.chain.Name() && def.Name.Text == it.chain.Name() {
+				i.Name = topology.InterfaceName(it.chain.Name())
 			}
 		case !declare && !ctx.file.Doc.Traits.Lenient && !ctx.broken():
 			names := make([]string, len(out))
@@ -125,7 +109,7 @@ func (r *resolver) interfaceTypeOf(ctx *context, def *document.Interface, known 
 	if known {
 		return nil
 	}
-	for _, name := range []string{def.Name.Text, standardTypes[interfaceName(def.Name.Text)]} {
+	for _, name := range []string{def.Name.Text, standardTypes[topology.InterfaceName(def.Name.Text)]} {
 		if name == "" {
 			continue
 		}
