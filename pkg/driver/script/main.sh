@@ -1,7 +1,10 @@
 # Sourced as the main program of a shell script ($0), in the shell that runs it: when the script ends, by its last line, by exit or by
 # set -e, the variables it exported or was asked for are written to $ORCH_JOB/exports, NUL-terminated. Unchanged variables are left out
 # here already, because the environment holds secrets. __orch_asked (names) is set before.
-__orch_names() { PATH=$__orch_path env | LC_ALL=C sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'; }
+__orch_names() (
+  PATH=$__orch_path
+  env | LC_ALL=C sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'
+)
 __orch_path=$PATH __orch_ps=$$
 for __orch_n in $(__orch_names); do eval "__orch_v_$__orch_n=\$$__orch_n"; done
 
