@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -286,4 +287,9 @@ func applyPublicKey(a []any) (any, error) {
 		return publicKey(secret.New(t))
 	}
 	return nil, fmt.Errorf("a %s is no private key", kindOf(a[0]))
+}
+
+// Functions are the names of the expression language's functions, sorted.
+func Functions() []string {
+	return slices.Sorted(maps.Keys(functions))
 }

@@ -116,5 +116,9 @@ func (st Setting) coerce(v any) (any, error) {
 			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("%v is not a %s", v, st.Type)
+	article := "a"
+	if st.Type == "integer" {
+		article = "an"
+	}
+	return nil, fmt.Errorf("%v is not %s %s", v, article, st.Type)
 }
