@@ -165,6 +165,12 @@ func TestInstallOldOrder(t *testing.T) {
 	golden(t, build(t, plan.Input{Topology: top.Topology}), "install_old")
 }
 
+func TestInstallInterleaved(t *testing.T) {
+	top := shop()
+	top.Order = topology.Interleaved
+	golden(t, build(t, plan.Input{Topology: top.Topology}), "install_interleaved")
+}
+
 func TestUninstall(t *testing.T) {
 	top := shop()
 	in := plan.Input{Topology: top.Topology}

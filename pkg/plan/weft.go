@@ -179,11 +179,13 @@ func (w *weft) weave(r *topology.Relationship) {
 	}
 	first := func(l *lane) int { return l.end }
 	then := func(l *lane) (int, *bool) { return l.begin, nil }
-	if w.t.Order == topology.CreateInParallel && !r.HostedOn() {
+	if w.t.Order == topology.CreateInParallel && !r.HostedOn() || w.t.Order == topology.Interleaved && r.Connects() {
 		switch w.name {
-		case Install: // target started → source configuring; source created → target configuring
+		case Install: // target started → source configuring; with CreateInParallel also source created → target configuring
 			then = func(l *lane) (int, *bool) { return l.phases[1].enter, &l.phases[1].waits }
-			w.join(r, r.Source, r.Target, func(l *lane) int { return l.phases[0].leave }, then)
+			if w.t.Order == topology.CreateInParallel {
+				w.join(r, r.Source, r.Target, func(l *lane) int { return l.phases[0].leave }, then)
+			}
 		case Uninstall: // source stopped → target stopping
 			first = func(l *lane) int { return l.phases[0].leave }
 		}

@@ -98,7 +98,7 @@ func Dump(t *Topology) ([]byte, error) {
 		out["workflows"] = w
 	}
 	if t.Order != TargetStartedFirst {
-		out["order"] = map[Order]string{CreateInParallel: "create-in-parallel", Cloudify: "cloudify"}[t.Order]
+		out["order"] = map[Order]string{CreateInParallel: "create-in-parallel", Interleaved: "interleaved", Cloudify: "cloudify"}[t.Order]
 	}
 	if s := t.Substitution; s != nil {
 		out["substitution"] = dumpSubstitution(s)

@@ -107,7 +107,7 @@ topology_template:
       requirements: [ host: dbhost ]
     client:
       type: Web
-      requirements: [ host: dbhost, db: db ]
+      requirements: [ host: dbhost, db: db, db: web ]
 `
 
 func load(t *testing.T, doc string) *topology.Topology {
@@ -159,6 +159,8 @@ func TestEval(t *testing.T) {
 	}
 	clientRel := at("client", "0")
 	clientRel.Relationship, clientRel.TargetInstance = top.NodeNamed("client").Relationships[1], "0"
+	pair := at("client", "0")
+	pair.Relationship, pair.TargetInstance = top.NodeNamed("client").Relationships[2], "1"
 	outside := topology.Scope{Topology: top}
 	unknown := func(ref string) any { return topology.Unknown{Refs: []string{ref}} }
 
@@ -200,6 +202,8 @@ func TestEval(t *testing.T) {
 		"relationship attribute":       {clientRel, call("get_attribute", "SELF", "state"), "started"},
 		"source":                       {clientRel, call("get_property", "SOURCE", "port"), int64(80)},
 		"target":                       {clientRel, call("get_property", "TARGET", "port"), int64(7)},
+		"target's host":                {pair, call("get_attribute", "TARGET", "host", "private_address"), "10.0.0.2"},
+		"host of a target, by name":    {pair, call("get_attribute", "host", "private_address"), "10.0.0.2"},
 		"concat with unknown":          {outside, call("concat", "a", call("get_attribute", "dbhost", "public_address")), unknown("dbhost.public_address")},
 		"join":                         {outside, call("join", []any{"a", int64(1), true}, "-"), "a-1-true"},
 		"join instances":               {outside, call("join", call("get_attribute", "host", "private_address"), ","), "10.0.0.1,10.0.0.2,10.0.0.3"},

@@ -141,11 +141,18 @@ func (e *evaluator) instances(sc Scope, n *Node) []string {
 		return nil
 	}
 	all := e.env.Instances(n.Name)
-	if sc.Node == nil || sc.Instance == "" || len(all) < 2 {
+	if len(all) < 2 {
 		return all
 	}
-	if sc.Topology.ScaleRoot(sc.Node) == sc.Topology.ScaleRoot(n) && slices.Contains(all, sc.Instance) {
+	// What scales with one of the two ends (its host, its volume) is meant with that end's index.
+	root := sc.Topology.ScaleRoot(n)
+	if sc.Node != nil && sc.Topology.ScaleRoot(sc.Node) == root && slices.Contains(all, sc.Instance) {
 		return []string{sc.Instance}
+	}
+	if sc.Relationship != nil && slices.Contains(all, sc.TargetInstance) {
+		if target := sc.Topology.NodeNamed(sc.Relationship.Target); target != nil && sc.Topology.ScaleRoot(target) == root {
+			return []string{sc.TargetInstance}
+		}
 	}
 	return all
 }

@@ -53,11 +53,14 @@ type Topology struct {
 type Order int
 
 const (
-	// TargetStartedFirst: nothing of the source begins before the target is started. TOSCA 1.x tools, A4C 2.0/3.0.
+	// TargetStartedFirst: nothing of the source begins before the target is started. A4C 2.0/3.0, Yorc.
 	TargetStartedFirst Order = iota
 	// CreateInParallel: except for HostedOn, only the source's configure waits for the target's start, and the target's configure for
 	// the source's create. A4C 1.2–1.4.
 	CreateInParallel
+	// Interleaved: as TargetStartedFirst, but what connects to a running service (ConnectsTo, RoutesTo) may be created meanwhile; its
+	// configure, and the relationship operations around it, wait for the target's start. TOSCA 1.x (weaving of §7.2) and 2.0.
+	Interleaved
 	// Cloudify: as TargetStartedFirst with Cloudify's relationship operations (preconfigure, postconfigure, establish, unlink).
 	Cloudify
 )
@@ -207,6 +210,11 @@ type Relationship struct {
 // HostedOn reports whether the relationship contains its source in its target.
 func (r *Relationship) HostedOn() bool {
 	return r.Type.Is("tosca.relationships.HostedOn") || r.Type.Is("cloudify.relationships.contained_in")
+}
+
+// Connects reports whether the relationship is one between running services, whose source may be created before its target is started.
+func (r *Relationship) Connects() bool {
+	return r.Type.Is("tosca.relationships.ConnectsTo") || r.Type.Is("tosca.relationships.RoutesTo")
 }
 
 // Operation returns the operation of an interface (short or full name), or nil.

@@ -52,6 +52,7 @@ func tosca1(minor int) *family {
 			Implicit:    fmt.Sprintf("tosca-simple-profile:1.%d", minor),
 			Expressions: functions1(10 + minor),
 			Roots:       toscaRoots,
+			Order:       topology.Interleaved,
 		},
 	}
 	if minor == 0 {
@@ -71,7 +72,7 @@ func tosca2() *family {
 		unknown:  diag.Error,
 		level:    20,
 		v2:       true,
-		traits:   document.Traits{Expressions: functions2(), Strict: true},
+		traits:   document.Traits{Expressions: functions2(), Strict: true, Order: topology.Interleaved},
 	}
 }
 
