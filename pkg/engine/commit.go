@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/state"
@@ -134,16 +136,8 @@ func (r *run) commit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for len(puts) > maxPuts || size(puts) > maxPutBytes && len(puts) > 1 {
-		n, bytes := 0, 0
-		for n < len(puts) && n < maxPuts && (n == 0 || bytes+len(puts[n].value) <= maxPutBytes) {
-			bytes += len(puts[n].value)
-			n++
-		}
-		if err := r.update(ctx, puts[:n], nil, nil); err != nil {
-			return err
-		}
-		puts = puts[n:]
+	if puts, err = r.putMost(ctx, puts); err != nil {
+		return err
 	}
 	transitions := c.transitions
 	for first := true; first || len(transitions) > 0; first = false {
@@ -170,6 +164,25 @@ func (r *run) commit(ctx context.Context) error {
 	*c = changes{next: c.next}
 	return nil
 }
+
+// putMost writes all records but those of the last transaction, many transactions at once: stores commit concurrent ones together.
+func (r *run) putMost(ctx context.Context, puts []put) (rest []put, err error) {
+	var g errgroup.Group
+	g.SetLimit(maxParallelPuts)
+	for len(puts) > maxPuts || size(puts) > maxPutBytes && len(puts) > 1 {
+		n, bytes := 0, 0
+		for n < len(puts) && n < maxPuts && (n == 0 || bytes+len(puts[n].value) <= maxPutBytes) {
+			bytes += len(puts[n].value)
+			n++
+		}
+		now := puts[:n]
+		g.Go(func() error { return r.update(ctx, now, nil, nil) })
+		puts = puts[n:]
+	}
+	return puts, g.Wait()
+}
+
+const maxParallelPuts = 16
 
 // maxTxEvents is how many events are stored with the transitions that they tell of; more follow in transactions of their own.
 const maxTxEvents = 150

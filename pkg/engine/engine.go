@@ -116,6 +116,7 @@ type Job struct {
 	Inputs             map[string]any
 	PreviousInputs     map[string]any
 	WorkflowInputs     map[string]any
+	Older              []plan.Version
 	Revision           int
 	// Skip holds steps that are to count as done without being run.
 	Skip map[string]bool

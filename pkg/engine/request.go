@@ -16,6 +16,9 @@ func (r *run) find(st *step) (*topology.Topology, *topology.Node, *topology.Rela
 	if r.job.Plan.Workflow == plan.Uninstall || st.Action == driver.Delete {
 		topologies[0], topologies[1] = topologies[1], topologies[0]
 	}
+	for _, v := range r.job.Older {
+		topologies = append(topologies, v.Topology)
+	}
 	for _, t := range topologies {
 		if t == nil {
 			continue
@@ -63,6 +66,11 @@ func (r *run) request(ctx context.Context, st *step) (*driver.Request, error) {
 	inputs := r.job.Inputs
 	if t == r.job.Previous && t != r.job.Topology {
 		inputs = r.job.PreviousInputs
+	}
+	for _, v := range r.job.Older {
+		if v.Topology == t {
+			inputs = v.Inputs
+		}
 	}
 	req := &driver.Request{
 		Deployment: r.job.Deployment, Task: r.job.Task, Step: st.ID, OpID: st.opID, Attempt: st.attempt, Action: st.Action,

@@ -159,7 +159,10 @@ func (r *run) setState(in topology.Instance, state string) {
 		return
 	}
 	r.world.mu.Lock()
-	rec.State, rec.Revision, rec.Updated = state, r.job.Revision, time.Now().UTC()
+	rec.State, rec.Updated = state, time.Now().UTC()
+	if r.job.Plan.Workflow == plan.Install && r.job.Topology.NodeNamed(in.Node) != nil {
+		rec.Revision = r.job.Revision // what is only taken down stays what the old one has made
+	}
 	r.world.mu.Unlock()
 	r.pending.touch(in)
 	r.pending.event(event.Event{Type: event.InstanceState, Status: state, Node: in.Node, Instance: in.Index})

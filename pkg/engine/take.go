@@ -268,8 +268,10 @@ func (r *run) fail(st *step, err error) {
 		r.ended(st, Cancelled)
 		return
 	case r.opCtx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(context.Cause(r.opCtx), errForced)):
+		if !unknownEnd(err) {
+			r.finish(st, plan.Failed)
+		}
 		st.err = errForced
-		r.finish(st, plan.Failed)
 		r.ended(st, Cancelled)
 		return
 	}

@@ -156,7 +156,7 @@ func (l *Local) apply(ctx context.Context, lease *state.Lease, req Request) (Tas
 		return Task{}, storeError(err)
 	}
 	job := engine.Job{Deployment: p.name, Task: t.ID, Plan: p.plan, Topology: p.topology, Previous: p.previous, Inputs: p.inputs,
-		PreviousInputs: p.prevIn, WorkflowInputs: p.wfInputs, Revision: d.Revision, Parallel: req.Parallel}
+		PreviousInputs: p.prevIn, Older: p.older, WorkflowInputs: p.wfInputs, Revision: d.Revision, Parallel: req.Parallel}
 	return l.start(lease, d, t, job)
 }
 

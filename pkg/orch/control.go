@@ -172,12 +172,12 @@ func (l *Local) jobOf(ctx context.Context, d record, t engine.Task) (engine.Job,
 		return job, err
 	}
 	job.Previous, job.PreviousInputs = job.Topology, job.Inputs
-	if prev := d.Applied; prev > 0 && prev != t.Revision {
-		if rev, err := l.revision(ctx, d.Name, prev); err == nil {
-			if pt, pin, err := l.restore(ctx, rev); err == nil {
-				job.Previous, job.PreviousInputs = pt, pin
-			}
-		}
+	snap, err := engine.Load(ctx, l.store, d.Name)
+	if err != nil {
+		return job, storeError(err)
+	}
+	if job.Older, err = l.olderVersions(ctx, d.Name, snap, t.Revision); err != nil {
+		return job, err
 	}
 	if job.WorkflowInputs, err = engine.DecodeMap(t.Inputs, l.opts.Cipher); err != nil {
 		return job, &Error{Kind: KindStore, Msg: "the stored inputs cannot be read", Err: err}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"slices"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
@@ -29,6 +30,7 @@ type prepared struct {
 	parts    []*recorder // of a new bundle; nil: the stored one
 	stored   revision
 	snapshot *engine.Snapshot
+	older    []plan.Version
 	plan     *plan.Plan
 	diags    diag.List
 }
@@ -60,6 +62,11 @@ func (l *Local) prepare(ctx context.Context, req Request) (*prepared, error) {
 	}
 	if p.snapshot, err = engine.Load(ctx, l.store, p.name); err != nil {
 		return nil, storeError(err)
+	}
+	if p.have != nil {
+		if p.older, err = l.olderVersions(ctx, p.name, p.snapshot, p.stored.N); err != nil {
+			return nil, err
+		}
 	}
 	if !req.SkipPreflight && req.Verb == Deploy {
 		l.preflight(ctx, p)
@@ -182,6 +189,29 @@ func (l *Local) restore(ctx context.Context, rev revision) (*topology.Topology, 
 	return t, inputs, nil
 }
 
+// olderVersions loads the revisions that instances are left of, newest first.
+func (l *Local) olderVersions(ctx context.Context, name string, snap *engine.Snapshot, except int) ([]plan.Version, error) {
+	have := map[int]bool{}
+	for _, in := range snap.Instances {
+		if in.Revision > 0 && in.Revision != except {
+			have[in.Revision] = true
+		}
+	}
+	var out []plan.Version
+	for _, n := range slices.Backward(slices.Sorted(maps.Keys(have))) {
+		rev, err := l.revision(ctx, name, n)
+		if err != nil {
+			return nil, err
+		}
+		t, inputs, err := l.restore(ctx, rev)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, plan.Version{Topology: t, Inputs: inputs})
+	}
+	return out, nil
+}
+
 func (l *Local) revision(ctx context.Context, name string, n int) (revision, error) {
 	var rev revision
 	err := l.store.View(ctx, func(tx state.Tx) (err error) {
@@ -193,7 +223,7 @@ func (l *Local) revision(ctx context.Context, name string, n int) (revision, err
 
 // build plans, and plans again if the infrastructure says that it replaces something.
 func (l *Local) build(ctx context.Context, p *prepared) error {
-	in := plan.Input{Deployment: p.name, Topology: p.topology, Previous: p.previous, Inputs: p.inputs, PreviousInputs: p.prevIn,
+	in := plan.Input{Deployment: p.name, Topology: p.topology, Previous: p.previous, Inputs: p.inputs, PreviousInputs: p.prevIn, Older: p.older,
 		WorkflowInputs: p.wfInputs, Recorded: p.snapshot.Recorded(), Force: p.req.Force}
 	if p.have != nil {
 		in.Scale = p.have.Scale

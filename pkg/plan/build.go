@@ -67,9 +67,7 @@ func newBuilder(in Input) *builder {
 func (b *builder) install() {
 	gone := b.gone()
 	w := b.workflow(Install, b.in.Topology, b.wanted, b.wanted.wanted)
-	if len(gone) > 0 {
-		b.remove(w, gone)
-	}
+	b.takeDown(w, gone)
 }
 
 // uninstall removes everything that is recorded, by the topology that it was made from.
@@ -82,8 +80,7 @@ func (b *builder) uninstall() {
 			}
 		}
 	}
-	b.workflow(Uninstall, b.in.Previous, b.scale(b.in.Previous), all)
-	b.orphans(b.in.Previous, all)
+	b.takeDown(nil, all)
 }
 
 // other runs a workflow on what exists: a declared one, or start, stop, restart, run, cancel.

@@ -93,6 +93,11 @@ func (b *builder) env(t *topology.Topology, marks bool) *staticEnv {
 	if t != b.in.Topology {
 		inputs = b.in.PreviousInputs
 	}
+	for _, v := range b.in.Older {
+		if v.Topology == t {
+			inputs = v.Inputs
+		}
+	}
 	return &staticEnv{t: t, inputs: inputs, instances: b.wanted.wanted, marks: marks}
 }
 

@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"maps"
 	"slices"
 
+	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -20,54 +22,67 @@ func (b *builder) gone() map[string][]string {
 	return gone
 }
 
-// remove uninstalls what is gone, by the topology that it was made from. What stays has first been brought away from it: the steps of
-// a remaining source run before its former target goes, and the operations by which remaining ends let go of it run as well.
-func (b *builder) remove(up *weft, gone map[string][]string) {
-	t := b.in.Previous
-	s := b.scale(t)
-	down := b.workflow(Uninstall, t, s, gone)
-	b.orphans(t, gone)
-	if up == nil || down == nil {
-		return
+// takeDown uninstalls instances, each by the newest topology that knows its node. up is what stays, nil if nothing does: it has first been
+// brought away from what goes, and the operations by which remaining ends let go run as well.
+func (b *builder) takeDown(up *weft, all map[string][]string) {
+	left := maps.Clone(all)
+	for _, v := range append([]Version{{b.in.Previous, b.in.PreviousInputs}}, b.in.Older...) {
+		these := map[string][]string{}
+		for node, indices := range left {
+			if v.Topology.NodeNamed(node) != nil {
+				these[node] = indices
+				delete(left, node)
+			}
+		}
+		if len(these) == 0 {
+			continue
+		}
+		down := b.workflow(Uninstall, v.Topology, b.scale(v.Topology), these)
+		if up != nil && down != nil {
+			b.letGoOf(up, down)
+		}
 	}
+	b.orphans(left)
+}
+
+func (b *builder) letGoOf(up, down *weft) {
 	for _, l := range down.order {
-		for _, n := range t.Nodes {
+		for _, n := range down.t.Nodes {
 			for _, r := range n.Relationships {
 				if r.Target == l.node.Name {
-					b.detach(up, l, n, r)
+					b.detach(up, down.t, l, n, r)
 				}
 			}
 		}
 		for _, r := range l.node.Relationships {
-			b.leave(up, l, r)
+			b.leave(up, down.t, l, r)
 		}
 	}
 }
 
 // detach makes remaining sources let go of a target that goes.
-func (b *builder) detach(up *weft, l *lane, source *topology.Node, r *topology.Relationship) {
+func (b *builder) detach(up *weft, t *topology.Topology, l *lane, source *topology.Node, r *topology.Relationship) {
 	for _, i := range b.recorded[source.Name] {
 		stays := up.lanes[topology.Instance{Node: source.Name, Index: i}]
 		if stays == nil {
 			continue
 		}
 		b.g.edge(stays.end, l.begin)
-		b.letGo(l, source, i, r, l.index, "remove_target", "unlink")
+		b.letGo(t, l, source, i, r, l.index, "remove_target", "unlink")
 	}
 }
 
 // leave makes a remaining target let go of a source that goes.
-func (b *builder) leave(up *weft, l *lane, r *topology.Relationship) {
+func (b *builder) leave(up *weft, t *topology.Topology, l *lane, r *topology.Relationship) {
 	for _, j := range b.recorded[r.Target] {
 		if up.lanes[topology.Instance{Node: r.Target, Index: j}] != nil {
-			b.letGo(l, l.node, l.index, r, j, "remove_source", "remove_target", "unlink")
+			b.letGo(t, l, l.node, l.index, r, j, "remove_source", "remove_target", "unlink")
 		}
 	}
 }
 
 // letGo adds the operations of one pair before the lane of the end that goes begins to stop.
-func (b *builder) letGo(l *lane, source *topology.Node, i string, r *topology.Relationship, j string, ops ...string) {
-	t := b.in.Previous
+func (b *builder) letGo(t *topology.Topology, l *lane, source *topology.Node, i string, r *topology.Relationship, j string, ops ...string) {
 	s := b.scale(t)
 	if s.together(source.Name, r.Target) && i != j {
 		return
@@ -88,17 +103,14 @@ func (b *builder) letGo(l *lane, source *topology.Node, i string, r *topology.Re
 	}
 }
 
-// orphans removes the recorded instances that the previous topology does not know, or that its declared workflow forgets: an instance
-// record never outlives an uninstall, and neither does its infrastructure.
-func (b *builder) orphans(t *topology.Topology, all map[string][]string) {
-	for _, node := range sortedKeys(all) {
-		if t.NodeNamed(node) != nil {
-			continue
-		}
-		for _, i := range all[node] {
+// orphans forgets the recorded instances that no topology knows: nothing is known of how to take them down.
+func (b *builder) orphans(left map[string][]string) {
+	for _, node := range sortedKeys(left) {
+		for _, i := range left[node] {
 			in := topology.Instance{Node: node, Index: i}
+			b.diags.Warnf("unknown-instance", diag.Pos{}, "%s is on record, but no known topology has its node: it is forgotten as it is", in)
 			b.g.add(nil, &Step{ID: in.String() + ".forget", Kind: Forget, Node: node, Instance: i, StateAfter: "deleted",
-				Cause: "the topology does not know it", Retries: -1})
+				Cause: "no topology knows it", Retries: -1})
 		}
 	}
 }

@@ -29,6 +29,9 @@ type Input struct {
 	// changed is told by it. Nil: as Topology.
 	Previous       *topology.Topology
 	PreviousInputs map[string]any
+	// Older are the topologies before Previous, newest first, that instances were made from which Previous does not know any more: updates
+	// that failed before they had removed everything leave such.
+	Older []Version
 	// Inputs are the values of the topology's inputs, coerced, defaults applied.
 	Inputs map[string]any
 	// WorkflowInputs of a declared workflow, or of the operation.
@@ -46,6 +49,12 @@ type Input struct {
 	Instances []topology.Instance
 	// Force lets an uninstall go on over failing scripts. Deleting infrastructure is never ignored.
 	Force bool
+}
+
+// Version is a topology with the inputs that it was deployed with.
+type Version struct {
+	Topology *topology.Topology
+	Inputs   map[string]any
 }
 
 // Operate asks for one operation on instances of a node ("" Instances: all).

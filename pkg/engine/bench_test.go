@@ -1,0 +1,123 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/engine"
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/state/bolt"
+	"github.com/orch-project/orch/pkg/state/mem"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// noop is a driver whose operations take a time, or none.
+type noop struct {
+	takes func(step string) time.Duration
+}
+
+func (noop) Name() string { return "noop" }
+
+func (d noop) Run(_ context.Context, req *driver.Request, _ event.Emit) (driver.Result, error) {
+	if d.takes != nil {
+		time.Sleep(d.takes(req.Step))
+	}
+	return driver.Result{}, nil
+}
+
+// wide is a topology of n nodes, each of which, if chained, depends on one of ten others before it; ops are implemented.
+func wide(n int, chained bool, ops ...string) *topology.Topology {
+	t := &topology.Topology{Name: "wide", Digest: "w"}
+	for i := range n {
+		node := &topology.Node{Name: fmt.Sprintf("n%04d", i), Type: topology.Type{"Any"}, Properties: topology.NewValues(), Attributes: topology.NewValues()}
+		face := &topology.Interface{Name: "Standard"}
+		for _, op := range ops {
+			face.Operations = append(face.Operations, &topology.Operation{Interface: "Standard", Name: op, Retries: -1, Implementation: &topology.Artifact{File: op}})
+		}
+		node.Interfaces = []*topology.Interface{face}
+		if i >= 10 && chained {
+			node.Relationships = []*topology.Relationship{{Name: "dep", Type: topology.Type{"tosca.relationships.DependsOn"}, Source: node.Name, Target: fmt.Sprintf("n%04d", i-10+i%7)}}
+		}
+		t.Nodes = append(t.Nodes, node)
+	}
+	t.Reindex()
+	return t
+}
+
+func boltStore(tb testing.TB) state.Store {
+	tb.Helper()
+	s, err := bolt.Open(context.Background(), filepath.Join(tb.TempDir(), "state.db"), bolt.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { s.Close() })
+	return s
+}
+
+// planAndRun plans an installation and runs it.
+func planAndRun(tb testing.TB, store state.Store, dep string, t *topology.Topology, d driver.Driver) (steps int) {
+	tb.Helper()
+	ctx := context.Background()
+	p, diags := plan.Build(plan.Input{Deployment: dep, Topology: t})
+	if p == nil {
+		tb.Fatal(diags)
+	}
+	lease, err := store.Lease(ctx, dep, state.LeaseOptions{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer lease.Release(ctx)
+	e := engine.New(engine.Options{Store: store, Infra: d, Local: d, Remote: d, Limits: engine.Limits{Deployment: -1, Host: -1}})
+	if err := e.Create(ctx, lease, engine.Task{ID: "t", Deployment: dep}, p); err != nil {
+		tb.Fatal(err)
+	}
+	out, err := e.Run(ctx, lease, engine.Job{Deployment: dep, Task: "t", Plan: p, Topology: t, Previous: t}, nil)
+	if err != nil || out.Status != engine.Done {
+		tb.Fatalf("%+v %v", out, err)
+	}
+	return len(p.Steps)
+}
+
+// BenchmarkNoopTopology is issue 2's figure: 1,000 nodes without operations, planned and run on bbolt, in at most 1.0 s.
+func BenchmarkNoopTopology(b *testing.B) {
+	t := wide(1000, true)
+	store := boltStore(b)
+	for i := 0; b.Loop(); i++ {
+		planAndRun(b, store, fmt.Sprintf("d%d", i), t, noop{})
+	}
+}
+
+// BenchmarkSteps is issue 3's figure: steps per second whose operations do nothing.
+func BenchmarkSteps(b *testing.B) {
+	t := wide(3334, false, "create", "configure", "start")
+	for _, s := range []struct {
+		name string
+		open func(testing.TB) state.Store
+	}{{"mem", func(testing.TB) state.Store { return mem.New(mem.Options{}) }}, {"bolt", boltStore}} {
+		b.Run(s.name, func(b *testing.B) {
+			store := s.open(b)
+			steps := 0
+			start := time.Now()
+			for i := 0; b.Loop(); i++ {
+				steps += planAndRun(b, store, fmt.Sprintf("d%d", i), t, noop{})
+			}
+			b.ReportMetric(float64(steps)/time.Since(start).Seconds(), "steps/s")
+		})
+	}
+}
+
+// BenchmarkPlan plans 10,000 steps.
+func BenchmarkPlan(b *testing.B) {
+	t := wide(3334, true, "create", "configure", "start")
+	for b.Loop() {
+		if p, diags := plan.Build(plan.Input{Topology: t}); p == nil || len(p.Steps) < 10_000 {
+			b.Fatal(diags)
+		}
+	}
+}
