@@ -3,6 +3,7 @@ package consul_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,7 +18,13 @@ import (
 	"github.com/orch-project/orch/pkg/state/statetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if addr := os.Getenv("ORCH_TEST_CONSUL_HOLDER"); addr != "" {
+		holder(addr)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func connect(t testing.TB, o consul.Options) *consul.Store {
 	t.Helper()
@@ -30,6 +37,7 @@ func connect(t testing.TB, o consul.Options) *consul.Store {
 }
 
 func TestContract(t *testing.T) {
+	t.Parallel()
 	c := tools.StartConsul(t, 1)
 	var n atomic.Int64
 	var mu sync.Mutex

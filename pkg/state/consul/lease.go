@@ -36,6 +36,7 @@ func (s *Store) Lease(ctx context.Context, key string, opts state.LeaseOptions) 
 	if err := state.CheckKey(key); err != nil {
 		return nil, err
 	}
+	s.live.look(s)
 	opts = opts.Defaults()
 	opts.TTL = max(opts.TTL, time.Second)
 	var deadline <-chan time.Time

@@ -57,6 +57,16 @@ type beat struct {
 
 func (s *Store) beatKey(id string) string { return s.root + "beat/" + id }
 
+// look starts looking for the dead, if that is not done already: who wants a lease has an interest in its holder.
+func (v *liveness) look(s *Store) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.looking && !v.closed {
+		v.looking = true
+		s.tasks.Go(s.lookForDead)
+	}
+}
+
 // session returns the live session for a TTL, making one if there is none.
 func (v *liveness) session(ctx context.Context, s *Store, ttl time.Duration) (*session, error) {
 	for {
@@ -64,10 +74,6 @@ func (v *liveness) session(ctx context.Context, s *Store, ttl time.Duration) (*s
 		if v.closed {
 			v.mu.Unlock()
 			return nil, state.ErrClosed
-		}
-		if !v.looking {
-			v.looking = true
-			s.tasks.Go(s.lookForDead)
 		}
 		if x := v.sessions[ttl]; x != nil && x.err() == nil {
 			v.mu.Unlock()
