@@ -49,7 +49,7 @@ func (b *batcher) add(st *step) {
 
 // start begins a batch if none runs and there is something to do.
 func (b *batcher) start() func() {
-	if len(b.running) > 0 || len(b.ready) == 0 {
+	if len(b.running) > 0 || len(b.ready) == 0 || b.gathers() {
 		return nil
 	}
 	steps := b.close(b.ready)
@@ -61,6 +61,16 @@ func (b *batcher) start() func() {
 	}
 	b.r.acting++ // the batch itself; its steps end one by one
 	return func() { go b.run(steps) }
+}
+
+// gathers reports whether the batch should wait for more. What is only taken down waits for the scripts that run: they free more of it, and
+// one removal of everything is much quicker than one after the other, in which each waits for the cloud. Nothing can wait for ever: a batch
+// starts as soon as no script runs.
+func (b *batcher) gathers() bool {
+	if b.r.acting == 0 || b.r.stop != goOn {
+		return false
+	}
+	return !slices.ContainsFunc(b.ready, func(st *step) bool { return st.Action != driver.Delete })
 }
 
 // close adds the steps that wait only for steps of the batch.
