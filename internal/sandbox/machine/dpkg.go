@@ -3,11 +3,13 @@ package machine
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // This machine's package database becomes that of a fresh cloud image: packages outside the base and its dependencies are
@@ -142,37 +144,77 @@ func closure(all []*dpkgPackage) map[*dpkgPackage]bool {
 	return keep
 }
 
+// reduction is what is to be done to a package database, which takes a second to find out and does not change between the
+// Hosts of one process.
+type reduction struct {
+	of      string // identifies the database
+	status  string
+	hide    []string // resolved paths, no one below another
+	dropped map[string]bool
+}
+
+var (
+	lastReductionMu sync.Mutex
+	lastReduction   *reduction
+)
+
 // reducePackages takes everything but the base out of the image.
 func reducePackages(l *layer) error {
-	const info = "/var/lib/dpkg/info/"
-	all, err := readStatus(l.base + "/var/lib/dpkg/status")
+	file := l.base + "/var/lib/dpkg/status"
+	fi, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // another family of systems
 	}
 	if err != nil {
 		return err
 	}
+	of := fmt.Sprint(file, fi.ModTime().UnixNano(), fi.Size())
+	lastReductionMu.Lock()
+	r := lastReduction
+	if r == nil || r.of != of {
+		if r, err = reduce(l, file); err != nil {
+			lastReductionMu.Unlock()
+			return err
+		}
+		r.of = of
+		lastReduction = r
+	}
+	lastReductionMu.Unlock()
+	if err := l.write("/var/lib/dpkg/status", []byte(r.status), 0o644); err != nil {
+		return err
+	}
+	for _, path := range r.hide {
+		if err := l.hideTree(path); err != nil {
+			return err
+		}
+	}
+	return dropDiversions(l, r.dropped)
+}
+
+// reduce finds out what goes. Directories of dropped packages alone go as a whole, with what programs have added to them.
+func reduce(l *layer, file string) (*reduction, error) {
+	all, err := readStatus(file)
+	if err != nil {
+		return nil, err
+	}
 	keep := closure(all)
+	r := &reduction{dropped: map[string]bool{}}
 	var status strings.Builder
 	kept := map[string]bool{} // paths
 	var dropped []*dpkgPackage
 	for _, p := range all {
 		if !keep[p] {
 			dropped = append(dropped, p)
+			r.dropped[p.name] = true
 			continue
 		}
+		delete(r.dropped, p.name) // another architecture of it
 		status.WriteString(p.stanza + "\n\n")
 		for path := range listFiles(l, p) {
 			kept[l.real(path)] = true
 		}
 	}
-	if err := l.write("/var/lib/dpkg/status", []byte(status.String()), 0o644); err != nil {
-		return err
-	}
-	if err := l.hide("/var/lib/dpkg/status-old"); err != nil {
-		return err
-	}
-	// Directories of dropped packages alone go as a whole, with what programs have added to them.
+	r.status = status.String()
 	gone := map[string]bool{}
 	for _, p := range dropped {
 		for path := range listFiles(l, p) {
@@ -180,18 +222,18 @@ func reducePackages(l *layer) error {
 			if kept[path] || protected(path) || goneAbove(gone, path) {
 				continue
 			}
-			if err := l.hideTree(path, kept); err != nil {
-				return err
+			if _, err := os.Lstat(l.base + path); err != nil {
+				continue
 			}
 			gone[path] = true
+			r.hide = append(r.hide, path)
 		}
 		for _, f := range infoFiles(l, p) {
-			if err := l.hide(info + f); err != nil {
-				return err
-			}
+			r.hide = append(r.hide, "/var/lib/dpkg/info/"+f)
 		}
 	}
-	return dropDiversions(l, dropped)
+	r.hide = append(r.hide, "/var/lib/dpkg/status-old")
+	return r, nil
 }
 
 // protected are directories that every system has, whichever package lists them.
@@ -210,9 +252,11 @@ func goneAbove(gone map[string]bool, path string) bool {
 	return false
 }
 
-// hideTree hides a path of a dropped package. Lists are ordered, so that a directory comes before its content; if the
-// image's own preparation has put something there already, the content is hidden one by one.
-func (l *layer) hideTree(path string, kept map[string]bool) error {
+// hideTree hides a path of a dropped package, as far as the preparation has not put something of its own there.
+func (l *layer) hideTree(path string) error {
+	if l.whiteout != "" && os.Link(l.whiteout, l.dir+path) == nil {
+		return nil // the common case, in one system call
+	}
 	if fi, err := os.Lstat(l.dir + path); err == nil && fi.IsDir() {
 		if entries, err := os.ReadDir(l.dir + path); err != nil || len(entries) > 0 {
 			return err
@@ -257,11 +301,7 @@ func listFiles(l *layer, p *dpkgPackage) func(func(string) bool) {
 }
 
 // dropDiversions removes the diversions of packages that are gone (three lines each: file, diverted to, package).
-func dropDiversions(l *layer, dropped []*dpkgPackage) error {
-	gone := map[string]bool{}
-	for _, p := range dropped {
-		gone[p.name] = true
-	}
+func dropDiversions(l *layer, gone map[string]bool) error {
 	lines := diversionLines(l)
 	var out []string
 	for i := 0; i+2 < len(lines); i += 3 {

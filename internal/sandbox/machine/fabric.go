@@ -75,6 +75,10 @@ func (f *fabric) free() error {
 		if err = f.conflict(f.external); err == nil {
 			return nil
 		}
+		// Only what bears our own link's name can be the predecessor's.
+		if _, gone := f.host.nl.LinkByName(f.hostLink); gone != nil {
+			break
+		}
 		time.Sleep(100 * time.Millisecond)
 	}
 	return fmt.Errorf("cannot use %s as the external network: %w", f.external, err)
@@ -82,6 +86,17 @@ func (f *fabric) free() error {
 
 // conflict tells of a route on this machine that overlaps with the prefix. Default routes do not count.
 func (f *fabric) conflict(p netip.Prefix) error {
+	addrs, err := f.host.nl.AddrList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return fmt.Errorf("cannot read this machine's addresses: %w", err)
+	}
+	for _, a := range addrs {
+		ip, _ := netip.AddrFromSlice(a.IP.To4())
+		ones, _ := a.Mask.Size()
+		if q := netip.PrefixFrom(ip, ones).Masked(); q.Overlaps(p) {
+			return fmt.Errorf("this machine has an address in %s already", q)
+		}
+	}
 	routes, err := f.host.nl.RouteList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return fmt.Errorf("cannot read this machine's routes: %w", err)
