@@ -197,11 +197,23 @@ func (b *builder) cycle(verts []int) {
 	}
 	nodes := map[string]*topology.Node{}
 	for _, v := range verts {
-		for _, p := range b.g.verts[v].pre {
-			from, to := b.g.verts[p].node, b.g.verts[v].node
-			if in[p] && from != nil && to != nil && from != to {
-				g.Edge(from.Name, to.Name)
-				nodes[from.Name], nodes[to.Name] = from, to
+		to := b.g.verts[v].node
+		if to == nil {
+			continue
+		}
+		// What comes before v, through the gates that belong to nobody.
+		seen := map[int]bool{v: true}
+		for todo := []int{v}; len(todo) > 0; todo = todo[1:] {
+			for _, p := range b.g.verts[todo[0]].pre {
+				switch from := b.g.verts[p].node; {
+				case !in[p] || seen[p] || from == to:
+				case from == nil:
+					todo = append(todo, p)
+				default:
+					g.Edge(from.Name, to.Name)
+					nodes[from.Name], nodes[to.Name] = from, to
+				}
+				seen[p] = true
 			}
 		}
 	}

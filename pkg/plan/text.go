@@ -36,8 +36,12 @@ func (p *Plan) Text(out io.Writer) error {
 		fmt.Fprintln(w, "\nNothing to do: everything is as wanted.")
 	}
 	groups, order := p.byInstance()
+	label, where := 16, 12
+	for _, s := range p.Steps {
+		label, where = max(label, min(len(s.label()), 40)), max(where, min(len(s.where()), 30))
+	}
 	for _, in := range order {
-		p.writeInstance(w, in, groups[in])
+		p.writeInstance(w, groups[in], label, where)
 	}
 	p.writeChanges(w)
 	return w.Flush()
@@ -62,7 +66,8 @@ func (p *Plan) byInstance() (map[topology.Instance][]*Step, []topology.Instance)
 	return groups, order
 }
 
-func (p *Plan) writeInstance(w io.Writer, in topology.Instance, steps []*Step) {
+func (p *Plan) writeInstance(w io.Writer, steps []*Step, label, where int) {
+	in := steps[0].Of()
 	if in == (topology.Instance{}) {
 		return // joins belong to nobody
 	}
@@ -73,7 +78,7 @@ func (p *Plan) writeInstance(w io.Writer, in topology.Instance, steps []*Step) {
 		}
 	}
 	sign := mark(steps)
-	writeColumns(w, 0, sign+" "+in.String(), 44, common)
+	writeColumns(w, 0, sign+" "+in.String(), label+where+6, common)
 	if len(steps) == 1 && steps[0].Kind == Forget {
 		return
 	}
@@ -104,7 +109,7 @@ func (p *Plan) writeInstance(w io.Writer, in topology.Instance, steps []*Step) {
 		if s.IgnoreFailure {
 			notes = append(notes, "a failure is ignored")
 		}
-		writeColumns(w, 4, s.label(), 26, s.where(), 18, strings.Join(notes, "; "))
+		writeColumns(w, 4, s.label(), label+1, s.where(), where+1, strings.Join(notes, "; "))
 		prev = s.ID
 	}
 }

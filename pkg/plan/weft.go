@@ -102,6 +102,9 @@ func (b *builder) acts(w *weft, n *topology.Node, index string, ph phase) []int 
 	if !ph.actionAfter {
 		infra()
 	}
+	if w.name == Install && ph.op == "start" && n.Native && isServer(n) && b.in.Recorded[topology.Instance{Node: n.Name, Index: index}].begun("stop") {
+		out = append(out, b.put(w, n, b.infraStep(w.t, n, index, driver.Start), ph)) // it was powered off
+	}
 	if op := n.Operation(ph.iface, ph.op); implemented(op) {
 		s := b.opStep(act{t: w.t, s: w.s, node: n, index: index, op: op})
 		if n.Native && ph.action != "" {

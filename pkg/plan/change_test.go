@@ -1,0 +1,190 @@
+package plan_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+func in(node, index string) topology.Instance { return topology.Instance{Node: node, Index: index} }
+
+func TestScaleOut(t *testing.T) {
+	top := shop()
+	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Scale: map[string]int{"vm": 3}}), "scale_out")
+}
+
+func TestScaleIn(t *testing.T) {
+	top := shop()
+	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Scale: map[string]int{"vm": 1}}), "scale_in")
+}
+
+func TestChanges(t *testing.T) {
+	old, wanted := shop(), shop()
+	size := func(top *topo, v string) {
+		p := topology.NewValues()
+		p.Set("flavor", topology.Lit(v))
+		top.NodeNamed("dbvm").Properties = p
+	}
+	size(old, "small")
+	size(wanted, "large")
+	old.NodeNamed("web").Operation("Standard", "configure").Inputs.Set("PORT", topology.Lit(int64(80)))
+	wanted.NodeNamed("web").Operation("Standard", "configure").Inputs.Set("PORT", topology.Lit(int64(8080)))
+	rec := done(nil, build(t, plan.Input{Topology: old.Topology}).Steps...)
+	golden(t, build(t, plan.Input{Topology: wanted.Topology, Previous: old.Topology, Recorded: rec}), "changes")
+	golden(t, build(t, plan.Input{Topology: wanted.Topology, Previous: old.Topology, Recorded: rec,
+		Replaced: map[topology.Instance]string{in("dbvm", "0"): "it is replaced because of flavor"}}), "replaced")
+}
+
+func TestGoneNode(t *testing.T) {
+	old, wanted := shop(), newTopo()
+	wanted.server("vm")
+	web := wanted.node("web", "Web", "create", "configure", "start", "stop", "delete")
+	hosted(web, "vm")
+	scalable(wanted.NodeNamed("vm"), 2)
+	rec := done(nil, build(t, plan.Input{Topology: old.Topology}).Steps...)
+	golden(t, build(t, plan.Input{Topology: wanted.Topology, Previous: old.Topology, Recorded: rec}), "gone_node")
+}
+
+func TestGoneNodeOfAnOlderTopology(t *testing.T) {
+	oldest, newer, wanted := shop(), newTopo(), newTopo()
+	newer.server("other")
+	wanted.server("other")
+	rec := done(nil, build(t, plan.Input{Topology: oldest.Topology}).Steps...)
+	p := build(t, plan.Input{Topology: wanted.Topology, Previous: newer.Topology, Older: []plan.Version{{Topology: oldest.Topology}}, Recorded: rec})
+	var ids []string
+	for _, s := range p.Steps {
+		ids = append(ids, s.ID)
+	}
+	for _, want := range []string{"web[0].stop", "web[0].delete", "vm[1].delete", "dbvm[0].delete", "other[0].create"} {
+		if !strings.Contains(" "+strings.Join(ids, " ")+" ", " "+want+" ") {
+			t.Errorf("%s is not in %v", want, ids)
+		}
+	}
+}
+
+func TestGoesOnWhereItStopped(t *testing.T) {
+	top := shop()
+	steps := build(t, plan.Input{Topology: top.Topology}).Steps
+	rec := map[topology.Instance]*plan.Recorded{}
+	for _, s := range steps {
+		switch s.ID {
+		case "web[0].configure":
+			rec[in("web", "0")].Begin("configure", plan.Entry{Status: plan.Failed, Digest: s.Digest})
+			rec[in("web", "0")].State = plan.StateError
+		case "web[1].create":
+			rec[in("web", "1")] = &plan.Recorded{State: "creating", Generation: "g"}
+			rec[in("web", "1")].Begin("create", plan.Entry{Status: plan.Doing, OpID: "x", Digest: s.Digest})
+		default:
+			if strings.HasPrefix(s.ID, "web[1]") || strings.HasPrefix(s.ID, "web[0].start") || strings.HasPrefix(s.ID, "web[0].database[0]") {
+				continue
+			}
+			done(rec, s)
+		}
+	}
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec}), "goes_on")
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Uninstall}), "uninstall_half_made")
+}
+
+func TestStopThenInstallStarts(t *testing.T) {
+	top := shop()
+	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+	stop := build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Stop})
+	golden(t, stop, "stop")
+	done(rec, stop.Steps...)
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec}), "install_after_stop")
+}
+
+func TestRestart(t *testing.T) {
+	top := shop()
+	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Restart}), "restart")
+}
+
+func TestOperate(t *testing.T) {
+	top := shop()
+	top.NodeNamed("web").Interfaces = append(top.NodeNamed("web").Interfaces, iface("custom", "web", "backup"))
+	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+	p := build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Operation, Operate: &plan.Operate{Node: "web", Interface: "custom", Operation: "backup", Instances: []string{"1"}}})
+	if len(p.Steps) != 1 || p.Steps[0].ID != "web[1].custom.backup" || p.Steps[0].Host != "vm[1]" {
+		t.Errorf("steps %+v", p.Steps)
+	}
+	for _, bad := range []plan.Operate{{Node: "wep", Operation: "backup"}, {Node: "web", Operation: "backupp"}, {Node: "web", Operation: "backup", Instances: []string{"7"}}} {
+		if p, diags := plan.Build(plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Operation, Operate: &bad}); p != nil || len(diags) != 1 {
+			t.Errorf("%+v: %v", bad, diags)
+		}
+	}
+}
+
+func TestCycleNamesItsPath(t *testing.T) {
+	top := newTopo()
+	a, b, c := top.node("a", "A", "create"), top.node("b", "B", "create"), top.node("c", "C", "create")
+	rel(a, "r", "tosca.relationships.DependsOn", "b")
+	rel(b, "r", "tosca.relationships.DependsOn", "c")
+	rel(c, "r", "tosca.relationships.DependsOn", "a")
+	p, diags := plan.Build(plan.Input{Topology: top.Topology})
+	if p != nil || len(diags) != 1 || diags[0].Code != "dependency-cycle" || !strings.Contains(diags[0].Message, "a -> c -> b -> a") {
+		t.Errorf("plan %v, findings %v", p, diags)
+	}
+}
+
+func TestPlanSurvivesJSON(t *testing.T) {
+	top := shop()
+	p := build(t, plan.Input{Topology: top.Topology})
+	b, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var q plan.Plan
+	if err := json.Unmarshal(b, &q); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(p, &q); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestBuildIsDeterministic(t *testing.T) {
+	var first []byte
+	for range 5 {
+		top := shop()
+		rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+		p := build(t, plan.Input{Topology: top.Topology, Recorded: rec, Scale: map[string]int{"vm": 4}})
+		b, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = b
+		} else if !bytes.Equal(first, b) {
+			t.Fatal("two plans of the same differ")
+		}
+	}
+}
+
+func TestPath(t *testing.T) {
+	for _, c := range []struct{ from, to, want string }{
+		{"", "creating", "initial creating"},
+		{"initial", "started", "creating created configuring configured starting started"},
+		{"started", "stopping", "stopping"},
+		{"started", "deleted", "stopping stopped deleting deleted"},
+		{"error", "configuring", "configuring"},
+		{"started", "configuring", "configuring"},
+		{"started", "started", ""},
+		{"stopped", "starting", "starting"},
+		{"created", "deleting", "stopping stopped deleting"},
+		{"started", "submitting", "submitting"},
+		{"submitted", "executed", "executing executed"},
+	} {
+		if got := strings.Join(plan.Path(c.from, c.to), " "); got != c.want {
+			t.Errorf("Path(%q, %q) = %q, want %q", c.from, c.to, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package plan_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+func wfStep(name, target string, next []string, acts ...topology.Activity) *topology.WorkflowStep {
+	return &topology.WorkflowStep{Name: name, Target: target, OnSuccess: next, Activities: acts}
+}
+
+func callOp(iface, name string) topology.Activity {
+	return topology.Activity{Kind: topology.ActivityCall, Interface: iface, Name: name}
+}
+
+func setState(state string) topology.Activity {
+	return topology.Activity{Kind: topology.ActivitySetState, Name: state}
+}
+
+func delegate(name string) topology.Activity {
+	return topology.Activity{Kind: topology.ActivityDelegate, Name: name}
+}
+
+func inline(name string) topology.Activity {
+	return topology.Activity{Kind: topology.ActivityInline, Name: name}
+}
+
+// a4c is what Alien4Cloud sends for one server with one component: every step explicit.
+func a4c() *topo {
+	t := newTopo()
+	t.server("Compute")
+	web := t.node("Web", "Web", "create", "start", "stop")
+	hosted(web, "Compute")
+	rel(web, "self", "tosca.relationships.ConnectsTo", "Compute", "pre_configure_source", "add_source")
+	pre := wfStep("Web_self_pre_configure_source", "Web", []string{"Web_start"}, callOp("Configure", "pre_configure_source"))
+	pre.Relationship, pre.OperationHost = "self", "SOURCE"
+	add := wfStep("Web_self_add_source", "Web", nil, callOp("Configure", "add_source"))
+	add.Relationship, add.OperationHost = "self", "TARGET"
+	t.Workflows["install"] = &topology.Workflow{Name: "install", Steps: []*topology.WorkflowStep{
+		wfStep("Compute_install", "Compute", []string{"Web_initial"}, delegate("install")),
+		wfStep("Web_initial", "Web", []string{"Web_creating"}, setState("initial")),
+		wfStep("Web_creating", "Web", []string{"Web_create"}, setState("creating")),
+		wfStep("Web_create", "Web", []string{"Web_created"}, callOp("Standard", "create")),
+		wfStep("Web_created", "Web", []string{"Web_self_pre_configure_source"}, setState("created")),
+		pre,
+		wfStep("Web_start", "Web", []string{"Web_started"}, callOp("Standard", "start")),
+		wfStep("Web_started", "Web", []string{"Web_self_add_source"}, setState("started")),
+		add,
+	}}
+	t.Workflows["uninstall"] = &topology.Workflow{Name: "uninstall", Steps: []*topology.WorkflowStep{
+		wfStep("Web_stop", "Web", []string{"Web_deleted"}, callOp("Standard", "stop")),
+		wfStep("Web_deleted", "Web", []string{"Compute_uninstall"}, setState("deleted")),
+		wfStep("Compute_uninstall", "Compute", nil, delegate("uninstall")),
+	}}
+	return t
+}
+
+func TestDeclaredWorkflows(t *testing.T) {
+	top := a4c()
+	scalable(top.NodeNamed("Compute"), 2)
+	p := build(t, plan.Input{Topology: top.Topology})
+	golden(t, p, "declared_install")
+	rec := done(nil, p.Steps...)
+	if again := build(t, plan.Input{Topology: top.Topology, Recorded: rec}); len(again.Steps) > 0 {
+		golden(t, again, "nothing")
+	}
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Uninstall}), "declared_uninstall")
+}
+
+func TestDeclaredUninstallThatForgetsInfrastructure(t *testing.T) {
+	top := a4c()
+	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+	top.Workflows["uninstall"].Steps = top.Workflows["uninstall"].Steps[:2]
+	top.Workflows["uninstall"].Steps[1].OnSuccess = nil
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Uninstall}), "declared_uninstall_incomplete")
+}
+
+func TestCustomWorkflow(t *testing.T) {
+	top := a4c()
+	top.Groups = []*topology.Group{{Name: "all", Members: []string{"Web", "Compute"}}}
+	top.NodeNamed("Web").Interfaces = append(top.NodeNamed("Web").Interfaces, iface("custom", "Web", "check", "repair", "alarm"))
+	check := wfStep("check", "Web", []string{"fine"}, callOp("custom", "check"))
+	check.OnFailure = []string{"repair"}
+	check.OnCancel = []string{"alarm"}
+	top.Workflows["maintain"] = &topology.Workflow{Name: "maintain", Steps: []*topology.WorkflowStep{
+		wfStep("cycle", "", []string{"check"}, inline("bounce")),
+		check,
+		wfStep("repair", "Web", []string{"fine"}, callOp("custom", "repair")),
+		wfStep("alarm", "Web", nil, callOp("custom", "alarm")),
+		wfStep("fine", "all", nil, setState("started")),
+	}}
+	top.Workflows["bounce"] = &topology.Workflow{Name: "bounce", Steps: []*topology.WorkflowStep{
+		wfStep("halt", "Web", []string{"go"}, callOp("Standard", "stop"), setState("stopped")),
+		wfStep("go", "Web", nil, callOp("Standard", "start")),
+	}}
+	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: "maintain"}), "declared_custom")
+}
+
+func TestMistakesInWorkflows(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*topo)
+		code   string
+	}{
+		"target":       {func(t *topo) { t.Workflows["install"].Steps[1].Target = "Wep" }, "unknown-target"},
+		"next step":    {func(t *topo) { t.Workflows["install"].Steps[1].OnSuccess = []string{"nowhere"} }, "unknown-step"},
+		"relationship": {func(t *topo) { t.Workflows["install"].Steps[5].Relationship = "selff" }, "unknown-relationship"},
+		"operation":    {func(t *topo) { t.Workflows["install"].Steps[3].Activities[0] = callOp("custom", "x") }, "unknown-operation"},
+		"delegate":     {func(t *topo) { t.Workflows["install"].Steps[0].Activities[0] = delegate("build") }, "unknown-delegate"},
+		"inline":       {func(t *topo) { t.Workflows["install"].Steps[0].Activities[0] = inline("nope") }, "unknown-workflow"},
+		"inline cycle": {func(t *topo) { t.Workflows["install"].Steps[0].Activities[0] = inline("install") }, "inline-cycle"},
+		"cycle":        {func(t *topo) { t.Workflows["install"].Steps[8].OnSuccess = []string{"Compute_install"} }, "dependency-cycle"},
+	} {
+		top := a4c()
+		c.change(top)
+		p, diags := plan.Build(plan.Input{Topology: top.Topology})
+		found := false
+		for _, d := range diags {
+			found = found || d.Code == c.code
+		}
+		if p != nil || !found {
+			t.Errorf("%s: plan %v, findings %v", name, p != nil, diags)
+		}
+	}
+}
+
+func TestDot(t *testing.T) {
+	top := a4c()
+	var b strings.Builder
+	if err := build(t, plan.Input{Topology: top.Topology}).DOT(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"digraph", `"Compute[0].create" -> "Web[0].initial";`, `label="Web[0]"`} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+}
