@@ -1,6 +1,7 @@
 package tosca
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -137,6 +138,27 @@ func TestLoadIsLinear(t *testing.T) {
 	}
 	small, large := allocs(400), allocs(3200)
 	if large > 9*small {
+		t.Errorf("8 times the nodes need %.1f times the allocations", large/small)
+	}
+}
+
+// Mistakes must not make loading quadratic either.
+func TestLoadWithManyMistakesIsLinear(t *testing.T) {
+	broken := func(n int) []byte {
+		doc := generated(n)
+		doc = bytes.ReplaceAll(doc, []byte("- host: host_"), []byte("- host: hosst_"))
+		return bytes.ReplaceAll(doc, []byte("type: Store"), []byte("type: Stoer"))
+	}
+	allocs := func(n int) float64 {
+		doc := broken(n)
+		return testing.AllocsPerRun(1, func() {
+			bundle, _ := source.OpenFS("generated", fstest.MapFS{"app.yaml": {Data: doc}}, "app.yaml")
+			if _, list := Load(context.Background(), Options{Bundle: bundle}); len(list) < n/2 {
+				t.Fatalf("%d findings", len(list))
+			}
+		})
+	}
+	if small, large := allocs(400), allocs(3200); large > 9*small {
 		t.Errorf("8 times the nodes need %.1f times the allocations", large/small)
 	}
 }

@@ -103,7 +103,7 @@ func (r *resolver) entity(c call, name string) (n *node, rel *topology.Relations
 		return nil, nil, false // the type's author knows node names of topologies, perhaps
 	}
 	d := r.errorf("unknown-node", c.pos, c.path, "%s: there is no node template %q", c.Fn, name)
-	d.Hint = diag.Suggest(name, append(r.top.NodeNames(), "SELF", "SOURCE", "TARGET", "HOST"))
+	d.Hint = r.suggest(name, func() []string { return append(r.top.NodeNames(), "SELF", "SOURCE", "TARGET", "HOST") })
 	return nil, nil, false
 }
 

@@ -43,7 +43,7 @@ func (r *resolver) groupTemplates(t *document.Topology) {
 
 func (r *resolver) unknownMember(name document.Name, docPath, what string) {
 	d := r.errorf("unknown-node", name.Pos, docPath, "%s %q, which is neither a node template nor a group", what, name.Text)
-	d.Hint = diag.Suggest(name.Text, append(r.top.NodeNames(), slices.Sorted(maps.Keys(r.groups))...))
+	d.Hint = r.suggest(name.Text, func() []string { return append(r.top.NodeNames(), slices.Sorted(maps.Keys(r.groups))...) })
 }
 
 // checkMember checks a group's member or a policy's target against the types that the group or policy type allows.

@@ -133,9 +133,9 @@ func (r *resolver) bindOne(n *node, q *requirement, def *document.Requirement, n
 
 func (r *resolver) unknownNode(name document.Name, docPath, what string) {
 	d := r.errorf("unknown-node", name.Pos, docPath, "%s: there is no node template or node type %q", what, name.Text)
-	d.Hint = diag.Suggest(name.Text, r.top.NodeNames())
+	d.Hint = r.suggest(name.Text, r.top.NodeNames)
 	if d.Hint == "" {
-		d.Hint = diag.Suggest(name.Text, r.in.Root.typeNames(document.NodeType))
+		d.Hint = r.suggest(name.Text, func() []string { return r.in.Root.typeNames(document.NodeType) })
 	}
 }
 
@@ -410,13 +410,14 @@ func (r *resolver) checkTarget(n *node, q *requirement, def *document.Requiremen
 	if at.IsZero() {
 		at = def.Name.Pos
 	}
-	if w.node != nil && !w.node.broken && !target.typ.is(w.node) && !q.unknown {
-		d := r.mismatch("wrong-target", at, def.Path, "%s.%s needs a node of type %s; %s is a %s", n.Name, q.name, w.node.def.Name.Text, target.Name, target.typ.def.Name.Text)
-		r.relatedDef(d, q)
-	}
 	c := r.targetCapability(target, w)
 	switch {
-	case c != nil || q.unknown:
+	case q.unknown:
+	case c != nil || w.capability == nil && w.capabilityName == "":
+		if w.node != nil && !w.node.broken && !target.typ.is(w.node) {
+			d := r.mismatch("wrong-target", at, def.Path, "%s.%s needs a node of type %s; %s is a %s", n.Name, q.name, w.node.def.Name.Text, target.Name, target.typ.def.Name.Text)
+			r.relatedDef(d, q)
+		}
 	case w.capability != nil && !w.capability.broken && !brokenCaps(target.typ):
 		var names []string
 		for _, x := range target.typ.caps {

@@ -15,6 +15,8 @@ type resolver struct {
 	diags *diag.List
 	top   *topology.Topology
 
+	suggestions int
+
 	active int      // types being flattened
 	later  []func() // completions of recursive data types
 

@@ -242,6 +242,17 @@ func (r *resolver) warnf(code string, pos diag.Pos, docPath, format string, args
 	return d
 }
 
+// maxSuggestions bounds the search for similar names: in a document with thousands of mistakes it would take longer than everything else.
+const maxSuggestions = 100
+
+// suggest is diag.Suggest for long lists of names.
+func (r *resolver) suggest(name string, names func() []string) string {
+	if r.suggestions++; r.suggestions > maxSuggestions {
+		return ""
+	}
+	return diag.Suggest(name, names())
+}
+
 // severe reports an error, or a warning in dialects whose own tools let it through.
 func (r *resolver) severe(f *File, code string, pos diag.Pos, docPath, format string, args ...any) *diag.Diagnostic {
 	if f.Doc.Traits.Lenient {

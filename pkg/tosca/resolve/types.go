@@ -142,7 +142,7 @@ func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, 
 		}
 	}
 	if d.Hint == "" {
-		d.Hint = diag.Suggest(name.Text, f.typeNames(kind))
+		d.Hint = r.suggest(name.Text, func() []string { return f.typeNames(kind) })
 	}
 	if d.Hint == "" {
 		d.Hint = "declare it under " + kind.Section() + " or import the file that does"
