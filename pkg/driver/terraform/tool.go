@@ -105,6 +105,7 @@ func probe(ctx context.Context, path string) (*Tool, error) {
 	cmd := exec.CommandContext(ctx, path, "version", "-json")
 	cmd.Env = append(hostEnv(), "CHECKPOINT_DISABLE=1", "TF_CLI_CONFIG_FILE="+os.DevNull)
 	cmd.WaitDelay = time.Second
+	cmd.Dir = os.TempDir() // this process's own directory may be gone
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("cannot run %s: %w", path, err)
@@ -125,7 +126,7 @@ func probe(ctx context.Context, path string) (*Tool, error) {
 	t := &Tool{Path: path, Product: "terraform", Version: v.Version}
 	text := exec.CommandContext(ctx, path, "version")
 	text.Env = cmd.Env
-	text.WaitDelay = time.Second
+	text.WaitDelay, text.Dir = time.Second, cmd.Dir
 	if out, err := text.Output(); err == nil && strings.Contains(string(out), "OpenTofu") {
 		t.Product = "tofu"
 	}
