@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
