@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/orch-project/orch/pkg/orch"
@@ -11,6 +13,17 @@ var controls = map[string]struct{ use, short, example string }{
 	"retry":  {"retry DEPLOYMENT STEP", "Run a failed step again and go on from there", "  orch retry web app[0].configure"},
 	"skip":   {"skip DEPLOYMENT STEP", "Take a failed step as done and go on from there", "  orch skip web app[0].configure"},
 	"cancel": {"cancel [DEPLOYMENT]", "Cancel the running task in an orderly way", "  orch cancel web\n  orch cancel web --force"},
+}
+
+// lastEvent is the sequence number of the newest event, so that following a resumed task does not tell its past again.
+func lastEvent(ctx context.Context, app *App, deployment string) (seq uint64, err error) {
+	for e, err := range app.Events(ctx, orch.Filter{Deployment: deployment, Last: 1}) {
+		if err != nil {
+			return 0, err
+		}
+		seq = e.Seq
+	}
+	return seq, nil
 }
 
 func controlCmd(env *environment, verb string) *cobra.Command {
@@ -36,6 +49,10 @@ func controlCmd(env *environment, verb string) *cobra.Command {
 			if force {
 				ctl.Verb = "force"
 			}
+			seen, err := lastEvent(c.Context(), app, name)
+			if err != nil {
+				return err
+			}
 			if err := app.Control(c.Context(), ctl); err != nil {
 				return err
 			}
@@ -47,6 +64,7 @@ func controlCmd(env *environment, verb string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			follow.after = seen
 			return env.follow(c.Context(), app, orch.Task{ID: d.Task, Deployment: name, Workflow: verb}, follow)
 		},
 	}

@@ -15,8 +15,9 @@ import (
 
 // followFlags say how a task is watched.
 type followFlags struct {
-	detach bool
-	plain  bool
+	plain bool
+	// after is the sequence number of the last event that is known already.
+	after uint64
 }
 
 func (f *followFlags) register(c *cobra.Command) {
@@ -33,7 +34,7 @@ func (e *environment) follow(ctx context.Context, app *App, task orch.Task, f fo
 	defer signal.Stop(signals)
 	go e.interrupts(ctx, app, task, signals)
 
-	filter := orch.Filter{Deployment: task.Deployment, Task: task.ID, Follow: true, UntilTask: task.ID}
+	filter := orch.Filter{Deployment: task.Deployment, Task: task.ID, After: f.after, Follow: true, UntilTask: task.ID}
 	var streamErr error
 	for ev, err := range app.Events(ctx, filter) {
 		if err != nil {

@@ -32,9 +32,9 @@ func (l *Lines) Handle(e event.Event) {
 	case event.StepStatus:
 		l.step(e)
 	case event.Waiting:
-		// The same reason comes again and again with a growing time: print each reason once.
-		if l.waits[e.Step] != e.Message {
-			l.waits[e.Step] = e.Message
+		// The same reason comes again and again with a growing time at its end: print each reason once.
+		if reason, _ := cutLast(e.Message, ", "); l.waits[e.Step] != reason {
+			l.waits[e.Step] = reason
 			l.line(e, Quiet, e.Message)
 		}
 	case event.Resource:
@@ -63,6 +63,13 @@ func (l *Lines) step(e event.Event) {
 	case "cancelled":
 		l.line(e, Warm, op+" cancelled")
 	}
+}
+
+func cutLast(s, sep string) (before, after string) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):]
+	}
+	return s, ""
 }
 
 func (l *Lines) took(e event.Event) string {

@@ -28,8 +28,8 @@ func script() []event.Event {
 		at(1, event.Event{Type: event.Resource, Step: "db_server[0].create", Node: "db_server", Instance: "0", Status: "creating", Key: "compute_instance"}),
 		at(6, event.Event{Type: event.StepStatus, Step: "db_server[0].create", Node: "db_server", Instance: "0", Status: "done"}),
 		at(6, event.Event{Type: event.StepStatus, Step: "db[0].create", Node: "db", Instance: "0", Operation: "create", Status: "doing"}),
-		at(7, event.Event{Type: event.Waiting, Step: "db[0].create", Node: "db", Instance: "0", Message: "waiting for SSH"}),
-		at(8, event.Event{Type: event.Waiting, Step: "db[0].create", Node: "db", Instance: "0", Message: "waiting for SSH"}),
+		at(7, event.Event{Type: event.Waiting, Step: "db[0].create", Node: "db", Instance: "0", Message: "waiting for SSH, 1 s"}),
+		at(8, event.Event{Type: event.Waiting, Step: "db[0].create", Node: "db", Instance: "0", Message: "waiting for SSH, 2 s"}),
 		at(9, event.Event{Type: event.Log, Step: "db[0].create", Node: "db", Instance: "0", Operation: "create", Stream: "stdout", Message: "Reading package lists..."}),
 		at(12, event.Event{Type: event.StepStatus, Step: "db[0].create", Node: "db", Instance: "0", Operation: "create", Status: "failed", Message: "exit code 100"}),
 	}
@@ -46,7 +46,7 @@ func TestLinesSayEachThingOnce(t *testing.T) {
 10:00:01 db_server[0] creating compute_instance
 10:00:06 db_server[0] create done (6.0s)
 10:00:06 db[0] create …
-10:00:07 db[0] waiting for SSH
+10:00:07 db[0] waiting for SSH, 1 s
 10:00:12 db[0] create FAILED (6.0s): exit code 100
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
@@ -72,7 +72,7 @@ func TestTreeShowsOneRowPerInstanceWithWhatItDoes(t *testing.T) {
 	}
 	want := `install web  1/2 steps  8.0s
 · db_server[0]             
-⠋ db[0]                    create 1.0s  waiting for SSH
+⠋ db[0]                    create 1.0s  waiting for SSH, 2 s
   │ db[0] create Reading package lists...
 `
 	if diff := cmp.Diff(want, m.render()); diff != "" {
