@@ -326,6 +326,6 @@ func (r *run) waitsFor(st *step, what string) {
 	}
 	st.waiting = what
 	e := r.stepEvent(st)
-	e.Type, e.Message = event.Waiting, what
+	e.Type, e.Message = event.Waiting, "waiting for "+what
 	r.pending.event(e)
 }
