@@ -224,8 +224,8 @@ func (s *dying) Update(ctx context.Context, fn func(state.Tx) error) error {
 // randomTopology makes some nodes of random kinds with random relationships, never in a circle.
 func randomTopology(rng *rand.Rand) *topology.Topology {
 	t := &topology.Topology{Name: "random", Digest: "r"}
-	if rng.IntN(3) == 0 {
-		t.Order = topology.CreateInParallel
+	if rng.IntN(2) == 0 {
+		t.Order = []topology.Order{topology.CreateInParallel, topology.Interleaved}[rng.IntN(2)]
 	}
 	for i := range 2 + rng.IntN(5) {
 		n := &topology.Node{Name: fmt.Sprintf("n%d", i), Type: topology.Type{"Any"}, Properties: topology.NewValues(), Attributes: topology.NewValues()}
@@ -243,7 +243,7 @@ func randomTopology(rng *rand.Rand) *topology.Topology {
 			if rng.IntN(3) > 0 {
 				continue
 			}
-			typ := "tosca.relationships.DependsOn"
+			typ := []string{"tosca.relationships.DependsOn", "tosca.relationships.ConnectsTo"}[rng.IntN(2)]
 			if !n.Native && n.Host() == "" && n.Count == nil && rng.IntN(2) == 0 {
 				typ = "tosca.relationships.HostedOn"
 			}
