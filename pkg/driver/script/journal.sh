@@ -217,7 +217,9 @@ wrap() {
   # The end must be recordable on a full disk: its block is taken now and overwritten then.
   printf '%256s\n' ' ' >"$dir/rc.tmp"
   orch_note=ok orch_rc=125
-  place && run_job || :
+  if place; then
+    if [ -e "$dir/cancelled" ]; then orch_rc=143; else run_job || :; fi
+  fi
   [ "$orch_rc" != 0 ] || rm -rf "$dir/work"
   [ ! -e "$dir/cancelled" ] || orch_note=cancelled
   printf '%s %s\n' "$orch_rc" "$orch_note" 1<>"$dir/rc.tmp"
@@ -376,23 +378,25 @@ survivors() {
 # end_job GRACE-SECONDS: TERM, grace, KILL to all of the job but its own shell, which then records the end.
 end_job() {
   state_of
-  was=$state
   if [ "$state" = new ]; then
-    # A launch may be on its way: taking the commit point ourselves makes it void.
-    mkdir -p "$dir" && (set -C; echo "0 - - 0 0" >"$dir/pid") 2>/dev/null && echo '143 cancelled' >"$dir/rc"
+    # A launch may be on its way: taking the commit point ourselves makes it void, unless it is faster.
+    mkdir -p "$dir" && (set -C; echo "0 - - 0 0" >"$dir/pid") 2>/dev/null && { echo '143 cancelled' >"$dir/rc"; frame K; return; }
     state_of
   fi
-  members= tries=0 signal=TERM last=$(($1 * 5))
-  case $was in
+  members= asked=' ' tries=0 signal=TERM last=$(($1 * 5))
+  case $state in
   running) : >"$dir/cancelled" ;;
   interrupted) ;;
   *) frame K; return ;;
   esac
   while [ "$state" = running ]; do
     survivors
-    if [ "$tries" -eq 0 ] || [ "$signal" = KILL ]; then
-      for p in $members; do kill -s "$signal" "$p" 2>/dev/null; kill -s CONT "$p" 2>/dev/null; done
-    fi
+    for p in $members; do
+      # Each is asked once; what it starts later is asked, too.
+      case $signal$asked in TERM*" $p "*) continue ;; esac
+      asked="$asked$p "
+      kill -s "$signal" "$p" 2>/dev/null; kill -s CONT "$p" 2>/dev/null
+    done
     [ "$tries" -lt "$last" ] || signal=KILL
     [ "$tries" -lt $((last + 50)) ] || { kill -s KILL "$pid0" 2>/dev/null; break; }
     sleep 0.2 2>/dev/null || { sleep 1; tries=$((tries + 4)); }
@@ -402,12 +406,13 @@ end_job() {
   # The shell is gone; what it left in the background goes, too.
   survivors
   for p in $members; do kill -s TERM "$p" 2>/dev/null; done
-  if [ -n "$members" ]; then
-    tries=0
-    while survivors && [ -n "$members" ] && [ "$tries" -lt "$last" ]; do sleep 0.2 2>/dev/null || sleep 1; tries=$((tries + 1)); done
-    for p in $members; do kill -s KILL "$p" 2>/dev/null; done
-  fi
-  survivors
+  tries=0
+  while [ -n "$members" ] && [ "$tries" -lt $((last + 25)) ]; do
+    [ "$tries" -lt "$last" ] || for p in $members; do kill -s KILL "$p" 2>/dev/null; done
+    sleep 0.2 2>/dev/null || { sleep 1; tries=$((tries + 4)); }
+    tries=$((tries + 1))
+    survivors
+  done
   [ -f "$dir/rc" ] || echo '137 cancelled' >"$dir/rc"
   frame K "$members"
 }

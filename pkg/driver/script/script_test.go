@@ -328,14 +328,75 @@ func TestHostWithoutSetsid(t *testing.T) {
 		t.Fatal(out, err)
 	}
 	pid := filepath.Join(bin, "pid")
-	req := request(t, "x.sh", "(sh -c 'echo $$ >"+pid+"; exec sleep 300') & wait")
-	req.OpID, req.Timeout = "timeout", 500*time.Millisecond
-	if _, _, err = run(t, r, req); !errors.Is(err, script.ErrTimeout) {
+	req := request(t, "x.sh", "(sh -c 'echo $$ >"+pid+"; echo up; exec sleep 300') & wait")
+	req.OpID = "cancel"
+	if err := cancelWhenUp(t, r, req); !errors.Is(err, errStop) {
 		t.Fatal(err)
 	}
-	b, _ := os.ReadFile(pid)
-	if cmdline, err := os.ReadFile("/proc/" + strings.TrimSpace(string(b)) + "/cmdline"); len(b) == 0 || err == nil && strings.Contains(string(cmdline), "sleep") {
-		t.Errorf("the grandchild %s lives: %q", b, cmdline)
+	if alive(pid) {
+		t.Error("the grandchild lives")
+	}
+}
+
+var errStop = errors.New("stop")
+
+// cancelWhenUp runs a request and cancels it when its script says "up".
+func cancelWhenUp(t *testing.T, r *script.Runner, req *driver.Request) error {
+	t.Helper()
+	j, err := script.NewJob(req, script.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	_, err = r.Run(ctx, j, secret.NewRedactor(), script.Sink{Output: func(_, line string) {
+		if line == "up" {
+			cancel(errStop)
+		}
+	}})
+	return err
+}
+
+// alive reports whether the process in a pid file runs.
+func alive(file string) bool {
+	b, _ := os.ReadFile(file)
+	pid := strings.TrimSpace(string(b))
+	stat, _ := os.ReadFile("/proc/" + pid + "/stat")
+	_, rest, ok := strings.Cut(string(stat), ") ")
+	return pid != "" && ok && rest[0] != 'Z'
+}
+
+// A cancellation that finds no trace of the job, which commits in that very moment, must end it.
+func TestCancelRacingWithTheStart(t *testing.T) {
+	t.Parallel()
+	dir, bin := t.TempDir(), t.TempDir()
+	m := &local.Machine{Env: []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + bin}}
+	r := &script.Runner{Machine: m, Dir: dir, Grace: time.Second}
+	req := request(t, "x.sh", "echo $$ >"+bin+"/pid; echo up; exec sleep 300")
+	j, err := script.NewJob(req, script.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	_, err = r.Run(ctx, j, secret.NewRedactor(), script.Sink{Output: func(string, string) { cancel(driver.ErrDetach) }})
+	if !errors.Is(err, driver.ErrDetach) || !alive(bin+"/pid") {
+		t.Fatal(err)
+	}
+	pid := dir + "/ops/" + j.ID + "/pid"
+	if err := os.Rename(pid, pid+".hidden"); err != nil {
+		t.Fatal(err)
+	}
+	// The first thing that end_job does when it finds nothing is mkdir.
+	commit := "#!/bin/sh\n[ ! -e " + pid + ".hidden ] || mv " + pid + ".hidden " + pid + "\n"
+	if err := os.WriteFile(bin+"/mkdir", []byte(commit), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stopped, cancel2 := context.WithCancelCause(t.Context())
+	cancel2(errStop)
+	if _, err := r.Run(stopped, j, secret.NewRedactor(), script.Sink{}); !errors.Is(err, errStop) {
+		t.Fatal(err)
+	}
+	if alive(bin + "/pid") {
+		t.Error("the job lives")
 	}
 }
 

@@ -60,7 +60,7 @@ func (c *conn) sftp(ctx context.Context) (*sftp.Client, func(), error) {
 
 // Upload brings a file to its size over SFTP, going on from what is there. As SFTP works with the login's rights, it is unsupported
 // where the journal belongs to root.
-func (m *machine) Upload(ctx context.Context, name string, size int64, open func(offset int64) (io.ReadCloser, error)) error {
+func (m *remote) Upload(ctx context.Context, name string, size int64, open func(offset int64) (io.ReadCloser, error)) error {
 	if m.sudo {
 		return errors.ErrUnsupported
 	}
@@ -207,7 +207,7 @@ func getFile(c *sftp.Client, from, to string, mode fs.FileMode) error {
 }
 
 func (p *Pool) withSFTP(ctx context.Context, h driver.Host, f func(*sftp.Client) error) error {
-	c, release, err := p.acquire(ctx, h, forLogin, nil)
+	c, release, err := p.acquire(ctx, h, forUser, nil)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/orch-project/orch/internal/sandbox/machine"
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/driver/ssh/sshtest"
 	"github.com/orch-project/orch/pkg/event"
@@ -23,7 +24,10 @@ import (
 	"github.com/orch-project/orch/pkg/topology"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	machine.MaybeInit() // this program is also the init of the sandbox's servers
+	goleak.VerifyTestMain(m)
+}
 
 // secretMap is the smallest store of secrets.
 type secretMap map[string]string

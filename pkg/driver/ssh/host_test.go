@@ -2,6 +2,8 @@ package ssh
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +16,7 @@ import (
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/driver/script"
 	"github.com/orch-project/orch/pkg/driver/ssh/sshtest"
+	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -112,9 +115,15 @@ func TestShellsOfHosts(t *testing.T) {
 				t.Errorf("%v %q %q %q", err, l.stdout(), l.lines("log", "stderr"), res.Outputs)
 			}
 			// It ends its children there, too.
-			req = request(t, s.Host(), "sleep 300 & echo $! >$HOME/child; wait")
-			req.OpID, req.Timeout = "timeout", 500e6
-			if _, err = d.Run(t.Context(), req, nil); err == nil || running(s.Home+"/child") {
+			req = request(t, s.Host(), "sleep 300 & echo $! >$HOME/child; echo up; wait")
+			req.OpID = "cancel"
+			ctx, cancel := context.WithCancel(t.Context())
+			_, err = d.Run(ctx, req, func(e event.Event) {
+				if e.Message == "up" {
+					cancel()
+				}
+			})
+			if !errors.Is(err, context.Canceled) || readFile(s.Home+"/child") == "" || running(s.Home+"/child") {
 				t.Errorf("%v, child lives: %v", err, running(s.Home+"/child"))
 			}
 		})
@@ -252,4 +261,4 @@ func TestExplainHidesSecrets(t *testing.T) {
 	}
 }
 
-var _ script.Machine = (*machine)(nil)
+var _ script.Machine = (*remote)(nil)

@@ -26,10 +26,10 @@ type Terminal struct {
 	Type string
 }
 
-// Interactive runs a command, or the login shell for "", with the user's terminal and returns its exit code. It does not wait for
-// cloud-init or package locks: one logs in to see them.
+// Interactive runs a command, or the login shell for "", with the user's terminal and returns its exit code. It waits for nothing: one
+// logs in to see why a host is not ready.
 func (p *Pool) Interactive(ctx context.Context, h driver.Host, line string, t Terminal) (int, error) {
-	c, release, err := p.acquire(ctx, h, forLogin, nil)
+	c, release, err := p.acquire(ctx, h, forUser, nil)
 	if err != nil {
 		return -1, err
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/orch-project/orch/pkg/driver/ssh/sshtest"
 )
@@ -77,5 +78,22 @@ func TestExecAndCopy(t *testing.T) {
 	n := sshtest.Start(t, sshtest.Options{NoSFTP: true})
 	if err := testDriver(t, n).Pool().Put(t.Context(), n.Host(), from, "/tmp"); err == nil || !strings.Contains(err.Error(), "has no SFTP") {
 		t.Error(err)
+	}
+}
+
+func TestInteractiveWaitsForNothing(t *testing.T) {
+	t.Parallel()
+	s := sshtest.Start(t, sshtest.Options{PathPrefix: tools(t, map[string]string{"cloud-init": "sleep 600"})})
+	p := testDriver(t, s).Pool()
+	h := s.Host()
+	h.CloudInit = true
+	if code, err := p.Interactive(t.Context(), h, "true", Terminal{}); code != 0 || err != nil {
+		t.Error(code, err)
+	}
+	s.Down()
+	begin := time.Now()
+	_, err := testDriver(t, s).Pool().Interactive(t.Context(), h, "true", Terminal{})
+	if e := errorWith(t, err, "connection refused"); e.Hint == "" || time.Since(begin) > 5*time.Second {
+		t.Errorf("%+v after %s", e, time.Since(begin))
 	}
 }

@@ -44,6 +44,7 @@ type entry struct {
 
 // dialing is a connection being made; all who need it wait for it together.
 type dialing struct {
+	why  purpose
 	done chan struct{}
 	err  error
 
@@ -78,11 +79,12 @@ func keyOf(h driver.Host) string {
 	return string(b)
 }
 
-// purpose of a connection: a bastion need not have finished its cloud-init.
+// purpose of a connection.
 type purpose int
 
 const (
-	forLogin purpose = iota
+	forUser  purpose = iota // a person waits: one try, no more
+	forLogin                // a bastion: it need not have finished its cloud-init
 	forWork
 )
 
@@ -130,7 +132,7 @@ func (p *Pool) connection(ctx context.Context, e *entry, h driver.Host, why purp
 				// The pins changed: what the connection was checked against counts no more.
 				e.conn = nil
 				go c.close()
-			case e.ready || why == forLogin:
+			case e.ready || why < forWork:
 				return c, nil
 			}
 		}
@@ -147,12 +149,12 @@ func (p *Pool) connection(ctx context.Context, e *entry, h driver.Host, why purp
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			if d.err != nil && !errors.Is(d.err, errGaveUp) {
+			if d.err != nil && !errors.Is(d.err, errGaveUp) && d.why >= why {
 				return nil, d.err
 			}
 			continue
 		}
-		d := &dialing{done: make(chan struct{}), reports: []Report{report}}
+		d := &dialing{why: why, done: make(chan struct{}), reports: []Report{report}}
 		e.dial = d
 		state := *e
 		p.mu.Unlock()
@@ -246,9 +248,9 @@ func (p *Pool) Connections() int {
 // establish makes a connection. At a host's first use it waits until the host is ready; later a host that does not answer is a lost
 // connection, which the caller may try again.
 func (p *Pool) establish(ctx context.Context, e *entry, h driver.Host, why purpose, report Report) (*conn, error) {
-	if e.ready || e.readyLogin && why == forLogin {
+	if e.ready || e.readyLogin && why == forLogin || why == forUser {
 		c, err := p.connect(ctx, e, h, report)
-		if err != nil && (isTransient(err) || isRefusedLogin(err)) {
+		if err != nil && why != forUser && (isTransient(err) || isRefusedLogin(err)) {
 			return nil, fmt.Errorf("%w: %w", script.ErrLost, err)
 		}
 		if err != nil {

@@ -379,7 +379,7 @@ func TestTwentyHostsInParallel(t *testing.T) {
 				req.OpID = fmt.Sprintf("op-%d-%d-%d", os.Getpid(), i, j)
 				req.Variables = []driver.Variable{{Name: "I", Value: fmt.Sprint(i)}}
 				var l log
-				if _, err := New20(d, s[i]).Run(t.Context(), req, l.emit); err != nil {
+				if _, err := sharing(d, s[i]).Run(t.Context(), req, l.emit); err != nil {
 					t.Error(err)
 				}
 				if l.stdout() != fmt.Sprint("host ", i) {
@@ -400,8 +400,8 @@ func TestTwentyHostsInParallel(t *testing.T) {
 	}
 }
 
-// New20 is the same driver with the journal in the server's home.
-func New20(d *Driver, s *sshtest.Server) *Driver {
+// sharing is the same driver with the journal in the server's home.
+func sharing(d *Driver, s *sshtest.Server) *Driver {
 	o := d.o
 	o.Dir = filepath.Join(s.Home, "journal")
 	return &Driver{o: o, pool: d.pool, swept: map[string]bool{}}

@@ -117,7 +117,7 @@ func (d *Driver) Run(ctx context.Context, req *driver.Request, emit event.Emit) 
 			emit(e)
 		}
 	}
-	m := d.pool.machine(*req.Host, wantsSudo(req), report)
+	m := d.pool.remote(*req.Host, wantsSudo(req), report)
 	// The connection is held from here to the end; the operation's time begins when the host is ready.
 	release, err := m.hold(ctx)
 	if err != nil {
@@ -129,7 +129,7 @@ func (d *Driver) Run(ctx context.Context, req *driver.Request, emit event.Emit) 
 }
 
 // sweep is true once per host and user.
-func (d *Driver) sweep(m *machine) bool {
+func (d *Driver) sweep(m *remote) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k := fmt.Sprint(keyOf(m.host), m.sudo)

@@ -14,8 +14,8 @@ import (
 	"github.com/orch-project/orch/pkg/driver/script"
 )
 
-// machine is a host as a script.Machine: it connects when a command needs it, and becomes root when asked.
-type machine struct {
+// remote is a host as a script.Machine: it connects when a command needs it, and becomes root when asked.
+type remote struct {
 	pool   *Pool
 	host   driver.Host
 	sudo   bool
@@ -23,20 +23,20 @@ type machine struct {
 }
 
 var (
-	_ script.Machine  = (*machine)(nil)
-	_ script.Uploader = (*machine)(nil)
+	_ script.Machine  = (*remote)(nil)
+	_ script.Uploader = (*remote)(nil)
 )
 
-func (p *Pool) machine(h driver.Host, sudo bool, report Report) *machine {
-	return &machine{pool: p, host: h, sudo: sudo && cmp.Or(h.User, p.o.user()) != "root", report: report}
+func (p *Pool) remote(h driver.Host, sudo bool, report Report) *remote {
+	return &remote{pool: p, host: h, sudo: sudo && cmp.Or(h.User, p.o.user()) != "root", report: report}
 }
 
 // Address of the host: the first of its addresses.
-func (m *machine) Address() string { return address(m.host) }
+func (m *remote) Address() string { return address(m.host) }
 
 // hold keeps the connection open, once it is there and the host is ready, until release. A host that was ready before and does not answer
 // now is tried again for as long as a lost connection may stay lost.
-func (m *machine) hold(ctx context.Context) (release func(), err error) {
+func (m *remote) hold(ctx context.Context) (release func(), err error) {
 	start, pause := time.Now(), 100*time.Millisecond
 	for {
 		_, release, err = m.pool.acquire(ctx, m.host, forWork, m.report)
@@ -56,7 +56,7 @@ func (m *machine) hold(ctx context.Context) (release func(), err error) {
 }
 
 // Exec runs a command on the host.
-func (m *machine) Exec(ctx context.Context, cmd script.Command) (int, error) {
+func (m *remote) Exec(ctx context.Context, cmd script.Command) (int, error) {
 	c, release, err := m.pool.acquire(ctx, m.host, forWork, m.report)
 	if err != nil {
 		return -1, err
@@ -82,7 +82,7 @@ func (m *machine) Exec(ctx context.Context, cmd script.Command) (int, error) {
 
 // root is the way to become root. With a password it goes to sudo's standard input; when sudo does not want it, what reads standard
 // input next must skip it (script's journal does). -k: a cached answer would make that uncertain.
-func (m *machine) root(ctx context.Context) (prefix, password string, err error) {
+func (m *remote) root(ctx context.Context) (prefix, password string, err error) {
 	if m.host.PasswordRef == "" {
 		return "sudo -n -H -- ", "", nil
 	}
