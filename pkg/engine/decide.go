@@ -61,6 +61,10 @@ func (r *run) blame(s *step, cause string) {
 
 // decide is called when nothing is left to wait for: the step becomes ready, or is skipped.
 func (r *run) decide(st *step) {
+	if st.decided { // the end of one predecessor may have ended another, which told it too
+		return
+	}
+	st.decided = true
 	switch {
 	case st.bad && r.stop != goOn:
 		r.ended(st, Cancelled)

@@ -103,11 +103,11 @@ type step struct {
 	handled bool   // alternatives wait for its failure
 	ok      bool   // some predecessor has succeeded
 	bad     bool   // some predecessor has failed
+	decided bool   // it is queued, or has ended
 	trigger bool   // an alternative whose occasion has come
 	alt     bool   // has alternatives' occasions at all
 	cancelH bool
 	slot    []slotKey
-	redo    bool // waits for its next attempt
 	batch   *batcher
 	began   time.Time
 	waiting string

@@ -48,7 +48,7 @@ func (r *run) outOfTurn(st *step) bool {
 		return false
 	}
 	r.begun(st, plan.Failed)
-	st.status, st.opID = Pending, ""
+	st.status, st.opID, st.decided = Pending, "", false
 	if st.waits == 0 {
 		r.decide(st)
 	}
@@ -276,6 +276,9 @@ func (r *run) fail(st *step, err error) {
 		return
 	}
 	if delay, again := r.retry(st, err); again && r.stop == goOn {
+		if st.opID == "" {
+			r.finish(st, plan.Failed) // this attempt is over; the next is another
+		}
 		r.waitsFor(st, fmt.Sprintf("another attempt in %s: %s", delay.Round(time.Second), r.e.opts.Redactor.String(firstLine(err))))
 		r.later.add(time.Now().Add(delay), st)
 		return
