@@ -13,7 +13,13 @@ import (
 // Available tells why servers cannot run on this machine, in words that say what to do; nil when they can.
 func Available() error {
 	if os.Geteuid() != 0 {
-		return errors.New("root is needed for network namespaces and overlay mounts: run as root, or let machine.EnterRootless make a user namespace")
+		return errors.New("root is needed: the servers' files belong to many users and their networks to the kernel, which an ordinary user's namespaces " +
+			"cannot give on this machine's own file system. Run it with sudo, or as root of a container or virtual machine (docker or podman run --privileged)")
+	}
+	var st unix.Stat_t
+	if err := unix.Stat("/", &st); err == nil && st.Uid != 0 {
+		return errors.New("the root file system does not belong to root in this user namespace, so servers cannot start from it: " +
+			"run it as root outside of the namespace, or in a container whose files belong to its own root")
 	}
 	data, err := os.ReadFile("/proc/filesystems")
 	if err == nil && !strings.Contains(string(data), "\toverlay\n") {
@@ -33,10 +39,19 @@ func tryNamespaces() error {
 	for _, n := range []struct {
 		flag int
 		name string
-	}{{unix.CLONE_NEWNET, "network"}, {unix.CLONE_NEWUTS, "UTS"}, {unix.CLONE_NEWIPC, "IPC"}} {
+	}{{unix.CLONE_NEWNS, "mount"}, {unix.CLONE_NEWNET, "network"}, {unix.CLONE_NEWUTS, "UTS"}, {unix.CLONE_NEWIPC, "IPC"}} {
 		if err := unix.Unshare(n.flag); err != nil {
 			return fmt.Errorf("cannot make a %s namespace (in a container, run it with --privileged): %w", n.name, err)
 		}
 	}
-	return nil
+	if !inUserNamespace() {
+		return nil
+	}
+	// The kernel lets nobody look below the mounts that a user namespace was given with its root.
+	fd, err := unix.OpenTree(unix.AT_FDCWD, "/", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("this user namespace shares its root file system with the machine, so servers cannot start from it: "+
+			"run it as root outside of the namespace, or in a container with a root file system of its own: %w", err)
+	}
+	return unix.Close(fd)
 }

@@ -119,8 +119,18 @@ func (l *layer) empty(path string, mode os.FileMode) error {
 	if l.userXattr {
 		name = "user.overlay.opaque"
 	}
-	if err := unix.Setxattr(l.dir+path, name, []byte("y"), 0); err != nil {
+	if unix.Setxattr(l.dir+path, name, []byte("y"), 0) == nil {
+		return nil
+	}
+	// Before Linux 6.6 tmpfs has no user attributes: hide the entries one by one.
+	entries, err := os.ReadDir(l.base + path)
+	if err != nil && !os.IsNotExist(err) && !os.IsPermission(err) {
 		return fmt.Errorf("cannot empty %s: %w", path, err)
+	}
+	for _, e := range entries {
+		if err := l.hide(filepath.Join(path, e.Name())); err != nil {
+			return err
+		}
 	}
 	return nil
 }

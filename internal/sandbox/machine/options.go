@@ -77,21 +77,13 @@ func New(ctx context.Context, o Options) (Host, error) {
 		h.log = slog.New(slog.DiscardHandler)
 	}
 	if h.dial == nil {
-		h.dial = outside()
+		h.dial = (&net.Dialer{}).DialContext
 	}
 	if err := h.open(ctx); err != nil {
 		h.release()
 		return nil, err
 	}
 	return h, nil
-}
-
-// outside is the way to the world: straight on, or through the helper process that a rootless sandbox has left outside.
-func outside() Dialer {
-	if d := rootlessDialer(); d != nil {
-		return d
-	}
-	return (&net.Dialer{}).DialContext
 }
 
 func (h *host) open(ctx context.Context) error {

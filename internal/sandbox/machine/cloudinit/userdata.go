@@ -23,7 +23,7 @@ type part struct {
 
 // Limits against decompression bombs and endless nesting.
 const (
-	maxUserData = 64 << 20
+	maxUserData = 16 << 20
 	maxNesting  = 5
 )
 
@@ -60,7 +60,7 @@ func gunzip(data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("cannot decompress user data: %w", err)
 	}
 	if len(plain) > maxUserData {
-		return nil, errors.New("user data is larger than 64 MiB when decompressed")
+		return nil, errors.New("user data is larger than 16 MiB when decompressed")
 	}
 	return plain, nil
 }

@@ -13,5 +13,3 @@ func inUserNamespace() bool {
 	}
 	return strings.Join(strings.Fields(string(data)), " ") != "0 0 4294967295"
 }
-
-func rootlessDialer() Dialer { return nil }
