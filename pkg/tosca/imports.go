@@ -25,6 +25,9 @@ func (l *loader) imported(from *resolve.File, im *document.Import) []resolve.Edg
 	case im.Profile != "":
 		name, version, _ := strings.Cut(im.Profile, ":")
 		f = l.archive(name, version, "profile", by)
+	case im.Archive != "" && l.embedded(im) != "":
+		p := l.embedded(im)
+		f = l.file(p, path.Dir(p), from.Library, by)
 	case im.Archive != "":
 		f = l.archive(im.Archive, im.ArchiveVersion, "archive", by)
 	case strings.Contains(im.File, "://"):
@@ -41,6 +44,28 @@ func (l *loader) imported(from *resolve.File, im *document.Import) []resolve.Edg
 		return []resolve.Edge{{File: f, Prefix: im.Namespace}}
 	}
 	return []resolve.Edge{{File: f}}
+}
+
+// embedded finds an archive inside the bundle: Alien4Cloud's deployment archives hold each one they need under name/version/.
+func (l *loader) embedded(im *document.Import) string {
+	dir := path.Join(im.Archive, im.ArchiveVersion)
+	if !fs.ValidPath(dir) || im.ArchiveVersion == "" {
+		return ""
+	}
+	entries, err := fs.ReadDir(l.b.FS, dir)
+	if err != nil {
+		return ""
+	}
+	found := ""
+	for _, e := range entries {
+		if ext := path.Ext(e.Name()); !e.IsDir() && (ext == ".yml" || ext == ".yaml") {
+			if found != "" {
+				return ""
+			}
+			found = path.Join(dir, e.Name())
+		}
+	}
+	return found
 }
 
 func (l *loader) relative(from *resolve.File, im *document.Import, by importer) *resolve.File {
@@ -67,7 +92,7 @@ func (l *loader) relative(from *resolve.File, im *document.Import, by importer) 
 		// Paths also count from the root of the archive (Alien4Cloud's deployment archives), and plugins answer plain names.
 		if q := path.Join(from.Root, text); fs.ValidPath(q) {
 			if _, err := fs.Stat(l.fs, q); err == nil {
-				return l.file(q, from.Root, from.Library, by)
+				return l.file(q, archiveRoot(q, from.Root), from.Library, by)
 			}
 		}
 		if !strings.Contains(text, "/") {
@@ -80,7 +105,19 @@ func (l *loader) relative(from *resolve.File, im *document.Import, by importer) 
 			}
 		}
 	}
-	return l.file(p, from.Root, from.Library, by)
+	return l.file(p, archiveRoot(p, from.Root), from.Library, by)
+}
+
+// archiveRoot is where an imported document's paths may begin, too: its own directory if it is an archive of its own (name/version/file.yml),
+// else the importer's root.
+func archiveRoot(p, root string) string {
+	parts := strings.Split(path.Dir(p), "/")
+	if n := len(parts); n >= 2 {
+		if v := parts[n-1]; v != "" && v[0] >= '0' && v[0] <= '9' && strings.Contains(v, ".") {
+			return path.Dir(p)
+		}
+	}
+	return root
 }
 
 // internal finds <name.yml>: in the import path first, then in the libraries.

@@ -104,7 +104,11 @@ func (l *loader) run() *topology.Topology {
 		},
 	}, &l.diags)
 	if !l.diags.HasErrors() && l.escaped == 0 {
-		digest, err := source.Digest(l.fs, top.Sources)
+		names := append([]string{}, top.Sources...)
+		for _, f := range l.order {
+			names = append(names, f.Path) // plugins' types, too: another version may mean another thing
+		}
+		digest, err := source.Digest(l.fs, names)
 		if err != nil {
 			l.diags.Errorf(source.CodeRead, diag.Pos{File: l.b.Name}, "%s", err)
 		}

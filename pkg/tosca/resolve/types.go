@@ -166,8 +166,20 @@ func (r *resolver) link(t *typ) *typ {
 		t.chain = append(t.chain, p.chain...)
 		t.broken = t.broken || p.broken
 	}
+	if alias := standard2[t.def.Name.Text[strings.LastIndexAny(t.def.Name.Text, ".:")+1:]]; alias != "" && t.def.Kind == document.RelationshipType && t.file.Doc.Traits.Strict {
+		if !t.chain.Is(alias) {
+			t.chain = append(t.chain, alias)
+		}
+	}
 	t.linking = false
 	return t
+}
+
+// standard2 gives TOSCA 2.0's relationship types, which have no normative names, the semantics of the Simple Profile's by their usual names.
+var standard2 = map[string]string{
+	"HostedOn": "tosca.relationships.HostedOn", "DependsOn": "tosca.relationships.DependsOn", "ConnectsTo": "tosca.relationships.ConnectsTo",
+	"AttachesTo": "tosca.relationships.AttachesTo", "RoutesTo": "tosca.relationships.RoutesTo", "LinksTo": "tosca.relationships.network.LinksTo",
+	"BindsTo": "tosca.relationships.network.BindsTo",
 }
 
 // flatten resolves a type's members over those of its ancestors, once.
