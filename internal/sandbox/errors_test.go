@@ -21,7 +21,7 @@ func TestEveryServiceRefusesInItsOwnFormat(t *testing.T) {
 	sub := id(t, c.must(201, "POST", "/networking/v2.0/subnets", fmt.Sprintf(`{"subnet":{"network_id":%q,"cidr":"10.1.0.0/24","ip_version":4}}`, net)), "subnet")
 	port := id(t, c.must(201, "POST", "/networking/v2.0/ports", fmt.Sprintf(`{"port":{"network_id":%q}}`, net)), "port")
 	router := id(t, c.must(201, "POST", "/networking/v2.0/routers", `{"router":{}}`), "router")
-	c.must(200, "PUT", "/networking/v2.0/routers/"+router+"/add_router_interface", fmt.Sprintf(`{"subnet_id":%q}`, sub))
+	leg := at(t, c.must(200, "PUT", "/networking/v2.0/routers/"+router+"/add_router_interface", fmt.Sprintf(`{"subnet_id":%q}`, sub)), "port_id").(string)
 	group := id(t, c.must(201, "POST", "/networking/v2.0/security-groups", `{"security_group":{"name":"g"}}`), "security_group")
 	c.must(200, "PUT", "/networking/v2.0/ports/"+port, fmt.Sprintf(`{"port":{"security_groups":[%q]}}`, group))
 	rule := fmt.Sprintf(`{"security_group_rule":{"security_group_id":%q,"direction":"ingress","protocol":"tcp","port_range_min":80,"port_range_max":80}}`, group)
@@ -42,14 +42,16 @@ func TestEveryServiceRefusesInItsOwnFormat(t *testing.T) {
 	}{
 		{"unknown server", "GET", "/compute/v2.1/servers/" + nowhere, "", 404, nova("itemNotFound", 404, "Instance "+nowhere+" could not be found."), c},
 		{"unknown flavor", "GET", "/compute/v2.1/flavors/77", "", 404, nova("itemNotFound", 404, "Flavor 77 could not be found."), c},
-		{"flavor of a server", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"77","imageRef":"` + image + `"}}`, 400, nova("badRequest", 400, "Invalid flavorRef provided."), c},
+		{"flavor of a server", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"77","imageRef":"` + image + `"}}`, 400, nova("badRequest", 400, "Flavor 77 could not be found."), c},
 		{"image of a server", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"1","imageRef":"` + nowhere + `"}}`, 400, nova("badRequest", 400, "Can not find requested image"), c},
 		{"key of a server", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"1","imageRef":"` + image + `","key_name":"none"}}`, 400, nova("badRequest", 400, "Invalid key_name provided."), c},
 		{"zone of a server", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"1","imageRef":"` + image + `","availability_zone":"mars"}}`, 400, nova("badRequest", 400, "The requested availability zone is not available"), c},
 		{"network of a server", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"1","imageRef":"` + image + `","networks":[{"uuid":"` + nowhere + `"}]}}`, 400, nova("badRequest", 400, "Network "+nowhere+" could not be found."), c},
-		{"server on the external network", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"1","imageRef":"` + image + `","networks":[{"uuid":"` + public + `"}]}}`, 403, nova("forbidden", 403, "It is not allowed to create an interface on external network "+public), c},
+		{"port of a server", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"1","imageRef":"` + image + `","networks":[{"port":"` + nowhere + `"}]}}`, 400, nova("badRequest", 400, "Port id "+nowhere+" could not be found."), c},
+		{"group of a server", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"1","imageRef":"` + image + `","security_groups":[{"name":"zz"}]}}`, 400, nova("badRequest", 400, "Unable to find security_group with name or id 'zz'"), c},
+		{"metadata of a server", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"1","imageRef":"` + image + `","metadata":{"a":1}}}`, 400, nova("badRequest", 400, "Invalid input for field/attribute a. Value: 1. 1 is not of type 'string'"), c},
 		{"unknown property", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"1","imagRef":"x"}}`, 400, "Additional properties are not allowed ('imagRef' was unexpected)", c},
-		{"user data", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"1","imageRef":"` + image + `","user_data":"%%"}}`, 400, "is not a 'base64'", c},
+		{"user data", "POST", "/compute/v2.1/servers", `{"server":{"name":"a","flavorRef":"1","imageRef":"` + image + `","user_data":"abc"}}`, 400, "is not a 'base64'", c},
 		{"all projects", "GET", "/compute/v2.1/servers/detail?all_tenants=1", "", 403, nova("forbidden", 403, "Policy doesn't allow os_compute_api:servers:detail:get_all_tenants to be performed."), c},
 		{"malformed body", "POST", "/compute/v2.1/servers", `{`, 400, nova("badRequest", 400, "Malformed request body"), c},
 		{"no such path", "GET", "/compute/v2.1/nothing", "", 404, nova("itemNotFound", 404, "The resource could not be found."), c},
@@ -60,7 +62,7 @@ func TestEveryServiceRefusesInItsOwnFormat(t *testing.T) {
 		{"another's network", "GET", "/networking/v2.0/networks/" + net, "", 404, neutron("NetworkNotFound", "Network "+net+" could not be found."), other},
 		{"network in use", "DELETE", "/networking/v2.0/networks/" + net, "", 409, `"type":"NetworkInUse"`, c},
 		{"subnet in use", "DELETE", "/networking/v2.0/subnets/" + sub, "", 409, neutron("SubnetInUse", "Unable to complete operation on subnet "+sub+": One or more ports have an IP allocation from this subnet."), c},
-		{"router in use", "DELETE", "/networking/v2.0/routers/" + router, "", 409, neutron("RouterInUse", "Router "+router+" still has ports"), c},
+		{"router in use", "DELETE", "/networking/v2.0/routers/" + router, "", 409, neutron("RouterInUse", "Router "+router+" has ports still attached: "+leg), c},
 		{"group in use", "DELETE", "/networking/v2.0/security-groups/" + group, "", 409, neutron("SecurityGroupInUse", "Security Group "+group+" in use."), c},
 		{"rule twice", "POST", "/networking/v2.0/security-group-rules", rule, 409, `"type":"SecurityGroupRuleExists"`, c},
 		{"shared network", "POST", "/networking/v2.0/networks", `{"network":{"shared":true}}`, 403, `"type":"PolicyNotAuthorized"`, c},
@@ -72,11 +74,15 @@ func TestEveryServiceRefusesInItsOwnFormat(t *testing.T) {
 		{"address elsewhere", "POST", "/networking/v2.0/ports", `{"port":{"network_id":"` + net + `","fixed_ips":[{"subnet_id":"` + sub + `","ip_address":"10.2.0.9"}]}}`, 400, `"type":"InvalidIpForSubnet"`, c},
 		{"floating IP of an inner network", "POST", "/networking/v2.0/floatingips", `{"floatingip":{"floating_network_id":"` + net + `"}}`, 400, neutron("BadRequest", "Bad floatingip request: Network "+net+" is not a valid external network."), c},
 		{"floating IP without a way", "POST", "/networking/v2.0/floatingips", `{"floatingip":{"floating_network_id":"` + public + `","port_id":"` + port + `"}}`, 404, `"type":"ExternalGatewayForFloatingIPNotFound"`, c},
+		{"boolean", "POST", "/networking/v2.0/networks", `{"network":{"admin_state_up":"perhaps"}}`, 400, neutron("InvalidInput", "Invalid input for operation: 'perhaps' cannot be converted to boolean."), c},
+		{"no body", "POST", "/networking/v2.0/networks", `{}`, 400, neutron("HTTPBadRequest", "Unable to find 'network' in request body"), c},
+		{"another's subnet", "POST", "/networking/v2.0/ports", `{"port":{"network_id":"` + public + `"}}`, 403, `"type":"HTTPForbidden"`, c},
+		{"limit", "GET", "/networking/v2.0/networks?limit=a", "", 400, neutron("BadRequest", "Bad limit request: Limit must be an integer 0 or greater and not 'a'."), c},
 		{"filter", "GET", "/networking/v2.0/networks?nonsense=1", "", 400, neutron("HTTPBadRequest", "['nonsense'] is invalid attribute for filtering"), c},
 		{"default group", "POST", "/networking/v2.0/security-groups", `{"security_group":{"name":"default"}}`, 409, `"type":"SecurityGroupDefaultAlreadyExists"`, c},
 
 		{"unknown volume", "GET", "/volume/v3/volumes/" + nowhere, "", 404, nova("itemNotFound", 404, "Volume "+nowhere+" could not be found."), c},
-		{"size of a volume", "POST", "/volume/v3/volumes", `{"volume":{"size":0}}`, 400, nova("badRequest", 400, "Invalid input received: Volume size '0' must be an integer and greater than 0"), c},
+		{"size of a volume", "POST", "/volume/v3/volumes", `{"volume":{"size":0}}`, 400, nova("badRequest", 400, "Invalid input for field/attribute size. Value: 0. 0 is less than the minimum of 1"), c},
 		{"type of a volume", "POST", "/volume/v3/volumes", `{"volume":{"size":1,"volume_type":"gold"}}`, 404, nova("itemNotFound", 404, "Volume type with name gold could not be found."), c},
 		{"quota of another", "PUT", "/volume/v3/os-quota-sets/x", `{"quota_set":{}}`, 403, nova("forbidden", 403, "Policy doesn't allow volume_extension:quotas:update to be performed."), c},
 

@@ -96,22 +96,22 @@ func TestNeutronFiltersSortsAndSelects(t *testing.T) {
 		c.must(201, "POST", "/networking/v2.0/ports", fmt.Sprintf(`{"port":{"network_id":%q,"name":"p-%s","fixed_ips":[{"ip_address":"10.%d.0.50"}]}}`, n, name, i+1))
 	}
 	for query, want := range map[string]string{
-		"networks?description=x&sort_key=name":                            "a,b,c",
-		"networks?description=x&sort_key=name&sort_dir=desc":              "c,b,a",
-		"networks?name=a&name=c&sort_key=name":                            "a,c",
-		"networks?admin_state_up=False&description=x":                     "c",
-		"networks?router:external=true":                                   "public",
-		"networks?tags=all,t-a":                                           "a",
-		"networks?tags-any=t-a,t-b&sort_key=name":                         "a,b",
-		"networks?not-tags=t-a&description=x&sort_key=name":               "b,c",
-		"networks?not-tags-any=t-a,t-b&description=x":                     "c",
-		"networks?description=x&sort_key=name&limit=2":                    "a,b",
-		"ports?fixed_ips=ip_address%3D10.2.0.50":                          "p-a",
-		"ports?fixed_ips=ip_address_substr%3D0.50&sort_key=name":          "p-a,p-b,p-c",
-		"ports?device_owner=network:dhcp&name=p-a":                        "",
-		"security-groups?name=default":                                    "default",
-		"networks?name=none":                                              "",
-		"networks?" + url.Values{"shared": {"0"}, "name": {"a"}}.Encode(): "a",
+		"networks?description=x&sort_key=name&sort_dir=asc":                   "a,b,c",
+		"networks?description=x&sort_key=name&sort_dir=desc":                  "c,b,a",
+		"networks?name=a&name=c&sort_key=name&sort_dir=asc":                   "a,c",
+		"networks?admin_state_up=False&description=x":                         "c",
+		"networks?router:external=true":                                       "public",
+		"networks?tags=all,t-a":                                               "a",
+		"networks?tags-any=t-a,t-b&sort_key=name&sort_dir=asc":                "a,b",
+		"networks?not-tags=t-a&description=x&sort_key=name&sort_dir=asc":      "b,c",
+		"networks?not-tags-any=t-a,t-b&description=x":                         "c",
+		"networks?description=x&sort_key=name&sort_dir=asc&limit=2":           "a,b",
+		"ports?fixed_ips=ip_address%3D10.2.0.50":                              "p-a",
+		"ports?fixed_ips=ip_address_substr%3D0.50&sort_key=name&sort_dir=asc": "p-a,p-b,p-c",
+		"ports?device_owner=network:dhcp&name=p-a":                            "",
+		"security-groups?name=default":                                        "default",
+		"networks?name=none":                                                  "",
+		"networks?" + url.Values{"shared": {"0"}, "name": {"a"}}.Encode():     "a",
 	} {
 		doc := c.must(200, "GET", "/networking/v2.0/"+query, "")
 		var names []string

@@ -225,3 +225,12 @@ func TestASubnetRunsOutOfAddresses(t *testing.T) {
 	c.must(204, "DELETE", "/networking/v2.0/ports/"+last, "")
 	c.must(201, "POST", "/networking/v2.0/ports", body)
 }
+
+func TestAServerOnTheExternalNetworkFailsWhereNovaFindsOut(t *testing.T) {
+	t.Parallel()
+	w := build(t, start(t, sandbox.Options{}))
+	v := w.boot(servers.CreateOpts{Name: "out", Networks: []servers.Network{{UUID: w.external}}}, "ERROR")
+	if want := "Build of instance " + v.ID + " aborted: Failed to allocate the network(s), not rescheduling."; v.Fault.Message != want {
+		t.Errorf("fault: %+v", v.Fault)
+	}
+}

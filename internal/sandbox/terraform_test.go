@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/orch-project/orch/internal/orchtest/tools"
 	"github.com/orch-project/orch/internal/sandbox"
 )
 
@@ -99,19 +100,8 @@ resource "openstack_compute_volume_attach_v2" "att" {
 }
 `
 
-// mirrorVariable names a Terraform filesystem mirror that holds the OpenStack provider.
-const mirrorVariable = "ORCH_TEST_TF_MIRROR"
-
-// TestTerraformAppliesPlansEmptyAndDestroys needs terraform on the PATH and the provider in a mirror: no registry is asked.
 func TestTerraformAppliesPlansEmptyAndDestroys(t *testing.T) {
-	terraform, err := exec.LookPath("terraform")
-	if err != nil {
-		t.Skip("terraform is not on the PATH")
-	}
-	mirror := os.Getenv(mirrorVariable)
-	if mirror == "" {
-		t.Skipf("%s does not name a mirror with the OpenStack provider", mirrorVariable)
-	}
+	terraform, mirror := tools.TerraformOrTofu(t), tools.ProviderMirror(t)
 	t.Parallel()
 	s := start(t, sandbox.Options{})
 	dir := t.TempDir()

@@ -113,7 +113,7 @@ func (s *Service) perform(c *rest.Call, v *cloud.Volume, name string, b actionBo
 		}
 		v.Type = t.ID
 	default:
-		return done, rest.Bad("There is no such action: %s", name)
+		return done, rest.Bad("There is no such action: %s. Verify the request body and Content-Type header and try again.", name)
 	}
 	v.Updated = s.Cloud.Now()
 	return done, nil

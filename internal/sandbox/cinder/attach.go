@@ -81,7 +81,7 @@ func attachmentDoc(a *cloud.Attachment, detail bool) rest.Doc {
 // attachmentsVersion is the microversion that brought the attachments API.
 func attachmentsVersion(c *rest.Call) error {
 	if !c.Version.At(27) {
-		return rest.Missing("API version %s is not supported on this method.", c.Version)
+		return rest.Missing("The resource could not be found.")
 	}
 	return nil
 }

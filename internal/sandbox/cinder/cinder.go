@@ -84,10 +84,10 @@ func (s *Service) routes() []rest.Route {
 		{Method: "DELETE", Path: "/v3/snapshots/{id}", Handler: s.deleteSnapshot},
 
 		{Method: "GET", Path: "/v3/types", Handler: s.listTypes},
-		{Method: "POST", Path: "/v3/types", Handler: s.createType, Admin: "volume_extension:types_manage"},
+		{Method: "POST", Path: "/v3/types", Handler: s.createType, Admin: "volume_extension:type_create"},
 		{Method: "GET", Path: "/v3/types/{id}", Handler: s.showType},
-		{Method: "PUT", Path: "/v3/types/{id}", Handler: s.updateType, Admin: "volume_extension:types_manage"},
-		{Method: "DELETE", Path: "/v3/types/{id}", Handler: s.deleteType, Admin: "volume_extension:types_manage"},
+		{Method: "PUT", Path: "/v3/types/{id}", Handler: s.updateType, Admin: "volume_extension:type_update"},
+		{Method: "DELETE", Path: "/v3/types/{id}", Handler: s.deleteType, Admin: "volume_extension:type_delete"},
 		{Method: "GET", Path: "/v3/types/{id}/extra_specs", Handler: s.extraSpecs},
 		{Method: "POST", Path: "/v3/types/{id}/extra_specs", Handler: s.setExtraSpecs, Admin: "volume_extension:types_extra_specs:create"},
 

@@ -61,13 +61,13 @@ func (s *Service) volumeDoc(c *rest.Call, v *cloud.Volume) rest.Doc {
 	if c.Version.At(13) {
 		d["group_id"] = nil
 	}
-	if c.Version.At(21) {
+	if c.Version.At(21) && c.Admin() {
 		d["provider_id"] = nil
 	}
 	if c.Version.At(48) {
 		d["shared_targets"], d["service_uuid"] = false, nil
 	}
-	if c.Version.At(61) {
+	if c.Version.At(61) && c.Admin() {
 		d["cluster_name"] = nil
 	}
 	if c.Version.At(63) {
@@ -136,7 +136,7 @@ func (s *Service) page(c *rest.Call, docs []rest.Doc, many string) (rest.Page, e
 		return page, err
 	}
 	if !known {
-		return page, rest.Bad("marker [%s] not found", c.Query.Get("marker"))
+		return page, volumeMissing(c.Query.Get("marker"))
 	}
 	return page, nil
 }
@@ -283,7 +283,7 @@ func (s *Service) createVolume(c *rest.Call) (rest.Reply, error) {
 		return rest.Reply{}, err
 	}
 	if b.Volume == nil {
-		return rest.Reply{}, rest.Bad("Invalid input for field/attribute volume. 'volume' is a required property")
+		return rest.Reply{}, rest.Bad("'volume' is a required property")
 	}
 	in := b.Volume
 	if in.Backup != nil {
@@ -317,7 +317,13 @@ func (s *Service) createVolume(c *rest.Call) (rest.Reply, error) {
 }
 
 func badSize(text string) error {
-	return rest.Bad("Invalid input received: Volume size '%s' must be an integer and greater than 0", text)
+	if n, err := strconv.Atoi(text); err == nil {
+		return rest.Bad("Invalid input for field/attribute size. Value: %d. %d is less than the minimum of 1", n, n)
+	}
+	if text == "" {
+		return rest.Bad("The server could not comply with the request since it is either malformed or otherwise incorrect.")
+	}
+	return rest.Bad("Invalid input for field/attribute size. Value: %s. '%s' does not match '^[0-9]+$'", text, text)
 }
 
 func text(pointers ...*string) string {

@@ -80,7 +80,7 @@ func (s *Service) versionsOK(c *rest.Call) (rest.Reply, error) {
 	return rest.OK(map[string]any{"versions": docs})
 }
 
-func missing(id string) *rest.Error { return rest.Missing("Failed to find image %s", id) }
+func missing(id string) *rest.Error { return rest.Missing("No image found with ID %s", id) }
 
 // visible decides who sees an image.
 func visible(c *rest.Call, i *cloud.Image) bool {
@@ -109,7 +109,7 @@ func (s *Service) own(c *rest.Call) (*cloud.Image, error) {
 		return nil, err
 	}
 	if i.Owner != c.Project() && !c.Admin() {
-		return nil, rest.Forbidden("You are not permitted to modify this image.")
+		return nil, rest.Forbidden("You do not own this image")
 	}
 	return i, nil
 }

@@ -48,7 +48,7 @@ func (s *Service) list(c *rest.Call) (rest.Reply, error) {
 		return rest.Reply{}, err
 	}
 	if !known {
-		return rest.Reply{}, missing(q.Get("marker"))
+		return rest.Reply{}, rest.Bad("No image found with ID %s", q.Get("marker"))
 	}
 	first := "/v2/images"
 	q.Del("marker")

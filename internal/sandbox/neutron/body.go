@@ -81,7 +81,7 @@ func decode(body json.RawMessage, into map[string]any) error {
 		switch {
 		case err == nil:
 		case errors.As(err, &bad):
-			return rest.Bad("Invalid input for %s. Reason: %s.", name, bad)
+			return badInput("%s", bad)
 		case errors.As(err, &typ):
 			return rest.Bad("Invalid input for %s. Reason: '%s' is not a valid %s.", name, strings.Trim(string(value), `"`), typeName(typ))
 		default:
@@ -130,7 +130,7 @@ func (k *kind) check(c *rest.Call, body json.RawMessage, method string) (string,
 			unknown = append(unknown, "'"+name+"'")
 		case !strings.Contains(flags, flag):
 			return "", rest.Bad("Attribute '%s' not allowed in %s", name, method)
-		case strings.Contains(flags, "a") && !c.Admin() && !harmless(raw[name]):
+		case (strings.Contains(flags, "a") || strings.Contains(flags, "A") && method == "PUT") && !c.Admin() && !harmless(raw[name]):
 			return "", disallowed(fmt.Sprintf("(rule:%s_%s and rule:%s_%s:%s)", verb, k.one, verb, k.one, name))
 		}
 	}
@@ -158,7 +158,7 @@ func (k *kind) projectOf(c *rest.Call, raw map[string]json.RawMessage) (string, 
 			continue
 		}
 		if !c.Admin() {
-			return "", rest.Bad("Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin privileges")
+			return "", rest.Bad("Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin or advsvc privileges")
 		}
 		project = want
 	}
@@ -183,15 +183,13 @@ func parseAddr(attr, text string) (netip.Addr, error) {
 	return a, nil
 }
 
-func parsePrefix(attr, text string) (netip.Prefix, error) {
+// parsePrefix reads a block; bits behind the prefix are dropped, as Neutron's converter does.
+func parsePrefix(text string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		return p, rest.Bad("Invalid input for %s. Reason: '%s' is not a valid IP subnet.", attr, text)
+		return p, badInput("%s is not in a CIDR format", text)
 	}
-	if p != p.Masked() {
-		return p, rest.Bad("Invalid input for %s. Reason: '%s' isn't a recognized IP subnet cidr, '%s' is recommended.", attr, text, p.Masked())
-	}
-	return p, nil
+	return p.Masked(), nil
 }
 
 func isUUID(text string) bool {

@@ -42,6 +42,11 @@ func (s *Service) networkKind() *kind {
 	}
 }
 
+// notAllowed refuses resources on a network that the caller sees but does not own.
+func notAllowed(c *rest.Call, resource string) *rest.Error {
+	return rest.Typed(http.StatusForbidden, "HTTPForbidden", "Tenant %s not allowed to create %s on this network", c.Project(), resource)
+}
+
 func (s *Service) seesNetwork(c *rest.Call, n *cloud.Network) bool {
 	return n.ProjectID == c.Project() || n.Shared || n.External || c.Admin()
 }

@@ -52,7 +52,7 @@ func (s *Service) routes() []rest.Route {
 		{Method: "GET", Path: "/v2.0/extensions", Handler: s.listExtensions},
 		{Method: "GET", Path: "/v2.0/extensions/{alias}", Handler: s.showExtension},
 		{Method: "GET", Path: "/v2.0/availability_zones", Handler: s.listZones},
-		{Method: "GET", Path: "/v2.0/agents", Handler: s.listAgents, Admin: "rule:get_agent"},
+		{Method: "GET", Path: "/v2.0/agents", Handler: s.listAgents},
 		{Method: "GET", Path: "/v2.0/service-providers", Handler: s.listProviders},
 		{Method: "GET", Path: "/v2.0/network-ip-availabilities", Handler: s.listAvailabilities, Admin: "rule:get_network_ip_availability"},
 		{Method: "GET", Path: "/v2.0/network-ip-availabilities/{id}", Handler: s.showAvailability, Admin: "rule:get_network_ip_availability"},
@@ -126,7 +126,7 @@ func inUse(typ, format string, args ...any) *rest.Error {
 // kind is one collection of the API.
 type kind struct {
 	one, many string
-	// attrs says which attributes a body may have: c in POST, u in PUT; a needs an administrator.
+	// attrs says which attributes a body may have: c in POST, u in PUT; a needs an administrator, A only in PUT.
 	attrs    map[string]string
 	required []string
 	// list returns what the caller may see; show words the absence of one.
@@ -152,10 +152,10 @@ func (k *kind) handleList(c *rest.Call) (rest.Reply, error) {
 	}
 	page, known, err := rest.Paginate(docs, c.Query, rest.PageOptions{Reverse: true, URL: c.Base + c.URL.Path})
 	if err != nil {
-		return rest.Reply{}, err
+		return rest.Reply{}, rest.Typed(http.StatusBadRequest, "BadRequest", "Bad limit request: Limit must be an integer 0 or greater and not '%s'.", c.Query.Get("limit"))
 	}
 	if !known {
-		return rest.Reply{}, k.absent(c.Query.Get("marker"))
+		page = rest.Page{Docs: docs} // Neutron ignores a marker that it does not know
 	}
 	out := map[string]any{k.many: selectFields(page.Docs, c.Query["fields"])}
 	var links []rest.Link
@@ -209,7 +209,7 @@ func (k *kind) handleCreate(c *rest.Call) (rest.Reply, error) {
 	}
 	body := c.Object(k.one)
 	if body == nil || body[0] != '{' {
-		return rest.Reply{}, rest.Bad("Resource body required")
+		return rest.Reply{}, rest.Bad("Unable to find '%s' in request body", k.one)
 	}
 	project, err := k.check(c, body, "POST")
 	if err != nil {
@@ -252,7 +252,7 @@ func (k *kind) createMany(c *rest.Call, bulk json.RawMessage) (rest.Reply, error
 func (k *kind) handleUpdate(c *rest.Call) (rest.Reply, error) {
 	body := c.Object(k.one)
 	if body == nil || body[0] != '{' {
-		return rest.Reply{}, rest.Bad("Resource body required")
+		return rest.Reply{}, rest.Bad("Unable to find '%s' in request body", k.one)
 	}
 	if _, err := k.check(c, body, "PUT"); err != nil {
 		return rest.Reply{}, err

@@ -27,7 +27,7 @@ func (s *Service) portKind() *kind {
 	return &kind{
 		one: "port", many: "ports",
 		attrs: map[string]string{
-			"network_id": "c", "admin_state_up": "cu", "mac_address": "cua", "fixed_ips": "cu", "device_id": "cu", "device_owner": "cu",
+			"network_id": "c", "admin_state_up": "cu", "mac_address": "cuA", "fixed_ips": "cu", "device_id": "cu", "device_owner": "cu",
 			"security_groups": "cu", "allowed_address_pairs": "cu", "extra_dhcp_opts": "cu", "port_security_enabled": "cu", "dns_name": "cu",
 			"dns_domain": "cu", "qos_policy_id": "cu", "binding:vnic_type": "cu", "binding:host_id": "cua", "binding:profile": "cua",
 			"propagate_uplink_status": "cu", "ip_allocation": "", "numa_affinity_policy": "cua",
@@ -157,7 +157,7 @@ func (s *Service) createPort(c *rest.Call, project string, body json.RawMessage)
 		return nil, networkMissing(b.network.V)
 	}
 	if n.ProjectID != c.Project() && !n.Shared && !c.Admin() {
-		return nil, disallowed("rule:create_port")
+		return nil, notAllowed(c, "port")
 	}
 	p, err := s.newPort(project, n, &b)
 	if err != nil {

@@ -1,7 +1,6 @@
 package neutron
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -83,7 +82,7 @@ func matches(v any, values []string) bool {
 
 func sortDocs(docs []rest.Doc, c *rest.Call, k *kind) error {
 	names, dirs := c.Query["sort_key"], c.Query["sort_dir"]
-	if len(dirs) > 0 && len(dirs) != len(names) {
+	if len(dirs) != len(names) {
 		return rest.Bad("The number of sort_keys and sort_dirs must be same")
 	}
 	var keys []rest.SortKey
@@ -91,14 +90,10 @@ func sortDocs(docs []rest.Doc, c *rest.Call, k *kind) error {
 		if len(docs) > 0 && !k.knows(docs[0], name) {
 			return rest.Bad("['%s'] is invalid attribute for sort_keys", name)
 		}
-		key := rest.SortKey{Name: name}
-		if i < len(dirs) {
-			if dirs[i] != "asc" && dirs[i] != "desc" {
-				return rest.Bad("%s", fmt.Sprintf("%s is invalid value for sort_dirs, valid value is 'asc' and 'desc'", dirs[i]))
-			}
-			key.Desc = dirs[i] == "desc"
+		if dirs[i] != "asc" && dirs[i] != "desc" {
+			return rest.Bad("%s is invalid value for sort_dirs, valid value is 'asc' and 'desc'", dirs[i])
 		}
-		keys = append(keys, key)
+		keys = append(keys, rest.SortKey{Name: name, Desc: dirs[i] == "desc"})
 	}
 	rest.Sort(docs, keys)
 	return nil

@@ -3,6 +3,7 @@ package neutron
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/orch-project/orch/internal/sandbox/cloud"
 	"github.com/orch-project/orch/internal/sandbox/rest"
@@ -131,7 +132,12 @@ func (s *Service) setGateway(c *rest.Call, r *cloud.Router, want opt[gatewayBody
 	}
 	// Wishing for what is there already is no change: clients send the whole gateway back on every update.
 	if g.SNAT != nil && !c.Admin() && *g.SNAT != (old == nil || !old.NoSNAT) {
-		return disallowed("(rule:update_router and rule:update_router:external_gateway_info:enable_snat)")
+		verb := "update_router"
+		if s.Cloud.Routers.Get(r.ID) == nil {
+			verb = "create_router"
+		}
+		info := "rule:" + verb + ":external_gateway_info"
+		return disallowed("(rule:" + verb + " and (" + info + " and (" + info + ":network_id and " + info + ":enable_snat)))")
 	}
 	next := &cloud.Gateway{NetworkID: n.ID, NoSNAT: g.SNAT != nil && !*g.SNAT}
 	if old != nil && old.NetworkID == n.ID && (len(g.IPs) == 0 || s.holds(old.PortID, g.IPs)) {
@@ -239,8 +245,12 @@ func (s *Service) checkRoutes(r *cloud.Router, in []routeBody) ([]cloud.HostRout
 
 func (s *Service) removeRouter(_ *rest.Call, id string) error {
 	r := s.Cloud.Routers.Get(id)
-	if s.Cloud.Ports.First(func(p *cloud.Port) bool { return p.DeviceID == id && p.DeviceOwner == ownerInterface }) != nil {
-		return inUse("RouterInUse", "Router %s still has ports", id)
+	var legs []string
+	for p := range s.Cloud.Ports.Where(func(p *cloud.Port) bool { return p.DeviceID == id && p.DeviceOwner == ownerInterface }) {
+		legs = append(legs, p.ID)
+	}
+	if legs != nil {
+		return inUse("RouterInUse", "Router %s has ports still attached: %s", id, strings.Join(legs, ", "))
 	}
 	if r.Gateway != nil {
 		s.Cloud.Ports.Delete(r.Gateway.PortID)

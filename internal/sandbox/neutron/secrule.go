@@ -3,6 +3,7 @@ package neutron
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -145,7 +146,7 @@ func (s *Service) createRule(c *rest.Call, project string, body json.RawMessage)
 func (s *Service) fillRule(r *cloud.SecurityRule, b *ruleBody) error {
 	r.Direction, r.EtherType, r.Description = b.direction.V, b.ether.or("IPv4"), b.description.V
 	if r.Direction != "ingress" && r.Direction != "egress" {
-		return rest.Bad("Invalid input for direction. Reason: '%s' is not in ['ingress', 'egress'].", r.Direction)
+		return rest.Bad("Invalid input for direction. Reason: %s is not in valid_values.", r.Direction)
 	}
 	switch strings.ToLower(r.EtherType) {
 	case "ipv4":
@@ -171,7 +172,7 @@ func setProtocol(r *cloud.SecurityRule, p string) error {
 	number, err := strconv.Atoi(p)
 	_, named := protocols[p]
 	if !named && (err != nil || number < 0 || number > 255) {
-		return rest.Typed(400, "SecurityGroupRuleInvalidProtocol", "Security group rule protocol %s not supported. Only protocol values %v and integer representations [0 to 255] are supported.", p, protocolNames())
+		return rest.Typed(400, "SecurityGroupRuleInvalidProtocol", "Security group rule protocol %s not supported. Only protocol values [%s] and integer representations [0 to 255] are supported.", p, protocolNames())
 	}
 	if strings.HasPrefix(p, "ipv6") && r.EtherType == "IPv4" || p == "icmpv6" && r.EtherType == "IPv4" {
 		return rest.Typed(400, "SecurityGroupEthertypeConflictWithProtocol", "Invalid ethertype %s for protocol %s.", r.EtherType, p)
@@ -180,13 +181,9 @@ func setProtocol(r *cloud.SecurityRule, p string) error {
 	return nil
 }
 
-func protocolNames() []string {
-	out := []string{"any"}
-	for name := range protocols {
-		out = append(out, name)
-	}
-	slices.Sort(out)
-	return out
+// protocolNames is Neutron's Python list of them.
+func protocolNames() string {
+	return "None, '" + strings.Join(slices.Sorted(maps.Keys(protocols)), "', '") + "'"
 }
 
 func setPorts(r *cloud.SecurityRule, b *ruleBody) error {
@@ -208,7 +205,7 @@ func setPorts(r *cloud.SecurityRule, b *ruleBody) error {
 		}
 		for _, p := range []int{*r.PortMin, *r.PortMax} {
 			if p < 0 || p > 65535 {
-				return rest.Bad("Invalid input for port_range_min. Reason: Invalid port '%d', valid range 0 < port < 65536.", p)
+				return rest.Typed(400, "SecurityGroupInvalidPortValue", "Invalid value for port %d", p)
 			}
 		}
 		if *r.PortMin == 0 || *r.PortMax == 0 {

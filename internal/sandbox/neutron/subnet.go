@@ -21,7 +21,7 @@ func (s *Service) subnetKind() *kind {
 			"host_routes": "cu", "enable_dhcp": "cu", "ipv6_ra_mode": "c", "ipv6_address_mode": "c", "subnetpool_id": "c", "prefixlen": "c",
 			"use_default_subnetpool": "c", "service_types": "cua", "segment_id": "cua", "dns_publish_fixed_ip": "cu",
 		},
-		required: []string{"network_id"},
+		required: []string{"network_id", "ip_version"},
 		absent:   subnetMissing,
 		list: func(c *rest.Call) []rest.Doc {
 			var docs []rest.Doc
@@ -109,7 +109,7 @@ func (s *Service) createSubnet(c *rest.Call, project string, body json.RawMessag
 		return nil, networkMissing(b.network.V)
 	}
 	if n.ProjectID != c.Project() && !c.Admin() {
-		return nil, disallowed("(rule:create_subnet and rule:create_subnet:network_owner)")
+		return nil, notAllowed(c, "subnet")
 	}
 	sub := &cloud.Subnet{Stamp: s.newStamp(project), NetworkID: n.ID}
 	if err := s.setCIDR(sub, &b); err != nil {
@@ -142,7 +142,7 @@ func (s *Service) setCIDR(sub *cloud.Subnet, b *subnetBody) error {
 	case !b.cidr.Set || b.cidr.Null:
 		return badRequest("subnets", "a subnetpool must be specified in the absence of a cidr")
 	}
-	p, err := parsePrefix("cidr", b.cidr.V)
+	p, err := parsePrefix(b.cidr.V)
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (b *subnetBody) apply(sub *cloud.Subnet) error {
 func parseRoutes(attr string, in []routeBody) ([]cloud.HostRoute, error) {
 	var out []cloud.HostRoute
 	for _, r := range in {
-		p, err := parsePrefix(attr, r.Destination)
+		p, err := parsePrefix(r.Destination)
 		if err != nil {
 			return nil, err
 		}

@@ -14,7 +14,7 @@ const maxTag = 60
 func (k *kind) tagged(c *rest.Call, change bool) (*cloud.Stamp, error) {
 	id := c.PathValue("id")
 	if _, err := k.find(c, id); err != nil {
-		return nil, rest.Typed(http.StatusNotFound, "TagResourceNotFound", "Resource %s %s could not be found.", k.one, id)
+		return nil, rest.Typed(http.StatusNotFound, "TagResourceNotFound", "Resource %s %s could not be found.", k.many, id)
 	}
 	if change {
 		if err := k.owned(c, "update"); err != nil {
@@ -23,7 +23,7 @@ func (k *kind) tagged(c *rest.Call, change bool) (*cloud.Stamp, error) {
 	}
 	st := k.stamp(id)
 	if st == nil {
-		return nil, rest.Typed(http.StatusNotFound, "TagResourceNotFound", "Resource %s %s could not be found.", k.one, id)
+		return nil, rest.Typed(http.StatusNotFound, "TagResourceNotFound", "Resource %s %s could not be found.", k.many, id)
 	}
 	return st, nil
 }

@@ -72,7 +72,9 @@ func (s *Service) spawn(ctx context.Context, v *cloud.Server, o order) error {
 	}
 	c.Unlock()
 	if err != nil {
-		return rest.Fail(http.StatusInternalServerError, "Build of instance %s aborted: Failed to allocate the network(s) with error %s, not rescheduling.", v.ID, neutronMessage(err))
+		// Nova hides the reason from users; the operator finds it in the log.
+		c.Log.Warn("cannot allocate the server's network", "server", v.ID, "error", err)
+		return rest.Fail(http.StatusInternalServerError, "Build of instance %s aborted: Failed to allocate the network(s), not rescheduling.", v.ID)
 	}
 	if err := s.makeDisks(ctx, v, o.devices); err != nil {
 		return rest.Fail(http.StatusInternalServerError, "Build of instance %s aborted: %s", v.ID, neutronMessage(err))

@@ -105,7 +105,7 @@ func (s *Service) createServer(c *rest.Call) (rest.Reply, error) {
 func readCreate(c *rest.Call) (*createBody, hints, error) {
 	raw := c.Object("server")
 	if raw == nil {
-		return nil, hints{}, rest.Bad("Invalid input for field/attribute server. 'server' is a required property")
+		return nil, hints{}, rest.Bad("'server' is a required property")
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) != nil {
@@ -116,6 +116,9 @@ func readCreate(c *rest.Call) (*createBody, hints, error) {
 		if !ok || !c.Version.At(span[0]) || span[1] > 0 && c.Version.At(span[1]+1) {
 			return nil, hints{}, rest.Bad("Invalid input for field/attribute server. Value: %s. Additional properties are not allowed ('%s' was unexpected)", name, name)
 		}
+	}
+	if err := textual(fields["metadata"]); err != nil {
+		return nil, hints{}, err
 	}
 	b := &createBody{DiskConfig: "MANUAL"}
 	if err := json.Unmarshal(raw, b); err != nil {
@@ -191,7 +194,7 @@ func (s *Service) check(c *rest.Call, b *createBody, h hints) (*creation, error)
 		return nil, err
 	}
 	if p.flavor = s.Cloud.Flavors.Get(lastSegment(rest.Text(b.Flavor))); p.flavor == nil || !s.seesFlavor(c, p.flavor) {
-		return nil, rest.Bad("Invalid flavorRef provided.")
+		return nil, rest.Bad("Flavor %s could not be found.", lastSegment(rest.Text(b.Flavor)))
 	}
 	if err := s.checkImage(c, b, p); err != nil {
 		return nil, err
@@ -232,12 +235,12 @@ func (s *Service) check(c *rest.Call, b *createBody, h hints) (*creation, error)
 			if e := err.(*rest.Error); e.Status == http.StatusConflict {
 				return nil, e
 			}
-			return nil, rest.Bad("Security group %s not found for project %s.", g.Name, c.Project())
+			return nil, rest.Bad("Unable to find security_group with name or id '%s'", g.Name)
 		}
 		p.order.groups = append(p.order.groups, found.ID)
 	}
 	if p.count > 1 && slices.ContainsFunc(p.order.nics, func(w nicWish) bool { return w.port != "" || w.fixed != "" }) {
-		return nil, rest.Bad("Unable to launch multiple instances with a single configured port ID. Please launch your instance one by one with different ports.")
+		return nil, rest.Bad("Failed to launch instances: Unable to launch multiple instances with a single configured port ID. Please launch your instance one by one with different ports.")
 	}
 	return p, nil
 }
@@ -261,9 +264,16 @@ func (p *creation) counts(b *createBody) error {
 	return nil
 }
 
+// lenientBase64 skips what is not of the alphabet, as Python does for Nova.
+func lenientBase64(text string) ([]byte, error) {
+	return base64.StdEncoding.DecodeString(notBase64.ReplaceAllString(text, ""))
+}
+
+var notBase64 = regexp.MustCompile(`[^A-Za-z0-9+/=]`)
+
 func (p *creation) data(b *createBody) error {
 	if b.UserData != nil {
-		data, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(*b.UserData, "\n", ""))
+		data, err := lenientBase64(*b.UserData)
 		if err != nil {
 			return rest.Bad("Invalid input for field/attribute user_data. Value: %.40s. '%.40s' is not a 'base64'", *b.UserData, *b.UserData)
 		}
@@ -288,7 +298,7 @@ func (s *Service) checkImage(c *rest.Call, b *createBody, p *creation) error {
 	}
 	devices := append(slices.Clone(b.Devices), b.OldDevices...)
 	if ref == "" && len(devices) == 0 {
-		return rest.Bad("Invalid imageRef provided.")
+		return rest.Bad("Missing imageRef attribute")
 	}
 	if ref != "" {
 		if p.image = s.Cloud.Images.Get(ref); p.image == nil || p.image.Visibility == "private" && p.image.Owner != c.Project() {

@@ -117,7 +117,7 @@ func (s *Service) checkDevice(c *rest.Call, d *device) error {
 		case i == nil:
 			return rest.Bad("Can not find requested image")
 		case !d.local && d.size == 0:
-			return invalidMapping("Images with destination_type 'volume' need to have a non-zero size specified")
+			return rest.Bad("Images with destination_type 'volume' need to have a non-zero size specified")
 		case !d.local && d.size < i.MinDisk:
 			return rest.Bad("Volume is smaller than the minimum size specified in image metadata. Volume size is %d bytes, minimum size is %d bytes.", d.size<<30, i.MinDisk<<30)
 		}

@@ -23,8 +23,8 @@ func (s *Service) groupDoc(c *rest.Call, g *cloud.ServerGroup) rest.Doc {
 	d := rest.Doc{"id": g.ID, "name": g.Name, "members": members}
 	if c.Version.At(64) {
 		rules := map[string]any{}
-		if g.Policy == "anti-affinity" {
-			rules["max_server_per_host"] = max(g.MaxPerHost, 1)
+		if g.MaxPerHost > 0 {
+			rules["max_server_per_host"] = g.MaxPerHost
 		}
 		d["policy"], d["rules"] = g.Policy, rules
 	} else {
@@ -75,7 +75,7 @@ func (s *Service) createGroup(c *rest.Call) (rest.Reply, error) {
 	policy, field := b.Group.Policy, "policy"
 	allowed := []string{"anti-affinity", "affinity", "soft-anti-affinity", "soft-affinity"}
 	if !c.Version.At(64) {
-		field = "policies"
+		field = "0"
 		if len(b.Group.Policies) != 1 {
 			return rest.Reply{}, rest.Bad("Invalid input for field/attribute policies. Value: %v. %v is too short or too long", b.Group.Policies, b.Group.Policies)
 		}

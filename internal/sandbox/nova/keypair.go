@@ -73,10 +73,14 @@ func (s *Service) createKeyPair(c *rest.Call) (rest.Reply, error) {
 		return rest.Reply{}, err
 	}
 	if b.KeyPair == nil || b.KeyPair.Name == "" {
-		return rest.Reply{}, rest.Bad("Invalid input for field/attribute keypair. 'name' is a required property")
+		return rest.Reply{}, rest.Bad("Invalid input for field/attribute keypair. Value: {}. 'name' is a required property")
 	}
-	if strings.Trim(b.KeyPair.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. @") != "" || len(b.KeyPair.Name) > 255 {
-		return rest.Reply{}, rest.Bad("Keypair data is invalid: Keypair name contains unsafe characters")
+	extra := ""
+	if c.Version.At(92) {
+		extra = "@."
+	}
+	if strings.Trim(b.KeyPair.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_- "+extra) != "" || len(b.KeyPair.Name) > 255 {
+		return rest.Reply{}, rest.Bad("An invalid 'name' value was provided. The name must be: Only expected characters: [_- 0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ]")
 	}
 	if b.KeyPair.PublicKey == nil && c.Version.At(92) {
 		return rest.Reply{}, rest.Bad("Invalid input for field/attribute keypair. 'public_key' is a required property")

@@ -3,6 +3,7 @@ package nova
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 
 	"github.com/orch-project/orch/internal/sandbox/cloud"
 	"github.com/orch-project/orch/internal/sandbox/rest"
@@ -24,6 +25,9 @@ func (s *Service) writeMetadata(c *rest.Call, merge bool) (rest.Reply, error) {
 	if err != nil {
 		return rest.Reply{}, err
 	}
+	if err := textual(c.Object("metadata")); err != nil {
+		return rest.Reply{}, err
+	}
 	var given map[string]string
 	if json.Unmarshal(c.Object("metadata"), &given) != nil || given == nil {
 		return rest.Reply{}, rest.Bad("Invalid input for field/attribute metadata. 'metadata' is a required property")
@@ -37,6 +41,20 @@ func (s *Service) writeMetadata(c *rest.Call, merge bool) (rest.Reply, error) {
 		return rest.Reply{}, err
 	}
 	return rest.OK(map[string]any{"metadata": next})
+}
+
+// textual refuses metadata whose values are no strings, naming the first.
+func textual(raw json.RawMessage) error {
+	var all map[string]any
+	if json.Unmarshal(raw, &all) != nil {
+		return nil // absent, or of another type: refused elsewhere
+	}
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		if _, ok := all[k].(string); !ok {
+			return rest.Bad("Invalid input for field/attribute %s. Value: %v. %v is not of type 'string'", k, all[k], all[k])
+		}
+	}
+	return nil
 }
 
 func (s *Service) setMetadata(c *rest.Call, v *cloud.Server, next map[string]string) error {

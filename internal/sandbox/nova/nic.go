@@ -32,7 +32,15 @@ func (s *Service) wishes(c *rest.Call, in any) ([]nicWish, error) {
 		}
 		return s.namedNetworks(c, in)
 	}
-	return nil, rest.Bad("Invalid input for field/attribute networks. Value: %v. %v is not valid under any of the given schemas", in, in)
+	if !c.Version.At(37) {
+		return nil, rest.Bad("Invalid input for field/attribute networks. Value: %v. '%v' is not of type 'array'", in, in)
+	}
+	return nil, rest.Bad("Invalid input for field/attribute networks. Value: %v. '%v' is not valid under any of the given schemas", in, in)
+}
+
+func isUUID(text string) bool {
+	compact := strings.ToLower(strings.ReplaceAll(text, "-", ""))
+	return len(compact) == 32 && strings.Trim(compact, "0123456789abcdef") == ""
 }
 
 // autoNetwork takes the project's only network.
@@ -80,7 +88,7 @@ func (s *Service) checkWish(c *rest.Call, w *nicWish) error {
 		p := s.Cloud.Ports.Get(w.port)
 		switch {
 		case p == nil || p.ProjectID != c.Project() && !c.Admin():
-			return rest.Bad("Port %s could not be found.", w.port)
+			return rest.Bad("Port id %s could not be found.", w.port)
 		case p.DeviceID != "":
 			return rest.Conflict("Port %s is still in use.", w.port)
 		case len(p.FixedIPs) == 0:
@@ -94,12 +102,12 @@ func (s *Service) checkWish(c *rest.Call, w *nicWish) error {
 	if w.network == "" {
 		return rest.Bad("Invalid input for field/attribute networks. a network needs 'uuid' or 'port'")
 	}
+	if !isUUID(w.network) {
+		return rest.Bad("Bad networks format: network uuid is not in proper format (%s)", w.network)
+	}
 	n := s.Cloud.Networks.Get(w.network)
 	if n == nil || n.ProjectID != c.Project() && !n.Shared && !n.External && !c.Admin() {
 		return rest.Bad("Network %s could not be found.", w.network)
-	}
-	if n.External && !c.Admin() && !n.Shared {
-		return rest.Forbidden("It is not allowed to create an interface on external network %s", w.network)
 	}
 	if s.Cloud.Subnets.First(func(sub *cloud.Subnet) bool { return sub.NetworkID == n.ID }) == nil {
 		return rest.Bad("Network %s requires a subnet in order to boot instances on.", w.network)
@@ -142,6 +150,10 @@ func (s *Service) takePort(v *cloud.Server, w nicWish, groups []string) error {
 		s.Neutron.BindPort(p, v.ID, v.Zone, v.Host)
 		v.NICs = append(v.NICs, &cloud.NIC{PortID: p.ID, Tag: w.tag})
 		return nil
+	}
+	if n := s.Cloud.Networks.Get(w.network); n != nil && n.External && !n.Shared && n.ProjectID != v.ProjectID {
+		// Only the compute service finds this out, as in Nova: the server goes to ERROR.
+		return rest.Forbidden("It is not allowed to create an interface on external network %s", w.network)
 	}
 	p, err := s.Neutron.MakePort(neutron.PortRequest{
 		Project: v.ProjectID, Network: w.network, FixedIP: w.fixed, Groups: groups, Server: v.ID, Zone: v.Zone, Host: v.Host,

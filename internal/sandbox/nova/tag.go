@@ -39,7 +39,7 @@ func (s *Service) listTags(c *rest.Call) (rest.Reply, error) {
 
 func validTag(tag string) error {
 	if tag == "" || len(tag) > maxTag || strings.ContainsAny(tag, ",/") {
-		return rest.Bad("Tag '%s' is invalid. It must be a non empty string without characters '/' and ','. Maximum length is %d characters.", tag, maxTag)
+		return rest.Bad("Invalid input for field/attribute 0. Value: %s. '%s' does not match '^[^,/]*$'", tag, tag)
 	}
 	return nil
 }

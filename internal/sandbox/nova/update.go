@@ -3,6 +3,7 @@ package nova
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -13,6 +14,9 @@ import (
 func (s *Service) updateServer(c *rest.Call) (rest.Reply, error) {
 	v, err := s.server(c)
 	if err != nil {
+		return rest.Reply{}, err
+	}
+	if err := only(c, "server", "name", "description", "hostname", "accessIPv4", "accessIPv6", "OS-DCF:diskConfig"); err != nil {
 		return rest.Reply{}, err
 	}
 	var b struct {
@@ -45,6 +49,18 @@ func (s *Service) updateServer(c *rest.Call) (rest.Reply, error) {
 	}
 	v.Updated = s.Cloud.Now()
 	return rest.OK(map[string]any{"server": s.serverDoc(c, v)})
+}
+
+// only refuses properties of the object that are not among the known.
+func only(c *rest.Call, object string, known ...string) error {
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(c.Object(object), &fields) // another type is refused by its reader
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(known, name) {
+			return rest.Bad("Invalid input for field/attribute %s. Value: %s. Additional properties are not allowed ('%s' was unexpected)", object, name, name)
+		}
+	}
+	return nil
 }
 
 type groupName struct{ Name string }

@@ -3,7 +3,6 @@ package rest
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -184,10 +183,10 @@ func limitOf(q url.Values, limit int) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		return 0, Fail(http.StatusBadRequest, "limit param must be an integer")
+		return 0, Bad("Invalid input for query parameters limit. Value: %s. '%s' does not match '^[0-9]*$'", text, text)
 	}
 	if n < 0 {
-		return 0, Fail(http.StatusBadRequest, "limit param must be positive")
+		return 0, Bad("Invalid input for query parameters limit. Value: %s. '%s' does not match '^[0-9]*$'", text, text)
 	}
 	if limit > 0 && (n == 0 || n > limit) {
 		n = limit
