@@ -60,6 +60,9 @@ func (s *service) reveal(ctx context.Context, ref string) (secret.Value, error) 
 	return s.secrets.Resolve(ctx, ref)
 }
 
+// applyParallelism of one apply: most of its time goes into waiting for the cloud, in the provider's own steps of 5 to 10 seconds.
+const applyParallelism = 40
+
 // openService wires store, secrets, plugins, drivers and engine.
 func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *service, err error) {
 	set, libraries, list := pluginsOf(c)
@@ -94,7 +97,7 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 			}
 			return where.named(name)
 		},
-		Cloud: where.cloud, Binary: c.Terraform.Binary, Mirror: c.Terraform.Mirror, Logger: log,
+		Cloud: where.cloud, Parallelism: applyParallelism, Binary: c.Terraform.Binary, Mirror: c.Terraform.Mirror, Logger: log,
 	})
 	if err != nil {
 		return nil, err

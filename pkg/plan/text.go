@@ -170,17 +170,37 @@ func (p *Plan) writeChanges(w io.Writer) {
 	}
 	fmt.Fprintln(w, "\nInfrastructure:")
 	for _, c := range p.Changes {
-		fmt.Fprintf(w, "  %s %s (%s)\n", changeSign[c.Action], c.Address, c.Instance)
-		for _, f := range c.Fields {
-			line := fmt.Sprintf("      %s = %s", f.Path, f.To)
-			if f.From != "" {
-				line = fmt.Sprintf("      %s: %s -> %s", f.Path, f.From, f.To)
-			}
-			if f.Forces {
-				line += "   (forces replacement)"
-			}
-			fmt.Fprintln(w, line)
+		owner := ""
+		if c.Instance.Node != "" {
+			owner = " (" + c.Instance.String() + ")"
 		}
+		fmt.Fprintf(w, "  %s %s%s\n", changeSign[c.Action], c.Address, owner)
+		writeFields(w, c.Fields)
+	}
+}
+
+// unknownText is how drivers show what only the cloud will know.
+var unknownText = topology.Unknown{}.String()
+
+// writeFields lists what changes; the many fields that the cloud will fill in of its own share a line.
+func writeFields(w io.Writer, fields []driver.FieldChange) {
+	var later []string
+	for _, f := range fields {
+		if f.From == "" && f.To == unknownText && !f.Forces {
+			later = append(later, f.Path)
+			continue
+		}
+		line := fmt.Sprintf("      %s = %s", f.Path, f.To)
+		if f.From != "" {
+			line = fmt.Sprintf("      %s: %s -> %s", f.Path, f.From, f.To)
+		}
+		if f.Forces {
+			line += "   (forces replacement)"
+		}
+		fmt.Fprintln(w, line)
+	}
+	if len(later) > 0 {
+		fmt.Fprintf(w, "      %s: %s\n", unknownText, strings.Join(later, ", "))
 	}
 }
 
