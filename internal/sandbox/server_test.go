@@ -234,3 +234,16 @@ func TestAServerOnTheExternalNetworkFailsWhereNovaFindsOut(t *testing.T) {
 		t.Errorf("fault: %+v", v.Fault)
 	}
 }
+
+func TestARouterKeepsItsGatewayWhenANewOneIsRefused(t *testing.T) {
+	t.Parallel()
+	w := build(t, start(t, sandbox.Options{}))
+	c := rawClient(t, w.s, sandbox.Demo)
+	before := at(t, c.must(200, "GET", "/networking/v2.0/routers/"+w.router, ""), "router", "external_gateway_info", "external_fixed_ips", 0, "ip_address")
+	body := fmt.Sprintf(`{"router":{"external_gateway_info":{"network_id":%q,"external_fixed_ips":[{"ip_address":"192.0.2.77"}]}}}`, w.external)
+	c.must(400, "PUT", "/networking/v2.0/routers/"+w.router, body)
+	after := at(t, c.must(200, "GET", "/networking/v2.0/routers/"+w.router, ""), "router", "external_gateway_info", "external_fixed_ips", 0, "ip_address")
+	if before != after {
+		t.Errorf("gateway %v became %v", before, after)
+	}
+}

@@ -302,6 +302,9 @@ func stampDoc(st *cloud.Stamp) rest.Doc {
 
 // quota refuses when one more of the resource would exceed the project's limit.
 func (s *Service) quota(project, resource string) error {
+	if project == "" {
+		return nil // Neutron's own ports (gateways, floating IPs) are nobody's
+	}
 	limit := s.Cloud.Quotas.Limit("neutron", project, resource)
 	if limit >= 0 && s.used(project, resource)+1 > limit {
 		return rest.Typed(http.StatusConflict, "OverQuota", "Quota exceeded for resources: ['%s'].", resource)

@@ -154,7 +154,6 @@ func (s *Service) setGateway(c *rest.Call, r *cloud.Router, want opt[gatewayBody
 				return err
 			}
 		}
-		s.Cloud.Ports.Delete(old.PortID)
 	}
 	b := &portBody{device: opt[string]{Set: true, V: r.ID}, owner: opt[string]{Set: true, V: ownerGateway}}
 	if len(g.IPs) > 0 {
@@ -162,10 +161,10 @@ func (s *Service) setGateway(c *rest.Call, r *cloud.Router, want opt[gatewayBody
 	}
 	p, err := s.newPort("", n, b)
 	if err != nil {
-		if old != nil {
-			r.Gateway = nil
-		}
-		return err
+		return err // the old gateway stays
+	}
+	if old != nil {
+		s.Cloud.Ports.Delete(old.PortID)
 	}
 	p.NoPortSecurity = true
 	next.PortID = p.ID
