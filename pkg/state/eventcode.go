@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -14,29 +15,52 @@ import (
 // part is what one append stores.
 type part struct {
 	events []event.Event
-	raw    []byte // their JSON without numbers, for its size
+	lines  [][]byte // their JSON after the number
+	size   int      // bytes of the JSON, with numbers as long as they can be
 }
+
+// Every line begins with the number, which is not known before the transaction: event.Event has it first.
+const (
+	numberFirst = `{"seq":`
+	maxNumber   = 1<<63 - 1
+)
 
 // parts divides events so that each part is below partBytes. Events have been made to fit before, so each alone fits into a value.
 func parts(events []event.Event) []part {
 	var ps []part
 	var now part
+	head := numberFirst + strconv.Itoa(maxNumber)
 	for _, e := range events {
-		e.Seq = 1<<63 - 1 // as long as a number can be
+		e.Seq = maxNumber
 		line, err := json.Marshal(e)
-		if err != nil {
+		if err != nil || !bytes.HasPrefix(line, []byte(head)) {
 			continue // an event is strings and a time; only a year beyond 9999 fails, and fit has excluded that
 		}
-		if len(now.events) > 0 && len(now.raw)+len(line)+1 > partBytes {
+		if len(now.events) > 0 && now.size+len(line)+1 > partBytes {
 			ps, now = append(ps, now), part{}
 		}
 		now.events = append(now.events, e)
-		now.raw = append(append(now.raw, line...), '\n')
+		now.lines = append(now.lines, line[len(head):])
+		now.size += len(line) + 1
 	}
 	if len(now.events) > 0 {
 		ps = append(ps, now)
 	}
 	return ps
+}
+
+// number returns the events with their numbers, and their lines.
+func (p part) number(first uint64) ([]event.Event, []byte) {
+	events := make([]event.Event, len(p.events))
+	raw := make([]byte, 0, p.size)
+	for i, e := range p.events {
+		e.Seq = first + uint64(i)
+		events[i] = e
+		raw = append(raw, numberFirst...)
+		raw = strconv.AppendUint(raw, e.Seq, 10)
+		raw = append(append(raw, p.lines[i]...), '\n')
+	}
+	return events, raw
 }
 
 // fit returns the events as they will be stored.
@@ -95,19 +119,6 @@ func split(s string, limit int) []string {
 		s = s[n:]
 	}
 	return append(out, s)
-}
-
-// encodeEvents writes a JSON line per event.
-func encodeEvents(events []event.Event) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	for _, e := range events {
-		if err := enc.Encode(e); err != nil {
-			return nil, fmt.Errorf("cannot encode an event: %w", err)
-		}
-	}
-	return b.Bytes(), nil
 }
 
 // decodeEvents reads a part or a chunk, compressed or not.

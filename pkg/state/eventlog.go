@@ -93,7 +93,7 @@ func AppendTx(tx Tx, deployment string, events ...event.Event) ([]event.Event, e
 	}
 	size := 0
 	for _, p := range ps {
-		size += len(p.raw)
+		size += p.size
 	}
 	return nil, &TooLargeError{What: "value", Key: partPrefix(deployment, "t"), Size: size, Limit: partBytes}
 }
@@ -137,15 +137,7 @@ func appendPart(tx Tx, deployment string, p part) ([]event.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	events := make([]event.Event, len(p.events))
-	for i, e := range p.events {
-		e.Seq = h.Next + uint64(i)
-		events[i] = e
-	}
-	raw, err := encodeEvents(events)
-	if err != nil {
-		return nil, err
-	}
+	events, raw := p.number(h.Next)
 	if h.TailParts >= sealParts || h.TailParts > 0 && h.TailBytes+len(raw) > sealBytes {
 		if err := seal(tx, deployment, &h); err != nil {
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync"
 )
 
 // Versioned is implemented by record types that change over time: the version of what they write now. Types without it have version 1.
@@ -145,11 +146,19 @@ func DecodeRecord[T any](b []byte) (T, error) {
 // pack compresses; unpack recognizes by the first byte whether that was done, which for JSON is never gzip's 0x1f.
 func pack(b []byte) []byte {
 	var buf bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&buf, gzip.BestSpeed)
+	w := packers.Get().(*gzip.Writer)
+	w.Reset(&buf)
 	_, _ = w.Write(b) // a Buffer does not fail
 	_ = w.Close()
+	packers.Put(w)
 	return buf.Bytes()
 }
+
+// packers keeps compressors, which are large to make.
+var packers = sync.Pool{New: func() any {
+	w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is valid
+	return w
+}}
 
 func unpack(b []byte, limit int64) ([]byte, error) {
 	if len(b) == 0 || b[0] != 0x1f {

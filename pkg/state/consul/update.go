@@ -34,7 +34,7 @@ func (s *Store) Update(ctx context.Context, fn func(state.Tx) error) error {
 		}
 		s.hot.mark(conflict.keys)
 		if n > 1 { // the first repetition is at once: in turns it succeeds
-			if err := pause(ctx, min(n-4, 2)); err != nil {
+			if err := pause(ctx, min(n-2, 2)); err != nil {
 				return err
 			}
 		}
