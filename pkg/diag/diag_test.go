@@ -92,6 +92,7 @@ func TestSuggest(t *testing.T) {
 		{"prot", "port", []string{"port", "protocol"}},
 		{"Compute", "tosca.nodes.Compute", []string{"tosca.nodes.Compute", "tosca.nodes.Root"}},
 		{"tosca.nodes.Compte", "tosca.nodes.Compute", []string{"tosca.nodes.Compute", "tosca.nodes.Root"}},
+		{"Compte", "tosca.nodes.Compute", []string{"tosca.nodes.Compute", "tosca.nodes.Root"}},
 		{"PORT", "port", []string{"port"}},
 		{"zebra", "", []string{"port", "cidr"}},
 		{"x", "", []string{"cidr"}},

@@ -40,6 +40,12 @@ func distance(name, c string) int {
 	if strings.HasSuffix(c, "."+name) {
 		return 1
 	}
+	if i := strings.LastIndexByte(c, '.'); i >= 0 && !strings.Contains(name, ".") {
+		// A short name is compared with the last part of qualified ones: Compte is near tosca.nodes.Compute.
+		if d := levenshtein.Distance(strings.ToLower(name), strings.ToLower(c[i+1:]), nil); d+1 < len(name) {
+			return d + 1
+		}
+	}
 	if abs(len(name)-len(c)) > max(len(name), len(c))/2 {
 		return 1000
 	}

@@ -212,6 +212,8 @@ func (p *parser) decode(data []byte) (doc *yaml.Node) {
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+)(?:, column (\d+))?: )?(.*)$`)
 
+var anchorName = regexp.MustCompile(`unknown anchor '([^']*)'`)
+
 func (p *parser) syntaxError(data []byte, err error) {
 	m := yamlLine.FindStringSubmatch(strings.TrimSpace(strings.SplitN(err.Error(), "\n", 2)[0]))
 	line, _ := strconv.Atoi(m[1])
@@ -233,7 +235,12 @@ func (p *parser) syntaxError(data []byte, err error) {
 	case strings.Contains(msg, "did not find expected key"), strings.Contains(msg, "could not find expected ':'"):
 		d.Hint = "check the indentation of this and the previous lines, and quotes that are not closed"
 	case strings.Contains(msg, "unknown anchor"):
-		d.Code, d.Message, d.Hint = CodeAlias, msg, "define it before its use with &name"
+		d.Code, d.Message, d.Hint = CodeAlias, "not valid YAML: "+msg, "define it before its use with &name"
+		if m := anchorName.FindStringSubmatch(msg); m != nil { // the library does not say where
+			if i := bytes.Index(data, []byte("*"+m[1])); i >= 0 {
+				d.Pos.Line, d.Pos.Col = lineCol(data, i)
+			}
+		}
 	case strings.Contains(msg, "found character that cannot start any token"):
 		d.Hint = "quote texts that begin with one of % @ ` or a tab"
 	}

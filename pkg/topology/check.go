@@ -76,7 +76,11 @@ func lastName(path string) string {
 }
 
 func (c *Checker) mismatch(n *source.Node, s *Schema, path, want string) *Value {
-	c.report(CodeValueType, n.At(), path, "", "%s must be %s, not %s", lastName(path), want, describe(c.plain(n, path)))
+	got := describe(c.plain(n, path))
+	if n.Is(source.Scalar) && n.Tag == "!!float" && !n.Quoted {
+		got = "the number " + n.Text // as written: 1.0 is no integer
+	}
+	c.report(CodeValueType, n.At(), path, "", "%s must be %s, not %s", lastName(path), want, got)
 	return &Value{Pos: n.At()}
 }
 
@@ -143,6 +147,8 @@ func article(s *Schema) string {
 		if name == "integer" {
 			return "an integer"
 		}
+	case "bytes":
+		return "base64 text"
 	}
 	if len(s.Type) > 1 {
 		return "a " + name + " (" + s.Primitive() + ")"

@@ -167,9 +167,9 @@ func (l *loader) file(name, root string, library bool, by importer) *resolve.Fil
 		if l.ctx.Err() != nil {
 			return f
 		}
-		for _, e := range l.imported(f, im) {
-			f.Imports = append(f.Imports, e)
-		}
+		edges := l.imported(f, im)
+		f.Imports = append(f.Imports, edges...)
+		f.Incomplete = f.Incomplete || edges == nil
 	}
 	if doc.Traits.Implicit != "" {
 		if e := l.implicit(doc.Traits.Implicit); e != nil && e != f {

@@ -320,6 +320,14 @@ imports:
   - { file: x.yaml, repository: r }
   - []
 `, want: []string{"3 missing-import", "4 bad-path", "5 missing-import", "6 missing-import", "7 network-import", "8 missing-keyname", "9 unknown-repository", "10 wrong-form"}},
+	"no follow-up noise of a missing import": {doc: `
+imports: [ nope.yaml ]
+topology_template:
+  node_templates:
+    a: { type: my.Thing, properties: { x: 1 }, requirements: [ { host: b } ] }
+    b: { type: Compute, requirements: [ { dependency: { node: my.Other, relationship: my.Rel } } ] }
+    c: { type: Compte }
+`, want: []string{"2 missing-import", "7 unknown-type"}},
 	"forms": {doc: `
 description: [ a ]
 metadata: x

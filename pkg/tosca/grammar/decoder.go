@@ -112,6 +112,7 @@ func (d *decoder) name(n *source.Node, path string) document.Name {
 		return document.Name{}
 	case !n.Quoted && (n.Tag == "!!int" || n.Tag == "!!float" || n.Tag == "!!bool") && d.v2:
 		d.wrong(n, path, "a name")
+		return document.Name{}
 	}
 	return document.Name{Text: n.Text, Pos: n.Pos}
 }

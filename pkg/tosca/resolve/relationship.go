@@ -132,11 +132,14 @@ func (r *resolver) bindOne(n *node, q *requirement, def *document.Requirement, n
 }
 
 func (r *resolver) unknownNode(name document.Name, docPath, what string) {
-	d := r.errorf("unknown-node", name.Pos, docPath, "%s: there is no node template or node type %q", what, name.Text)
-	d.Hint = r.suggest(name.Text, r.top.NodeNames)
-	if d.Hint == "" {
-		d.Hint = r.suggest(name.Text, func() []string { return r.in.Root.typeNames(document.NodeType) })
+	hint := r.suggest(name.Text, r.top.NodeNames)
+	if hint == "" {
+		hint = r.suggest(name.Text, func() []string { return r.in.Root.typeNames(document.NodeType) })
 	}
+	if hint == "" && strings.Contains(name.Text, ".") && r.in.Root.incomplete() {
+		return // a type of the missing import
+	}
+	r.errorf("unknown-node", name.Pos, docPath, "%s: there is no node template or node type %q", what, name.Text).Hint = hint
 }
 
 // wantCapability reads an assignment's capability: a capability's name of the target, or a capability type.
@@ -168,6 +171,9 @@ func (r *resolver) wantCapability(n *node, w *wanted, target *node, def *documen
 	of := "there is no capability or capability type " + strconv.Quote(name)
 	if target != nil {
 		of = fmt.Sprintf("%s has no capability %q, and there is no capability type of that name", target.Name, name)
+	}
+	if target == nil && r.in.Root.incomplete() {
+		return false
 	}
 	d := r.errorf("unknown-capability", def.Capability.Pos, def.Path+".capability", "%s", of)
 	d.Hint = diag.Suggest(name, append(names, r.in.Root.typeNames(document.CapabilityType)...))
@@ -467,8 +473,10 @@ func (r *resolver) relationshipType(n *node, q *requirement, def *document.Requi
 		for k := range r.relTemplates {
 			names = append(names, k)
 		}
-		d := r.errorf("unknown-type", use.Name.Pos, use.Path, "there is no relationship template or relationship type %q", use.Name.Text)
-		d.Hint = diag.Suggest(use.Name.Text, names)
+		hint := diag.Suggest(use.Name.Text, names)
+		if hint != "" || !r.in.Root.incomplete() {
+			r.errorf("unknown-type", use.Name.Pos, use.Path, "there is no relationship template or relationship type %q", use.Name.Text).Hint = hint
+		}
 		return nil, use, nil
 	}
 	if q.relationship != nil {

@@ -23,6 +23,8 @@ type File struct {
 	// Library files come with plugins: their types are resolved when used, and their files are not checked.
 	Library bool
 	Imports []Edge
+	// Incomplete: an import could not be loaded, which was reported. What it would have declared is not missed again.
+	Incomplete bool
 
 	types map[typeKey]*typ
 	short map[typeKey]*typ
@@ -151,6 +153,16 @@ func (f *File) search(kind document.Kind, name string) *typ {
 		}
 	}
 	return nil
+}
+
+// incomplete reports that something the file imports, directly or not, is missing.
+func (f *File) incomplete() bool {
+	for _, r := range f.reachable() {
+		if r.file.Incomplete {
+			return true
+		}
+	}
+	return f.root != nil && f.root != f && f.root.incomplete()
 }
 
 // typeNames lists every name of a kind in scope, for suggestions.

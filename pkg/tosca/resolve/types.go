@@ -129,6 +129,10 @@ func (r *resolver) typeRef(f *File, kind document.Kind, name document.Name, docP
 }
 
 func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, docPath string) {
+	similar := r.suggest(name.Text, func() []string { return f.typeNames(kind) })
+	if similar == "" && f.incomplete() {
+		return // the missing import is the mistake
+	}
 	severity := diag.Error
 	if f.Library || kind == document.ArtifactType && f.Doc.Traits.Lenient {
 		// What libraries lack is their authors' business; Alien4Cloud and Yorc never look artifact types up.
@@ -142,7 +146,7 @@ func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, 
 		}
 	}
 	if d.Hint == "" {
-		d.Hint = r.suggest(name.Text, func() []string { return f.typeNames(kind) })
+		d.Hint = similar
 	}
 	if d.Hint == "" {
 		d.Hint = "declare it under " + kind.Section() + " or import the file that does"
