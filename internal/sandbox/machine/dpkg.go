@@ -236,6 +236,38 @@ func reduce(l *layer, file string) (*reduction, error) {
 	return r, nil
 }
 
+// pretendPackages enters into the database what every cloud image has and this program embodies. The versions are above all others,
+// so that "apt-get install openssh-server" finds it installed and does not bring a second server to port 22.
+func pretendPackages(l *layer) error {
+	const file = "/var/lib/dpkg/status"
+	data, err := os.ReadFile(l.dir + file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	all, err := readStatus(l.dir + file)
+	if err != nil {
+		return err
+	}
+	arch := "all"
+	for _, p := range all {
+		if p.name == "dpkg" {
+			arch = p.arch
+		}
+	}
+	text := string(data)
+	for _, name := range []string{"openssh-server", "openssh-sftp-server", "cloud-init"} {
+		text += "Package: " + name + "\nStatus: install ok installed\nPriority: optional\nSection: net\nMaintainer: orch sandbox <nobody@localhost>\n" +
+			"Architecture: " + arch + "\nMulti-Arch: foreign\nVersion: 1:99+orch\nDescription: " + name + " as embodied by the orch sandbox\n\n"
+		if err := l.write("/var/lib/dpkg/info/"+name+".list", []byte("/.\n"), 0o644); err != nil {
+			return err
+		}
+	}
+	return l.write(file, []byte(text), 0o644)
+}
+
 // protected are directories that every system has, whichever package lists them.
 func protected(path string) bool {
 	return path == "/" || path == "/." || slices.Contains(topLevel, strings.Trim(path, "/")) ||

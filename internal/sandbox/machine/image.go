@@ -51,13 +51,13 @@ var emptied = []string{"/boot", "/home", "/media", "/mnt", "/opt", "/root", "/ru
 	"/var/mail", "/var/spool/mail", "/var/spool/cron", "/var/www", "/var/cache/apt/archives", "/var/cache/private",
 	"/var/log/private", "/var/log/journal", "/var/log/audit", "/etc/NetworkManager/system-connections", "/etc/wireguard", "/etc/openvpn", "/etc/ipsec.d", "/etc/kubernetes",
 	"/etc/letsencrypt", "/etc/sudoers.d", "/etc/netplan", "/etc/cloud/cloud.cfg.d", "/etc/consul.d", "/etc/vault.d", "/etc/nomad.d",
-	"/etc/ssh/sshd_config.d", "/etc/cron.d", "/etc/docker", "/snap"}
+	"/etc/ssh/sshd_config.d", "/etc/ssh/ssh_config.d", "/etc/cron.d", "/etc/docker", "/snap"}
 
 // hidden are single files of the same kind. policy-rc.d keeps containers from starting services; servers do start them.
 var hidden = []string{"/.dockerenv", "/etc/machine-id", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/etc/fstab", "/etc/crypttab",
 	"/etc/krb5.keytab", "/etc/ipsec.secrets", "/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets", "/etc/environment", "/etc/shadow-", "/etc/gshadow-", "/etc/passwd-",
 	"/etc/group-", "/etc/subuid-", "/etc/subgid-", "/etc/subuid", "/etc/subgid", "/usr/sbin/policy-rc.d", "/var/lib/dbus/machine-id",
-	"/var/lib/dpkg/lock", "/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock", "/etc/motd", "/etc/nologin"}
+	"/var/lib/dpkg/lock", "/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock", "/etc/motd", "/etc/nologin", "/etc/ssh/sshd_config"}
 
 // prepareImage builds the layer, on the spawner's thread. It lies in memory, in a mount of that thread alone: overlayfs wants no
 // lower layer inside another, and so it also goes with the process.
@@ -87,7 +87,7 @@ func (h *host) prepareImage(ctx context.Context) (*image, error) {
 
 // fill makes the layer's content.
 func (h *host) fill(ctx context.Context, l *layer) error {
-	steps := []func(*layer) error{hideTop, hideData, hideServices, anonymize, reducePackages, repairAlternatives, aptSources, renewKeys, addPrograms, h.hideOwn}
+	steps := []func(*layer) error{hideTop, hideData, hideServices, anonymize, reducePackages, pretendPackages, repairAlternatives, aptSources, renewKeys, addPrograms, h.hideOwn}
 	if h.Image != "" {
 		steps = []func(*layer) error{anonymizeImage, addPrograms}
 	}

@@ -280,6 +280,36 @@ func TestTwentyServers(t *testing.T) {
 	t.Log("twenty servers, booted and used:", time.Since(begin))
 }
 
+func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.server(5)
+	s.MemoryMiB = 300
+	w.boot(s)
+	c := w.login(w.float(5), "debian")
+	find := func() []string {
+		two, _ := filepath.Glob("/sys/fs/cgroup/orch-*" + s.ID)
+		one, _ := filepath.Glob("/sys/fs/cgroup/memory/orch-*" + s.ID)
+		var mine []string
+		for _, d := range append(one, two...) {
+			if procs, _ := os.ReadFile(filepath.Join(d, "cgroup.procs")); len(procs) > 0 {
+				mine = append(mine, d)
+			}
+		}
+		return mine
+	}
+	if len(find()) == 0 {
+		t.Skip("no writable memory cgroup")
+	}
+	if _, err := tryRun(c, "python3 -c 'x = bytearray(900 << 20)'"); err == nil {
+		t.Error("900 MiB were given to a server of 300")
+	}
+	must(t, w.host.Destroy(t.Context(), s.ID))
+	if left := find(); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
 func TestOneHostPerDirectory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

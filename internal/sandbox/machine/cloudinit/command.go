@@ -1,7 +1,6 @@
 package cloudinit
 
 import (
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -11,7 +10,7 @@ import (
 	"time"
 )
 
-// Command is the cloud-init program inside a server: "status", "query"-less on purpose. It returns the exit code:
+// Command is the cloud-init program inside a server, as far as others follow a boot with it: "status". It returns the exit code:
 // 0 done or still running, 1 failed, 2 done with recoverable errors.
 func Command(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
@@ -155,18 +154,4 @@ func readState(root string) state {
 		}
 	}
 	return s
-}
-
-// Wait blocks until the status files say that cloud-init has ended, for callers in the same process.
-func Wait(ctx context.Context, root string) error {
-	for {
-		if s := readState(root); s.Status != "running" && s.Status != "not started" {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }

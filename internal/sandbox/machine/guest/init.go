@@ -29,9 +29,11 @@ type machine struct {
 	console  io.Writer
 	control  *os.File
 	write    sync.Mutex // of control
-	ssh      *sshd.Server
 	services services.Manager
 	ending   sync.Once
+
+	mu  sync.Mutex // guards ssh and cfg.Fault
+	ssh *sshd.Server
 }
 
 // initialize is process 1 in its new root. It never returns.
@@ -209,15 +211,18 @@ func (m *machine) startSSH() error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(authLog(), nil))
-	m.ssh = &sshd.Server{HostKeys: keys, Agent: Agent, Logger: log}
-	m.ssh.PasswordAuth = func() bool { return strings.EqualFold(m.ssh.Directive("PasswordAuthentication", "no"), "yes") }
-	port := m.ssh.Directive("Port", "22")
-	if err := m.ssh.Inject(m.cfg.Fault); err != nil {
+	s := &sshd.Server{HostKeys: keys, Agent: Agent, Logger: log}
+	s.PasswordAuth = func() bool { return strings.EqualFold(s.Directive("PasswordAuthentication", "no"), "yes") }
+	port := s.Directive("Port", "22")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := s.Inject(m.cfg.Fault); err != nil {
 		return err
 	}
-	if err := m.ssh.Start(func() (net.Listener, error) { return net.Listen("tcp", ":"+port) }); err != nil {
+	if err := s.Start(func() (net.Listener, error) { return net.Listen("tcp", ":"+port) }); err != nil {
 		return err
 	}
+	m.ssh = s
 	return os.WriteFile("/run/sshd.pid", []byte("1\n"), 0o644)
 }
 
@@ -244,16 +249,22 @@ func (m *machine) obey() {
 		case spec.OpDevice:
 			m.reply(msg, showDevice(*msg.Device))
 		case spec.OpFault:
-			m.cfg.Fault = *msg.Fault
-			var err error
-			if m.ssh != nil {
-				err = m.ssh.Inject(*msg.Fault)
-			}
-			m.reply(msg, err)
+			m.reply(msg, m.inject(*msg.Fault))
 		default:
 			m.reply(msg, errors.New("unknown request "+msg.Op))
 		}
 	}
+}
+
+// inject passes a fault on, or keeps it for when SSH starts.
+func (m *machine) inject(f spec.Fault) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cfg.Fault = f
+	if m.ssh == nil {
+		return nil
+	}
+	return m.ssh.Inject(f)
 }
 
 func (m *machine) reply(to spec.Message, err error) {

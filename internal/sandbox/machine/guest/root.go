@@ -35,6 +35,9 @@ func mountLayer(r spec.Root, l spec.Layer) error {
 	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(l.Lower, ":"), l.Upper, l.Work)
 	if r.UserXattr {
 		opts += ",userxattr"
+	} else {
+		// Directories of the image can be renamed; inode numbers need not survive a copy-up.
+		opts += ",redirect_dir=on,index=off"
 	}
 	if err := unix.Mount("overlay", target, "overlay", 0, opts); err != nil {
 		return fmt.Errorf("cannot mount the overlay of %s: %w", l.At, err)

@@ -47,6 +47,7 @@ func (m *machine) end(op string) {
 		}
 		m.stopServices()
 		_ = syscall.Kill(-1, syscall.SIGTERM)
+		_ = syscall.Kill(-1, syscall.SIGHUP) // interactive shells ignore SIGTERM
 		for range 50 {
 			if !othersAlive() {
 				break

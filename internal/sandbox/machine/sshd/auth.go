@@ -134,7 +134,8 @@ func parseOptions(options []string, peer net.Addr) (restrictions, bool) {
 	var r restrictions
 	for _, o := range options {
 		name, value, _ := strings.Cut(o, "=")
-		value = strings.ReplaceAll(strings.Trim(value, `"`), `\"`, `"`)
+		value = strings.TrimSuffix(strings.TrimPrefix(value, `"`), `"`)
+		value = strings.ReplaceAll(value, `\"`, `"`)
 		switch strings.ToLower(name) {
 		case "command":
 			r.command = value
