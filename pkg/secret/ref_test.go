@@ -156,7 +156,7 @@ func TestVault(t *testing.T) {
 	}
 	denied := &Vault{Address: srv.URL, Token: New("wr0ng"), Client: srv.Client()}
 	_, err := denied.Resolve(t.Context(), Ref{Name: "secret/shop/db"})
-	if err == nil || !strings.Contains(err.Error(), "token has expired") || strings.Contains(err.Error(), "wr0ng") {
+	if err == nil || !strings.Contains(err.Error(), "it has expired") || strings.Contains(err.Error(), "wr0ng") {
 		t.Errorf("denied: %v", err)
 	}
 	t.Setenv("VAULT_ADDR", "")

@@ -82,7 +82,7 @@ func (v *Vault) prepare() {
 		v.Token = New(os.Getenv("VAULT_TOKEN"))
 	}
 	if v.Address == "" || v.Token.IsZero() {
-		v.err = errors.New("Vault is not configured: set VAULT_ADDR and VAULT_TOKEN in the environment of orch")
+		v.err = errors.New("access to Vault is not configured: set VAULT_ADDR and VAULT_TOKEN in the environment of orch")
 		return
 	}
 	if v.client = v.Client; v.client != nil {
@@ -107,7 +107,7 @@ func (v *Vault) prepare() {
 // sameHost follows redirects (a standby sends to the active node) but does not carry the token to where it was not meant for in clear text.
 func sameHost(req *http.Request, via []*http.Request) error {
 	if len(via) > 5 || via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
-		return errors.New("Vault redirects to " + req.URL.Redacted())
+		return errors.New("a redirect of Vault leads to " + req.URL.Redacted())
 	}
 	return nil
 }
@@ -152,11 +152,11 @@ func (v *Vault) try(ctx context.Context, u string) (data map[string]any, again b
 	case http.StatusNotFound:
 		return nil, false, fmt.Errorf("%w in Vault (or the version was deleted, or the mount is not a KV engine of version 2)", ErrNotFound)
 	case http.StatusForbidden:
-		return nil, false, errors.New("Vault refuses: the token has expired, or its policy does not allow to read this path")
+		return nil, false, errors.New("the token is refused by Vault: it has expired, or its policy does not allow to read this path")
 	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusTooManyRequests, 412, 472, 473:
-		return nil, true, fmt.Errorf("Vault is not ready (status %d): it may be sealed or in standby", resp.StatusCode)
+		return nil, true, fmt.Errorf("the Vault server is not ready (status %d): it may be sealed or in standby", resp.StatusCode)
 	}
-	return nil, resp.StatusCode >= 500, fmt.Errorf("Vault answers status %d%s", resp.StatusCode, vaultErrors(body))
+	return nil, resp.StatusCode >= 500, fmt.Errorf("the Vault server answers status %d%s", resp.StatusCode, vaultErrors(body))
 }
 
 func decodeVault(body []byte) (map[string]any, bool, error) {
@@ -168,7 +168,7 @@ func decodeVault(body []byte) (map[string]any, bool, error) {
 	d := json.NewDecoder(strings.NewReader(string(body)))
 	d.UseNumber()
 	if d.Decode(&answer) != nil {
-		return nil, false, errors.New("Vault's answer is not JSON")
+		return nil, false, errors.New("the answer of Vault is not JSON")
 	}
 	if answer.Data.Data == nil {
 		return nil, false, fmt.Errorf("%w: the version was deleted, or the mount is not a KV engine of version 2", ErrNotFound)

@@ -54,7 +54,8 @@ func (h Holder) String() string {
 // Lease is the right to act on something, kept alive in the background until it is released or lost.
 //
 //	held ──Release──▶ released        (others may take it at once)
-//	  └──TTL passed without contact, broken, store closed──▶ lost   (Lost is closed before another can have it)
+//	  └──TTL passed without contact, broken, store closed──▶ lost   (Lost is closed before another can have it,
+//	                                                                 or, when it was broken, within a fifth of the TTL)
 //
 // Work under a lease uses its Context, and fences every Update: the context is the fast way to stop, the fence the certain one.
 type Lease struct {

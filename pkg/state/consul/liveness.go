@@ -154,8 +154,8 @@ func (s *Store) beat(ctx context.Context, x *session, n uint64) error {
 }
 
 var (
-	errSessionGone = errors.New("Consul has ended the session: another process took this one for dead, or an operator destroyed it")
-	errSilent      = errors.New("Consul could not be reached for too long")
+	errSessionGone = errors.New("the session was ended by Consul: another process took this one for dead, or an operator destroyed it")
+	errSilent      = errors.New("no contact with Consul for too long")
 	errBroken      = errors.New("broken by an operator, or taken over")
 )
 

@@ -120,7 +120,7 @@ func (s *Store) failure(ops []*api.KVTxnOp, complaints api.TxnErrors) error {
 	var keys []string
 	for _, c := range complaints {
 		if c.OpIndex < 0 || c.OpIndex >= len(ops) {
-			return fmt.Errorf("Consul refuses the transaction: %s", c.What)
+			return fmt.Errorf("the transaction is refused by Consul: %s", c.What)
 		}
 		op := ops[c.OpIndex]
 		switch {
@@ -129,7 +129,7 @@ func (s *Store) failure(ops []*api.KVTxnOp, complaints api.TxnErrors) error {
 		case strings.Contains(c.What, "Permission denied"), strings.Contains(c.What, "ACL"):
 			return s.unavailable(&statusError{403, c.What})
 		case op.Verb == api.KVSet, op.Verb == api.KVDelete, op.Verb == api.KVDeleteTree:
-			return fmt.Errorf("Consul refuses to write %s: %s", op.Key, c.What)
+			return fmt.Errorf("cannot write %s: Consul says: %s", op.Key, c.What)
 		}
 		keys = append(keys, strings.TrimPrefix(op.Key, s.root+"kv/"))
 	}

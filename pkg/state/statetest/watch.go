@@ -18,7 +18,6 @@ const patience = 30 * time.Second
 type watcher struct {
 	e    *env
 	got  chan string
-	revs chan state.Rev
 	end  chan error
 	stop context.CancelFunc
 }
