@@ -147,7 +147,7 @@ func asError(req *driver.Request, host string, redact Redactor, err error) error
 		for i := range e.Stderr {
 			e.Stderr[i] = redact.String(e.Stderr[i])
 		}
-		e.Err, e.Hint = explainShell(shell)
+		e.Hint, e.Err = explainShell(shell)
 	case errors.Is(err, os.ErrNotExist):
 		e.Hint = "add the file to the archive, or correct its path in the document"
 	}
@@ -155,25 +155,25 @@ func asError(req *driver.Request, host string, redact Redactor, err error) error
 }
 
 // explainShell says what sudo or the login shell meant.
-func explainShell(s *shellError) (error, string) {
+func explainShell(s *shellError) (hint string, err error) {
 	all := strings.ToLower(strings.Join(s.stderr, "\n"))
 	switch {
 	case strings.Contains(all, "sudo") && (strings.Contains(all, "not found") || strings.Contains(all, "no such file")):
-		return errors.New("root rights are asked for, but sudo is not installed on the host"), "install sudo, log in as root, or set sudo to false for the operation"
+		return "install sudo, log in as root, or set sudo to false for the operation", errors.New("root rights are asked for, but sudo is not installed on the host")
 	case strings.Contains(all, "password is required"), strings.Contains(all, "terminal is required"), strings.Contains(all, "no tty present"):
-		return errors.New("sudo asks for a password"), "allow the user to use sudo without one (NOPASSWD), give the host's password reference, or log in as root"
+		return "allow the user to use sudo without one (NOPASSWD), give the host's password reference, or log in as root", errors.New("sudo asks for a password")
 	case strings.Contains(all, "incorrect password"), strings.Contains(all, "sorry, try again"):
-		return errors.New("sudo does not accept the password"), "correct the secret that the host's password reference names"
+		return "correct the secret that the host's password reference names", errors.New("sudo does not accept the password")
 	case strings.Contains(all, "not in the sudoers"), strings.Contains(all, "not allowed to"), strings.Contains(all, "may not run sudo"):
-		return errors.New("the user may not use sudo"), "add the user to the sudoers, or log in as another"
+		return "add the user to the sudoers, or log in as another", errors.New("the user may not use sudo")
 	case strings.Contains(all, "must have a tty"):
-		return errors.New("sudo insists on a terminal (requiretty)"), "remove requiretty from the host's sudoers"
+		return "remove requiretty from the host's sudoers", errors.New("sudo insists on a terminal (requiretty)")
 	case s.code == 127:
-		return errors.New("the host has no POSIX shell in the user's PATH"), "orch needs sh, dd, cat and the other small tools that busybox has, too"
+		return "orch needs sh, dd, cat and the other small tools that busybox has, too", errors.New("the host has no POSIX shell in the user's PATH")
 	case strings.Contains(all, "not currently available") || strings.Contains(all, "nologin"):
-		return errors.New("the user's login shell does not run commands"), "log in as a user with an ordinary shell"
+		return "log in as a user with an ordinary shell", errors.New("the user's login shell does not run commands")
 	}
-	return s, ""
+	return "", s
 }
 
 // Explain shows what would run, without values of secrets.

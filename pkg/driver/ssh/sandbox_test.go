@@ -58,7 +58,7 @@ func TestServerOfTheSandbox(t *testing.T) {
 	}
 	h := driver.Host{Instance: topology.Instance{Node: "vm", Index: "0"}, Addresses: []string{floating.String()}, User: "debian", KeyRef: "key",
 		HostKeys: []string{hostPub}, HostKeySource: Injected, CloudInit: true, Sudo: true}
-	d := New(Options{Secrets: secretMap{"key": userKey}, ReadyTimeout: time.Minute, Reconnect: 30 * time.Second})
+	d := New(Options{Secrets: secretMap{"key": userKey}, ReadyTimeout: time.Minute, Reconnect: 2 * time.Minute})
 	defer d.Close()
 	req := request(t, h, `id -u; hostname; ls /root/configured; export OUT=1`)
 	var l log
@@ -71,16 +71,27 @@ func TestServerOfTheSandbox(t *testing.T) {
 	req = request(t, h, `echo x >>/root/ran; i=0; while [ $i -lt 40 ]; do echo "line $i"; sleep 0.05; i=$((i+1)); done; cat /root/ran`)
 	req.OpID = "cut"
 	l = log{}
+	cuts := 0
 	l.on = func(e event.Event) {
-		switch e.Message {
-		case "line 1":
-			_ = sandbox.InjectSSH(t.Context(), "00000000-0000-4000-8000-000000000005", machine.SSHFault{DropAfter: 200 * time.Millisecond})
-		case "line 30":
-			_ = sandbox.InjectSSH(t.Context(), "00000000-0000-4000-8000-000000000005", machine.SSHFault{})
+		fault := machine.SSHFault{DropAfter: 200 * time.Millisecond}
+		switch {
+		case e.Message == "line 1":
+		case strings.Contains(e.Message, "lost, reconnecting"):
+			if cuts++; cuts == 4 {
+				fault = machine.SSHFault{} // a slow machine would never get through
+			}
+		default:
+			return
+		}
+		if err := sandbox.InjectSSH(t.Context(), "00000000-0000-4000-8000-000000000005", fault); err != nil {
+			t.Error(err)
 		}
 	}
 	if _, err := d.Run(t.Context(), req, l.emit); err != nil {
 		t.Fatal(err)
+	}
+	if cuts == 0 {
+		t.Error("no connection was cut: the test proves nothing")
 	}
 	lines := strings.Split(l.stdout(), "\n")
 	if n := len(lines); n < 41 || lines[n-1] != "x" || lines[n-2] != "line 39" {
