@@ -18,7 +18,6 @@ type common struct {
 }
 
 type settings struct {
-	common2 `yaml:",inline"`
 	Common  common            `yaml:",inline"`
 	Name    string            `yaml:"name"`
 	Wait    time.Duration     `yaml:"wait"`
@@ -31,8 +30,6 @@ type settings struct {
 	Words   []string          `yaml:"words"`
 	Hidden  string            `yaml:"-"`
 }
-
-type common2 struct{}
 
 func TestDecode(t *testing.T) {
 	n, list := Parse("c.yaml", []byte(`

@@ -379,6 +379,17 @@ service_template:
     b: { type: N, properties: { p: 100, q: { $$x: y } } }
     c: { type: N, properties: { p: { $nope: [] }, q: { $token: [ a ] } } }
 `, want: []string{"9 constraint", "9 value-type", "10 bad-function", "10 bad-function"}},
+	"2.0: the simple profile": {v: "tosca_2_0", doc: `
+imports: [ { profile: "org.oasis-open.simple:2.0", namespace: t } ]
+node_types:
+  App: { derived_from: "t:SoftwareComponent", properties: { port: { type: "t:network.PortDef" } } }
+service_template:
+  node_templates:
+    h: { type: "t:Compute", capabilities: { host: { properties: { mem_size: 4 GB, num_cpus: 0 } }, scalable: { properties: { max_instances: 2 } } } }
+    a: { type: App, properties: { port: 70000 }, requirements: [ host: h ] }
+    n: { type: "t:network.Network" }
+    p: { type: "t:network.Port", requirements: [ { link: n }, { binding: h } ] }
+`, want: []string{"7 constraint", "8 constraint"}},
 	"2.0 needs imports": {v: "tosca_2_0", doc: `
 service_template:
   node_templates: { a: { type: tosca.nodes.Compute } }
@@ -438,5 +449,28 @@ func TestRules(t *testing.T) {
 				t.Errorf("hint %q, want %q", list[0].Hint, tc.hint)
 			}
 		})
+	}
+}
+
+// Types of the TOSCA 2.0 profile are the normative ones for everything that knows those by name.
+func TestProfileTypesKeepTheirMeaning(t *testing.T) {
+	top, list := loadFiles(map[string]string{"app.yaml": `tosca_definitions_version: tosca_2_0
+imports: [ { profile: "org.oasis-open.simple:2.0" } ]
+service_template:
+  node_templates:
+    h: { type: Compute, capabilities: { scalable: { properties: { max_instances: 4, default_instances: 3 } } } }
+    a: { type: SoftwareComponent, requirements: [ host: h ] }
+`})
+	if list.HasErrors() {
+		t.Fatal(list)
+	}
+	if n := top.NodeNamed("h"); !n.Type.Is("tosca.nodes.Compute") {
+		t.Errorf("h is %v", n.Type)
+	}
+	if a := top.NodeNamed("a"); a.Host() != "h" || a.ScalesWith != "h" {
+		t.Errorf("a is hosted on %q", a.Host())
+	}
+	if _, max, def, err := top.Scale(context.Background(), "a", nil); max != 4 || def != 3 || err != nil {
+		t.Errorf("scale %d %d %v", max, def, err)
 	}
 }

@@ -26,7 +26,6 @@ type typ struct {
 	ifaces       []*topology.Interface
 	artifacts    []*topology.Artifact
 	schema       *topology.Schema // data types
-	triggers     bool
 
 	declared map[string]*topology.Schema
 }
@@ -160,6 +159,10 @@ func (r *resolver) link(t *typ) *typ {
 	}
 	t.linked, t.linking = true, true
 	t.chain = topology.Type{t.def.Name.Text}
+	if name := t.def.Metadata["tosca_name"]; name != "" && t.file.Library {
+		// A profile's type says which normative type it is, so that what knows Compute by its full name (mappings, lifecycles) knows it, too.
+		t.chain = append(t.chain, name)
+	}
 	p := r.findParent(t)
 	if p != nil && p.linking {
 		r.errorf("type-cycle", t.def.Name.Pos, t.def.Path, "the %s %s derives from itself: %s", t.def.Kind, t.def.Name.Text, r.cyclePath(t))
