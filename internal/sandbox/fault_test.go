@@ -103,13 +103,14 @@ func TestCloseEndsRequestsThatHang(t *testing.T) {
 	t.Parallel()
 	s := start(t, sandbox.Options{})
 	c := rawClient(t, s, sandbox.Demo)
-	addFault(t, s, fault.Rule{Do: fault.Hang})
+	// All requests: Go's client repeats a GET whose kept connection broke.
+	addFault(t, s, fault.Rule{Do: fault.Hang, Count: -1})
 	ended := make(chan error, 1)
 	go func() {
 		_, _, _, err := c.try(context.Background(), "GET", "/compute/v2.1/flavors", "")
 		ended <- err
 	}()
-	eventually(t, "request hangs", func() bool { r, _ := s.Faults.List(); return r[0].Hit == 1 })
+	eventually(t, "request hangs", func() bool { r, _ := s.Faults.List(); return r[0].Hit > 0 })
 	check(t, s.Close())
 	if err := <-ended; err == nil {
 		t.Error("the hanging request was answered")

@@ -133,7 +133,7 @@ func (s *Service) page(c *rest.Call, docs []rest.Doc, many string) (rest.Page, e
 	}
 	page, known, err := rest.Paginate(docs, c.Query, rest.PageOptions{Max: 1000, URL: c.Base + "/v3/" + c.Project() + c.URL.Path[len("/v3"):]})
 	if err != nil {
-		return page, err
+		return page, rest.Bad("limit param must be an integer")
 	}
 	if !known {
 		return page, volumeMissing(c.Query.Get("marker"))

@@ -94,7 +94,7 @@ func (s *Service) action(c *rest.Call) (rest.Reply, error) {
 		return rest.Reply{}, rest.Bad("There is no such action: %s", name)
 	}
 	if a.admin && !c.Admin() {
-		return rest.Reply{}, denied("os-admin-actions:" + strings.TrimPrefix(name, "os-"))
+		return rest.Reply{}, denied(policyOf(name))
 	}
 	if a.name == "" {
 		a.name = name
@@ -117,6 +117,23 @@ func (s *Service) action(c *rest.Call) (rest.Reply, error) {
 		s.ended(v, err) // done at once, or refused
 	}
 	return reply, err
+}
+
+// policyOf is the policy's name of an administrators' action.
+func policyOf(action string) string {
+	switch action {
+	case "os-resetState":
+		return "os-admin-actions:reset_state"
+	case "migrate":
+		return "os-migrate-server:migrate"
+	case "os-migrateLive":
+		return "os-migrate-server:migrate_live"
+	case "evacuate":
+		return "os-evacuate"
+	case "shelveOffload":
+		return "os-shelve:shelve_offload"
+	}
+	return "os-admin-actions:" + action
 }
 
 // conflict says why an action cannot be done now.

@@ -60,6 +60,9 @@ func (s *Service) disk(c *rest.Call) (*cloud.Server, *cloud.Disk, error) {
 			return v, d, nil
 		}
 	}
+	if s.Cloud.Volumes.Get(id) == nil {
+		return nil, nil, rest.Missing("Volume %s could not be found.", id)
+	}
 	return nil, nil, rest.Missing("volume_id not found: %s", id)
 }
 
@@ -99,7 +102,7 @@ func (s *Service) attachVolume(c *rest.Call) (rest.Reply, error) {
 	}
 	for _, d := range v.Disks {
 		if d.VolumeID == volume.ID {
-			return rest.Reply{}, rest.Conflict("Volume %s is already attached to instance %s", volume.ID, v.ID)
+			return rest.Reply{}, rest.Bad("Invalid volume: volume %s is already attached to instances: %s", volume.ID, v.ID)
 		}
 	}
 	a, err := s.Cinder.Reserve(volume, v.ID)

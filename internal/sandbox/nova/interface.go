@@ -58,6 +58,9 @@ func (s *Service) showInterface(c *rest.Call) (rest.Reply, error) {
 		var e *rest.Error
 		if errors.As(err, &e) && s.Cloud.Servers.Get(c.PathValue("id")) != nil {
 			e.Message = "Instance " + c.PathValue("id") + " does not have a port with id " + c.PathValue("port")
+			if s.Cloud.Ports.Get(c.PathValue("port")) == nil {
+				e.Message = "Port id " + c.PathValue("port") + " could not be found."
+			}
 		}
 		return rest.Reply{}, err
 	}

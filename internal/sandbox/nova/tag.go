@@ -76,7 +76,7 @@ func (s *Service) clearTags(c *rest.Call) (rest.Reply, error) {
 }
 
 func tagMissing(v *cloud.Server, tag string) *rest.Error {
-	return rest.Missing("Server %s has no tag '%s'", v.ID, tag)
+	return rest.Missing("Instance %s has no tag '%s'", v.ID, tag)
 }
 
 func (s *Service) checkTag(c *rest.Call) (rest.Reply, error) {

@@ -96,7 +96,7 @@ func (s *Service) changeGroups(v *cloud.Server, raw json.RawMessage, change func
 	if err != nil {
 		var e *rest.Error
 		if errors.As(err, &e) && e.Status == 404 {
-			return rest.Missing("Security group %s not found for project %s.", b.Name, v.ProjectID)
+			return rest.Missing("Security group %s is not found for project %s", b.Name, v.ProjectID)
 		}
 		return err
 	}
