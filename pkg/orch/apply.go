@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -126,6 +127,11 @@ func (l *Local) apply(ctx context.Context, lease *state.Lease, req Request) (Tas
 	t := engine.Task{ID: ulid.Make().String(), Deployment: p.name, Verb: string(req.Verb), Workflow: workflowName(req), Status: engine.Pending,
 		User: req.User, Created: now(), PlanDigest: p.plan.Digest, Force: req.Force, Parallel: req.Parallel, Purge: req.Purge,
 		Changed: len(p.plan.Steps) > 0}
+	for _, s := range p.plan.Steps {
+		if s.Acts() {
+			t.Progress.Total++
+		}
+	}
 	if t.Inputs, err = engine.EncodeMap(p.wfInputs, l.opts.Cipher); err != nil {
 		return Task{}, storeError(err)
 	}
@@ -168,6 +174,7 @@ func (l *Local) nextRecord(ctx context.Context, lease *state.Lease, p *prepared,
 	}
 	d.Updated, d.Task, d.Cause = now(), t.ID, ""
 	d.Topology, d.Description, d.Metadata, d.Location = p.topology.Name, p.topology.Description, p.topology.Metadata, p.location
+	d.Infra = d.Infra || slices.ContainsFunc(p.plan.Steps, func(s *plan.Step) bool { return s.Kind == plan.Infra })
 	switch p.req.Verb {
 	case Undeploy:
 		d.Status = StatusUndeploying

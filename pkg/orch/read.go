@@ -305,9 +305,37 @@ func (l *Local) Tasks(ctx context.Context, deployment string) ([]Task, error) {
 	}
 	out := make([]Task, 0, len(ts))
 	for _, t := range slices.Backward(ts) {
+		if !t.Status.Ended() {
+			t.Progress = l.progress(ctx, t)
+		}
 		out = append(out, l.task(t))
 	}
 	return out, nil
+}
+
+// progress counts the steps of a task that has not ended.
+func (l *Local) progress(ctx context.Context, t engine.Task) (p engine.Progress) {
+	steps, err := l.Steps(ctx, t.Deployment, t.ID)
+	if err != nil {
+		return t.Progress // as of its beginning
+	}
+	for _, s := range steps {
+		if !s.Acts() {
+			continue
+		}
+		p.Total++
+		switch engine.Status(s.Status) {
+		case engine.Done:
+			p.Done++
+		case engine.Failed:
+			p.Failed++
+		case engine.Skipped, engine.Cancelled:
+			p.Skipped++
+		case engine.Doing:
+			p.Running++
+		}
+	}
+	return p
 }
 
 // task is a record as the Service shows it.

@@ -28,6 +28,8 @@ type record struct {
 	Task        string            `json:"task,omitempty"`
 	Cause       string            `json:"cause,omitempty"`
 	Scale       map[string]int    `json:"scale,omitempty"`
+	// Infra is set once infrastructure was asked for: only then is there something to prove about the cloud.
+	Infra bool `json:"infra,omitempty"`
 }
 
 // Status of a deployment.

@@ -113,7 +113,7 @@ func cause(f *engine.Failure) string {
 // prove ends an undeployment: nothing of it may exist any more, on record or in the cloud.
 func (l *Local) prove(ctx context.Context, d *record, t *engine.Task) {
 	d.Status = StatusUndeployed
-	if l.opts.Inventory == nil {
+	if l.opts.Inventory == nil || !d.Infra {
 		return
 	}
 	left, checked, err := l.opts.Inventory.Inventory(ctx, d.Name, d.Location)

@@ -337,3 +337,32 @@ func TestWorkflowsAndOperations(t *testing.T) {
 		t.Errorf("a deploy after all that changes something: %+v", task)
 	}
 }
+
+// nowhere is an Inventory without a cloud.
+type nowhere struct{}
+
+func (nowhere) Inventory(context.Context, string, string) (left, checked []string, err error) {
+	return nil, nil, errors.New("no cloud is configured")
+}
+
+func TestWithoutInfrastructureThereIsNothingToProve(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	load := f.opts.Load
+	f.opts.Inventory = nowhere{}
+	f.opts.Load = func(ctx context.Context, b orch.Bundle) (*topology.Topology, diag.List) {
+		top, diags := load(ctx, b)
+		top.NodeNamed("vm").Native = false
+		top.NodeNamed("vm").Type = topology.Type{"Any"}
+		top.NodeNamed("web").Operation("Standard", "create").Inputs = nil
+		top.Outputs = nil
+		return top, diags
+	}
+	f.restart(t)
+	if task := f.apply(t, orch.Request{Source: bundle("hello")}); task.Status != "done" {
+		t.Fatalf("%+v %+v", task, task.Failure)
+	}
+	if task := f.apply(t, orch.Request{Verb: orch.Undeploy}); task.Status != "done" {
+		t.Errorf("%+v %+v", task, task.Failure)
+	}
+}
