@@ -254,79 +254,78 @@ func (c *Checker) scalar(n *source.Node, s *Schema, prim, path string) *Value {
 		}
 		return c.mismatch(n, s, path, article(s))
 	}
-	v := &Value{Pos: n.Pos}
-	fail := func(err error) *Value {
-		c.report(CodeValueFormat, n.Pos, path, "", "%s: %s", lastName(path), err)
-		return v
-	}
-	text := n.Text
-	if c.Strict && n.Quoted && (prim == "integer" || prim == "float" || prim == "boolean") {
+	if c.Strict && c.otherType(n, prim) {
 		return c.mismatch(n, s, path, article(s))
 	}
+	v := &Value{Pos: n.Pos}
+	var ok bool
+	switch prim {
+	case "integer":
+		clean := &source.Node{Kind: source.Scalar, Text: strings.ReplaceAll(strings.TrimSpace(n.Text), "_", "")}
+		v.Lit, ok = literal(clean.Int())
+	case "float":
+		v.Lit, ok = literal((&source.Node{Kind: source.Scalar, Text: strings.TrimSpace(n.Text)}).Float())
+	case "boolean":
+		v.Lit, ok = literal(c.boolean(n))
+	case "null", "nil":
+	default:
+		text, err := c.text(n, s, prim, path)
+		if err != nil {
+			c.report(CodeValueFormat, n.Pos, path, "", "%s: %s", lastName(path), err)
+			return v
+		}
+		v.Lit, ok = text, true
+	}
+	if !ok {
+		v.Lit = nil
+		return c.mismatch(n, s, path, article(s))
+	}
+	return v
+}
+
+// otherType tells a scalar of another YAML type than the declared one, which TOSCA 2.0 does not convert.
+func (c *Checker) otherType(n *source.Node, prim string) bool {
+	switch prim {
+	case "integer", "float", "boolean":
+		return n.Quoted
+	case "string":
+		return !n.Quoted && n.Tag != "!!str" && n.Tag != "!!timestamp"
+	}
+	return false
+}
+
+func literal[T any](v T, ok bool) (any, bool) { return v, ok }
+
+// text checks the types whose values stay texts and returns their canonical form.
+func (c *Checker) text(n *source.Node, s *Schema, prim, path string) (string, error) {
+	text := n.Text
 	switch prim {
 	case "string":
-		if c.Strict && !n.Quoted && n.Tag != "!!str" && n.Tag != "!!timestamp" {
-			return c.mismatch(n, s, path, article(s))
-		}
-		v.Lit = text
 	case "bytes":
 		if _, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err != nil {
-			return fail(fmt.Errorf("the value is not base64 text"))
+			return "", fmt.Errorf("the value is not base64 text")
 		}
-		v.Lit = text
-	case "integer":
-		clean := &source.Node{Kind: source.Scalar, Text: strings.ReplaceAll(strings.TrimSpace(text), "_", "")}
-		i, ok := clean.Int()
-		if !ok {
-			return c.mismatch(n, s, path, article(s))
-		}
-		v.Lit = i
-	case "float":
-		f, ok := (&source.Node{Kind: source.Scalar, Text: strings.TrimSpace(text)}).Float()
-		if !ok {
-			return c.mismatch(n, s, path, article(s))
-		}
-		v.Lit = f
-	case "boolean":
-		b, ok := c.boolean(n)
-		if !ok {
-			return c.mismatch(n, s, path, "a boolean (true or false)")
-		}
-		v.Lit = b
 	case "timestamp":
-		if _, err := ParseTimestamp(text); err != nil {
-			return fail(err)
-		}
-		v.Lit = text
+		_, err := ParseTimestamp(text)
+		return text, err
 	case "version":
-		if _, err := ParseVersion(text); err != nil {
-			return fail(err)
-		}
-		v.Lit = text
-	case "null", "nil":
-		return c.mismatch(n, s, path, "null")
+		_, err := ParseVersion(text)
+		return text, err
 	case "scalar", "scalar-unit":
 		if s.Scalar == nil {
-			v.Lit = text
-			break
+			return text, nil
 		}
 		_, canonical, err := s.Scalar.Parse(text)
-		if err != nil {
-			return fail(err)
-		}
-		if s.Scalar.Number != nil {
+		if err == nil && s.Scalar.Number != nil {
 			num, _, _ := strings.Cut(canonical, " ")
 			c.Value(&source.Node{Kind: source.Scalar, Tag: "!!float", Text: num, Pos: n.Pos}, s.Scalar.Number, path)
 		}
-		v.Lit = canonical
+		return canonical, err
 	default: // scalar-unit.*
 		_, canonical, err := ParseUnit(prim, text)
-		if err != nil {
-			return fail(err)
-		}
-		v.Lit = canonical
+		return canonical, err
 	}
-	return v
+	return text, nil
 }
 
 func (c *Checker) boolean(n *source.Node) (bool, bool) {
