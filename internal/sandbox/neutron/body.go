@@ -191,11 +191,3 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	}
 	return p.Masked(), nil
 }
-
-func isUUID(text string) bool {
-	compact := strings.ReplaceAll(text, "-", "")
-	if len(compact) != 32 {
-		return false
-	}
-	return strings.Trim(strings.ToLower(compact), "0123456789abcdef") == ""
-}

@@ -139,7 +139,6 @@ type kind struct {
 	stamp func(id string) *cloud.Stamp
 	// filters are query parameters that are no attributes.
 	filters map[string]func(doc rest.Doc, values []string) bool
-	now     func() string
 }
 
 func (k *kind) handleList(c *rest.Call) (rest.Reply, error) {

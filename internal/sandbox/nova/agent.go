@@ -23,6 +23,8 @@ import (
 func lane(v *cloud.Server) string { return "server:" + v.ID }
 
 // errNoHost is the fault that Nova's scheduler leaves, with its trailing blank.
+//
+//lint:ignore ST1005 the text is Nova's
 var errNoHost = errors.New("No valid host was found. ")
 
 // build starts the building of a recorded server; the lock is held.
