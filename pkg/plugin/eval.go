@@ -40,6 +40,7 @@ type ExprError struct {
 	Pos  diag.Pos // in the plugin
 	At   diag.Pos // in the topology, zero if nothing there is to blame
 	Hint string
+	Node string // whose mapping was evaluated
 	Err  error
 }
 
@@ -51,9 +52,12 @@ func (f *frame) fail(e *Expr, err error) error {
 		return nil
 	}
 	if x, ok := err.(*ExprError); ok {
+		if x.Node == "" {
+			x.Node = f.in.node.Name
+		}
 		return x
 	}
-	return &ExprError{Pos: e.Pos, At: *f.touched, Err: err}
+	return &ExprError{Pos: e.Pos, At: *f.touched, Node: f.in.node.Name, Err: err}
 }
 
 // eval returns the value of an expression; a nil expression is null.
@@ -283,10 +287,8 @@ func (f *frame) value(in *inst, rest []string) (any, error) {
 }
 
 func (f *frame) resources(in *inst, step string, rest []string) (any, error) {
-	if _, done := in.blocks[rest[0]]; !done {
-		if err := f.r.outline(f.ctx, in); err != nil {
-			return nil, err
-		}
+	if err := f.r.outlineID(f.ctx, in, rest[0]); err != nil {
+		return nil, err
 	}
 	blocks := in.blocks[rest[0]]
 	if step == "resource" {

@@ -88,9 +88,8 @@ type inst struct {
 	index      string
 	mapping    *Mapping
 	key        string
-	blocks     map[string][]*Block
-	outlining  bool
-	outlined   bool
+	blocks     map[string][]*Block // by resource id, of those that are outlined
+	outlining  map[string]bool
 	rendered   bool
 	values     map[string]any
 	evaluating map[string]bool
@@ -115,6 +114,13 @@ func (r *Renderer) init() {
 	if r.Env == nil {
 		r.Env = emptyEnv{}
 	}
+}
+
+// Fresh returns a renderer with the same settings that has rendered nothing.
+func (r *Renderer) Fresh() *Renderer {
+	c := *r
+	c.insts, c.shared, c.entries, c.order = nil, nil, nil, nil
+	return &c
 }
 
 // Render renders the instances and everything they refer to. The result is in the order of first need.
@@ -249,7 +255,8 @@ func (r *Renderer) inst(id topology.Instance) (*inst, error) {
 	if m == nil {
 		return nil, fmt.Errorf("the location %q has no mapping for node %q of type %s", r.Location.Name, n.Name, n.Type.Name())
 	}
-	in := &inst{node: n, index: id.Index, mapping: m, key: EntryKey(id), values: map[string]any{}, evaluating: map[string]bool{}}
+	in := &inst{node: n, index: id.Index, mapping: m, key: EntryKey(id), values: map[string]any{}, evaluating: map[string]bool{},
+		blocks: map[string][]*Block{}, outlining: map[string]bool{}}
 	r.insts[id] = in
 	return in, nil
 }
@@ -278,24 +285,33 @@ func (r *Renderer) frame(ctx context.Context, in *inst) *frame {
 
 // outline finds out which blocks an instance has, without their arguments.
 func (r *Renderer) outline(ctx context.Context, in *inst) error {
-	if in.outlined {
+	for _, spec := range in.mapping.Resources {
+		if err := r.outlineID(ctx, in, spec.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outlineID does that for the resources of one id, when something refers to them.
+func (r *Renderer) outlineID(ctx context.Context, in *inst, id string) error {
+	if _, done := in.blocks[id]; done {
 		return nil
 	}
-	if in.outlining {
-		return fmt.Errorf("the conditions of %s[%s] depend on its own resources", in.node.Name, in.index)
+	if in.outlining[id] {
+		return fmt.Errorf("the condition of the resource %q of %s[%s] depends on itself", id, in.node.Name, in.index)
 	}
-	in.outlining = true
-	defer func() { in.outlining = false }()
-	// Conditions may refer to resources that stand before their own.
-	in.blocks = map[string][]*Block{}
-	for _, spec := range in.mapping.Resources {
+	in.outlining[id] = true
+	defer delete(in.outlining, id)
+	blocks := []*Block{}
+	for _, spec := range in.mapping.byID[id] {
 		bs, err := r.outlineResource(ctx, in, spec)
 		if err != nil {
 			return err
 		}
-		in.blocks[spec.ID] = append(in.blocks[spec.ID], bs...)
+		blocks = append(blocks, bs...)
 	}
-	in.outlined = true
+	in.blocks[id] = blocks
 	return nil
 }
 

@@ -23,6 +23,9 @@ func (r *Renderer) diagnostic(in *inst, err error) diag.Diagnostic {
 	var x *ExprError
 	if errors.As(err, &x) {
 		d.Hint = x.Hint
+		if x.Node != "" {
+			d.Path, d.Message = "node "+x.Node, x.Node+": "+err.Error()
+		}
 		if !x.At.IsZero() {
 			d.Pos = x.At
 		}

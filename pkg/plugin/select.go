@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -40,8 +41,15 @@ func evalSelect(f *frame, e *Expr) (any, error) {
 	if w := e.Named.Get("what"); w != nil {
 		what, _ = w.Lit.(string)
 	}
-	*f.touched = f.in.node.Pos
+	before := *f.touched
+	*f.touched = diag.Pos{}
 	where, unknown, err := criteria(f, e.Named.Get("where"))
+	if f.touched.IsZero() {
+		// An item of a list was asked for: the list is to blame.
+		if *f.touched = before; len(f.items) == 0 || before.IsZero() {
+			*f.touched = f.in.node.Pos
+		}
+	}
 	if err != nil || len(where) == 0 || unknown != nil {
 		return unknown, err
 	}

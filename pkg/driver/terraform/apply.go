@@ -219,10 +219,7 @@ func (b *batch) aim(ctx context.Context) (*goal, error) {
 		}
 		// One by one first, so that a mistake in one node does not stop the others.
 		if _, err := b.renderer.Render(ctx, append(slices.Clone(ids), r.ID())); err != nil {
-			b.renderer = b.d.renderer(b.deployment, b.loc, r, b.cloud, m.Pins)
-			for _, e := range m.Entries {
-				b.renderer.Stopped[e.Instance] = e.Stopped
-			}
+			b.renderer = b.renderer.Fresh()
 			b.done(i, driver.Result{}, renderError(r, err))
 			continue
 		}
@@ -261,8 +258,8 @@ func (b *batch) choose(g *goal, old *manifest) {
 			g.addresses[i] = m.goneOf(r.ID())
 		} else {
 			g.addresses[i] = append(g.addresses[i], m.addresses(m.Entries[key].Awaits...)...)
-			if r.Action == driver.Update || r.Attempt > 1 {
-				g.refresh = true
+			if r.Action != driver.Create || r.Attempt > 1 {
+				g.refresh = true // the world may have changed since
 			}
 		}
 		for _, a := range g.addresses[i] {

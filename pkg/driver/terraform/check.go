@@ -68,7 +68,7 @@ func (d *Driver) Check(ctx context.Context, reqs []*driver.Request) diag.List {
 	if cloud != nil && !list.HasErrors() {
 		list.Add(checkQuota(ctx, r, ids, cloud, b)...)
 	}
-	return list
+	return list.Sorted() // what several nodes depend on is said once
 }
 
 // demand is what one node asks of one quota.

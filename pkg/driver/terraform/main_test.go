@@ -103,6 +103,7 @@ type rig struct {
 	set     *plugin.Set
 	loc     plugin.Location
 	driver  *terraform.Driver
+	binary  string
 }
 
 const provider = "terraform-provider-openstack/openstack"
@@ -151,7 +152,7 @@ func newRig(t *testing.T, o sandbox.Options, settings map[string]any) *rig {
 // newDriver stands for another orch process on the same machine and store.
 func (r *rig) newDriver() *terraform.Driver {
 	r.t.Helper()
-	d, err := terraform.New(terraform.Options{Home: r.home, Plugins: r.set, States: r.states, Secrets: r.secrets,
+	d, err := terraform.New(terraform.Options{Home: r.home, Binary: r.binary, Plugins: r.set, States: r.states, Secrets: r.secrets,
 		Location: func(context.Context, string) (plugin.Location, error) { return r.loc, nil },
 		Cloud:    func(context.Context, plugin.Location) (driver.Cloud, error) { return r.cloud, nil }})
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	tfjson "github.com/hashicorp/terraform-json"
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -47,6 +48,9 @@ func (d *Driver) Plan(ctx context.Context, reqs []*driver.Request) ([]driver.Cha
 	}
 	b.renderer = d.renderer(b.deployment, b.loc, reqs[0], b.cloud, b.bundle.Manifest.Pins)
 	b.renderer.AllowUnknown = true
+	if d.opts.Secrets != nil {
+		b.renderer.Secrets = lookingOnly{d.opts.Secrets}
+	}
 	g, err := b.aim(ctx)
 	if err != nil {
 		return nil, err
@@ -58,6 +62,17 @@ func (d *Driver) Plan(ctx context.Context, reqs []*driver.Request) ([]driver.Cha
 		return nil, nil
 	}
 	return b.plan(ctx, g)
+}
+
+// lookingOnly makes secrets for a plan: those that exist, and otherwise ones that are not kept.
+type lookingOnly struct{ secrets driver.Secrets }
+
+func (l lookingOnly) Generate(ctx context.Context, ref string, make func() ([]byte, error)) (secret.Value, error) {
+	if v, err := l.secrets.Resolve(ctx, ref); err == nil && !v.IsZero() {
+		return v, nil
+	}
+	b, err := make()
+	return secret.New(string(b)), err
 }
 
 func (b *batch) plan(ctx context.Context, g *goal) ([]driver.Change, error) {
