@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 	"time"
@@ -119,5 +120,41 @@ func BenchmarkPlan(b *testing.B) {
 		if p, diags := plan.Build(plan.Input{Topology: t}); p == nil || len(p.Steps) < 10_000 {
 			b.Fatal(diags)
 		}
+	}
+}
+
+// BenchmarkMakespan is issue 3's figure: 1,000 steps of 50 ms with random dependencies, against their critical path.
+func BenchmarkMakespan(b *testing.B) {
+	t := wide(1000, true, "create")
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i, n := range t.Nodes {
+		n.Relationships = nil
+		for range rng.IntN(4) {
+			if i > 0 {
+				n.Relationships = append(n.Relationships, &topology.Relationship{Name: fmt.Sprintf("r%d", len(n.Relationships)),
+					Type: topology.Type{"tosca.relationships.DependsOn"}, Source: n.Name, Target: t.Nodes[rng.IntN(i)].Name})
+			}
+		}
+	}
+	p, diags := plan.Build(plan.Input{Topology: t})
+	if p == nil {
+		b.Fatal(diags)
+	}
+	depth := map[string]int{}
+	longest := 0
+	for _, s := range p.Steps {
+		for _, n := range s.Needs {
+			depth[s.ID] = max(depth[s.ID], depth[n])
+		}
+		if s.Acts() {
+			depth[s.ID]++
+		}
+		longest = max(longest, depth[s.ID])
+	}
+	critical := time.Duration(longest) * 50 * time.Millisecond
+	for i := 0; b.Loop(); i++ {
+		start := time.Now()
+		planAndRun(b, mem.New(mem.Options{}), fmt.Sprintf("d%d", i), t, noop{takes: func(string) time.Duration { return 50 * time.Millisecond }})
+		b.ReportMetric(float64(time.Since(start))/float64(critical), "×critical-path")
 	}
 }

@@ -231,6 +231,11 @@ func journal(ctx context.Context, store state.Store, dep, task string) (out []Tr
 	return out, next, nil
 }
 
+// FindTaskTx reads a task's record; false if there is none.
+func FindTaskTx(tx state.Tx, dep, id string) (Task, bool, error) {
+	return state.Find[Task](tx, taskKey(dep, id))
+}
+
 // PutTaskTx writes a task's record.
 func PutTaskTx(tx state.Tx, t Task) error { return state.Put(tx, taskKey(t.Deployment, t.ID), t) }
 

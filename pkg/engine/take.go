@@ -132,7 +132,7 @@ func (r *run) keepOutputs(st *step, res driver.Result) error {
 	dec := map[string]any{}
 	for name, text := range res.Outputs {
 		v := r.hide(text)
-		raw, err := Encode(v, r.e.opts.Cipher)
+		raw, err := encodeSmall(v, r.e.opts.Cipher)
 		if err != nil {
 			return fmt.Errorf("cannot store the output %s: %w", name, err)
 		}
@@ -195,7 +195,7 @@ func (r *run) mapOutputs(st *step, outputs map[string]any) error {
 }
 
 func (r *run) setAttribute(in topology.Instance, name string, v any) error {
-	raw, err := Encode(v, r.e.opts.Cipher)
+	raw, err := encodeSmall(v, r.e.opts.Cipher)
 	if err != nil {
 		return fmt.Errorf("cannot store the attribute %s of %s: %w", name, in, err)
 	}
@@ -220,7 +220,7 @@ func (r *run) setAttribute(in topology.Instance, name string, v any) error {
 }
 
 func (r *run) setRelationshipAttribute(st *step, name string, v any) error {
-	raw, err := Encode(v, r.e.opts.Cipher)
+	raw, err := encodeSmall(v, r.e.opts.Cipher)
 	if err != nil {
 		return fmt.Errorf("cannot store the attribute %s of %s: %w", name, st.ID, err)
 	}

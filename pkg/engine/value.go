@@ -33,6 +33,17 @@ func Encode(v any, c Cipher) (json.RawMessage, error) {
 	return json.Marshal(sealed)
 }
 
+// maxStored bounds one attribute or output: all of an instance share one record of the store.
+const maxStored = 32 * 1024
+
+func encodeSmall(v any, c Cipher) (json.RawMessage, error) {
+	raw, err := Encode(v, c)
+	if err == nil && len(raw) > maxStored {
+		return nil, &placedError{err: fmt.Errorf("it has %d bytes, more than %d", len(raw), maxStored), hint: "write it to a file, and publish only where it is"}
+	}
+	return raw, err
+}
+
 func seal(v any, c Cipher) (any, error) {
 	switch t := v.(type) {
 	case secret.Value:

@@ -152,6 +152,9 @@ func (l *Local) apply(ctx context.Context, lease *state.Lease, req Request) (Tas
 		if err := tx.Delete(controlKey(p.name)); err != nil {
 			return err
 		}
+		if err := supersede(tx, p.have); err != nil {
+			return err
+		}
 		if err := state.Put(tx, deploymentKey(p.name), d); err != nil {
 			return err
 		}
@@ -164,6 +167,20 @@ func (l *Local) apply(ctx context.Context, lease *state.Lease, req Request) (Tas
 	job := engine.Job{Deployment: p.name, Task: t.ID, Plan: p.plan, Topology: p.topology, Previous: p.previous, Inputs: p.inputs,
 		PreviousInputs: p.prevIn, Older: p.older, WorkflowInputs: p.wfInputs, Revision: d.Revision, Parallel: req.Parallel}
 	return l.start(lease, d, t, job)
+}
+
+// supersede ends the task that a dead process has left: the new one takes over what it was doing.
+func supersede(tx state.Tx, have *record) error {
+	if have == nil || have.Task == "" {
+		return nil
+	}
+	old, found, err := engine.FindTaskTx(tx, have.Name, have.Task)
+	if err != nil || !found || old.Status.Ended() {
+		return err
+	}
+	old.Status, old.Ended = engine.Cancelled, now()
+	old.Failure = &engine.Failure{Step: "task", Message: "its process has ended; another task has taken over"}
+	return engine.PutTaskTx(tx, old)
 }
 
 // nextRecord is the deployment's record while the task runs, and the revision if there is a new one.

@@ -144,6 +144,10 @@ func (l *Local) resumeHeld(ctx context.Context, lease *state.Lease, t engine.Tas
 		}
 	}
 	d.Updated, d.Cause = now(), ""
+	// The command that stopped it is not meant for what comes now.
+	if err := state.Fenced(l.store, lease).Update(ctx, func(tx state.Tx) error { return tx.Delete(controlKey(d.Name)) }); err != nil {
+		return storeError(err)
+	}
 	_, err = l.start(lease, d, t, job)
 	return err
 }

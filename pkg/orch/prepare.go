@@ -296,6 +296,11 @@ func (l *Local) infraRequest(p *prepared, in topology.Instance, action driver.Ac
 	if action == driver.Delete {
 		t, inputs = p.previous, p.prevIn
 	}
+	for _, v := range p.older {
+		if t.NodeNamed(in.Node) == nil {
+			t, inputs = v.Topology, v.Inputs
+		}
+	}
 	n := t.NodeNamed(in.Node)
 	if n == nil {
 		return nil

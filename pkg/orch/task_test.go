@@ -142,6 +142,9 @@ func TestClosedServiceLeavesItsTaskToTheNext(t *testing.T) {
 	if taken, err := f.Recover(t.Context()); err != nil || len(taken) != 0 {
 		t.Errorf("recovered again: %+v, %v", taken, err)
 	}
+	if tasks, err := f.Tasks(t.Context(), "demo"); err != nil || len(tasks) != 1 || tasks[0].Steps.Done != 3 {
+		t.Errorf("tasks %+v, %v", tasks, err)
+	}
 	if got, want := f.world.done(), []string{"vm[0].create", "web[0].create", "web[0].start"}; !slices.Equal(got, want) {
 		t.Errorf("done %v, want %v", got, want)
 	}
@@ -364,5 +367,21 @@ func TestWithoutInfrastructureThereIsNothingToProve(t *testing.T) {
 	}
 	if task := f.apply(t, orch.Request{Verb: orch.Undeploy}); task.Status != "done" {
 		t.Errorf("%+v %+v", task, task.Failure)
+	}
+}
+
+func TestNewTaskTakesOverFromADeadProcess(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	old, let := f.begin(t, "web[0].create")
+	f.restart(t)
+	let()
+	task := f.apply(t, orch.Request{Verb: orch.Undeploy})
+	if task.Status != "done" {
+		t.Errorf("%+v %+v", task, task.Failure)
+	}
+	tasks, err := f.Tasks(t.Context(), "demo")
+	if err != nil || len(tasks) != 2 || tasks[1].ID != old.ID || tasks[1].Status != "cancelled" {
+		t.Errorf("tasks %+v, %v", tasks, err)
 	}
 }
