@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,7 +40,16 @@ func mountLayer(r spec.Root, l spec.Layer) error {
 		// Directories of the image can be renamed; inode numbers need not survive a copy-up.
 		opts += ",redirect_dir=on,index=off"
 	}
-	if err := unix.Mount("overlay", target, "overlay", 0, opts); err != nil {
+	// A server's files need not survive a crash of this machine, so nothing in it waits for the disk (installing packages
+	// would, at every file). The kernel marks such a layer against a second mount, which a reboot of the server is.
+	if err := os.RemoveAll(filepath.Join(l.Work, "work/incompat")); err != nil {
+		return err
+	}
+	err := unix.Mount("overlay", target, "overlay", 0, opts+",volatile")
+	if errors.Is(err, unix.EINVAL) { // a kernel before 5.10
+		err = unix.Mount("overlay", target, "overlay", 0, opts)
+	}
+	if err != nil {
 		return fmt.Errorf("cannot mount the overlay of %s: %w", l.At, err)
 	}
 	return nil
