@@ -262,8 +262,11 @@ func (f *frame) followNode(it *linkItem, path []string) (any, error) {
 
 // value evaluates a named value of a mapping on behalf of the instance.
 func (f *frame) value(in *inst, rest []string) (any, error) {
-	if v, ok := in.values[rest[0]]; ok && !f.publish {
-		return f.follow(v, rest[1:])
+	if m, ok := in.values[rest[0]]; ok && !f.publish {
+		if !m.touched.IsZero() {
+			*f.touched = m.touched
+		}
+		return f.follow(m.value, rest[1:])
 	}
 	e := in.mapping.Values.Get(rest[0])
 	if e == nil {
@@ -275,13 +278,16 @@ func (f *frame) value(in *inst, rest []string) (any, error) {
 	in.evaluating[rest[0]] = true
 	defer delete(in.evaluating, rest[0])
 	g := *f
-	g.in, g.items = in, nil
+	g.in, g.items, g.touched = in, nil, &diag.Pos{}
 	v, err := g.eval(e)
+	if !g.touched.IsZero() {
+		*f.touched = *g.touched
+	}
 	if err != nil {
 		return nil, err
 	}
 	if !f.publish {
-		in.values[rest[0]] = v
+		in.values[rest[0]] = memo{v, *g.touched}
 	}
 	return f.follow(v, rest[1:])
 }

@@ -91,8 +91,14 @@ type inst struct {
 	blocks     map[string][]*Block // by resource id, of those that are outlined
 	outlining  map[string]bool
 	rendered   bool
-	values     map[string]any
+	values     map[string]memo
 	evaluating map[string]bool
+}
+
+// memo is an evaluated value with the place in the topology that it came from.
+type memo struct {
+	value   any
+	touched diag.Pos
 }
 
 type linkItem struct {
@@ -255,7 +261,7 @@ func (r *Renderer) inst(id topology.Instance) (*inst, error) {
 	if m == nil {
 		return nil, fmt.Errorf("the location %q has no mapping for node %q of type %s", r.Location.Name, n.Name, n.Type.Name())
 	}
-	in := &inst{node: n, index: id.Index, mapping: m, key: EntryKey(id), values: map[string]any{}, evaluating: map[string]bool{},
+	in := &inst{node: n, index: id.Index, mapping: m, key: EntryKey(id), values: map[string]memo{}, evaluating: map[string]bool{},
 		blocks: map[string][]*Block{}, outlining: map[string]bool{}}
 	r.insts[id] = in
 	return in, nil

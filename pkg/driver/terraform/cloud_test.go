@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +16,32 @@ import (
 	openstackplugin "github.com/orch-project/orch/plugins/openstack"
 	"golang.org/x/crypto/ssh"
 )
+
+// login tries SSH once. ORCH_TEST_CLOUD_DEVICE names the network device to use, where routes are ambiguous.
+func login(h *driver.Host, key ssh.Signer, pinned ssh.PublicKey) error {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	if dev := os.Getenv("ORCH_TEST_CLOUD_DEVICE"); dev != "" {
+		dialer.Control = func(_, _ string, c syscall.RawConn) error {
+			var err error
+			if cerr := c.Control(func(fd uintptr) { err = syscall.BindToDevice(int(fd), dev) }); cerr != nil {
+				return cerr
+			}
+			return err
+		}
+	}
+	addr := net.JoinHostPort(h.Addresses[0], "22")
+	conn, err := dialer.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	c, chans, reqs, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{User: h.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
+		HostKeyCallback: ssh.FixedHostKey(pinned), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}})
+	if err != nil {
+		return err
+	}
+	return ssh.NewClient(c, chans, reqs).Close()
+}
 
 // TestOnARealCloud runs on whatever OpenStack OS_CLOUD or OS_AUTH_URL names when ORCH_TEST_CLOUD_IMAGE says which image to use. The
 // image's servers must be reachable by floating IP from here.
@@ -74,11 +101,7 @@ func TestOnARealCloud(t *testing.T) {
 	}
 	var last error
 	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Second) {
-		var c *ssh.Client
-		c, last = ssh.Dial("tcp", net.JoinHostPort(h.Addresses[0], "22"), &ssh.ClientConfig{User: h.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
-			HostKeyCallback: ssh.FixedHostKey(pinned), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}, Timeout: 5 * time.Second})
-		if last == nil {
-			c.Close()
+		if last = login(h, key, pinned); last == nil {
 			break
 		}
 	}
