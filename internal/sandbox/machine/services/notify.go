@@ -51,4 +51,3 @@ func (n *notify) close() {
 	_ = n.conn.Close()
 	_ = os.Remove(n.path)
 }
-

@@ -264,4 +264,3 @@ func (s *service) environment(u *unit) (map[string]string, error) {
 	}
 	return env, nil
 }
-
