@@ -34,6 +34,12 @@ func (l *Local) Apply(ctx context.Context, req Request) (Task, error) {
 		req.Verb = Deploy
 	}
 	lease, same, err := l.hold(ctx, req)
+	if req.Verb == Undeploy && errors.Is(err, state.ErrHeld) {
+		if err := l.clear(ctx, req); err != nil {
+			return Task{}, err
+		}
+		lease, same, err = l.hold(ctx, req)
+	}
 	if err != nil || same != nil {
 		return deref(same), err
 	}
@@ -44,6 +50,32 @@ func (l *Local) Apply(ctx context.Context, req Request) (Task, error) {
 	}
 	return t, nil
 }
+
+// clear makes room for an undeployment, which is always possible: what runs is cancelled (killed, with Force) and waited for.
+func (l *Local) clear(ctx context.Context, req Request) error {
+	t, err := l.findTask(ctx, req.Deployment, "")
+	if err != nil || t.Status.Ended() {
+		return err
+	}
+	verb := "cancel"
+	if req.Force {
+		verb = "force"
+	}
+	if err := l.command(ctx, t, verb); err != nil {
+		return err
+	}
+	if _, err := l.Wait(ctx, req.Deployment, t.ID); err != nil {
+		return err
+	}
+	// Its process gives the lease back just after the end.
+	lease, err := l.store.Lease(ctx, leaseKey(req.Deployment), state.LeaseOptions{Owner: l.opts.Owner, Host: l.opts.Host, TTL: l.opts.TTL, Wait: releaseWait})
+	if err == nil {
+		l.release(lease)
+	}
+	return asHeld(req.Deployment, err)
+}
+
+const releaseWait = 10 * time.Second
 
 func deref(t *Task) Task {
 	if t == nil {

@@ -21,6 +21,7 @@ type Service interface {
 	// when they are errors.
 	Plan(ctx context.Context, req Request) (*plan.Plan, diag.List, error)
 	// Apply starts a task and returns at once; Wait or Events follow it. Asking again for what is already running returns that task.
+	// An undeployment first cancels what runs, and waits for that; anything else is a KindConflict meanwhile.
 	Apply(ctx context.Context, req Request) (Task, error)
 	// Wait until a task has ended.
 	Wait(ctx context.Context, deployment, task string) (Task, error)

@@ -75,7 +75,7 @@ func TestBusyDeploymentSaysWhoHoldsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l2.Close()
-	_, err = l2.Apply(t.Context(), orch.Request{Deployment: "demo", Verb: orch.Undeploy})
+	_, err = l2.Apply(t.Context(), orch.Request{Deployment: "demo", Verb: orch.Workflow, Workflow: "restart"})
 	if kindOf(err) != orch.KindConflict || !strings.Contains(err.Error(), "demo is busy") || !strings.Contains(err.Error(), "process") {
 		t.Errorf("another process: %v", err)
 	}
@@ -383,5 +383,29 @@ func TestNewTaskTakesOverFromADeadProcess(t *testing.T) {
 	tasks, err := f.Tasks(t.Context(), "demo")
 	if err != nil || len(tasks) != 2 || tasks[1].ID != old.ID || tasks[1].Status != "cancelled" {
 		t.Errorf("tasks %+v, %v", tasks, err)
+	}
+}
+
+func TestUndeployOfARunningDeploymentCancelsIt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	old, _ := f.begin(t, "web[0].create")
+	l2, err := orch.New(f.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l2.Close()
+	task, err := l2.Apply(t.Context(), orch.Request{Deployment: "demo", Verb: orch.Undeploy, Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if task, err = l2.Wait(t.Context(), "demo", task.ID); err != nil || task.Status != "done" {
+		t.Errorf("%+v %+v, %v", task, task.Failure, err)
+	}
+	if was, err := l2.Wait(t.Context(), "demo", old.ID); err != nil || was.Status != "cancelled" {
+		t.Errorf("%+v, %v", was, err)
+	}
+	if got, want := f.world.done(), []string{"vm[0].create", "web[0].delete", "vm[0].delete"}; !slices.Equal(got, want) {
+		t.Errorf("done %v, want %v", got, want)
 	}
 }
