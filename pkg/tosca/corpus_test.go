@@ -51,6 +51,9 @@ func TestCorpus(t *testing.T) {
 	if err != nil {
 		t.Skip("the corpus is not here")
 	}
+	if raceDetector {
+		t.Skip("loading starts no goroutines; the corpus takes ten times as long under the race detector")
+	}
 	var entries []corpusEntry
 	if err := json.Unmarshal(data, &entries); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,5 @@
+//go:build race
+
+package tosca
+
+const raceDetector = true
