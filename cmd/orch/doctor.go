@@ -14,13 +14,14 @@ import (
 	"github.com/orch-project/orch/pkg/driver/terraform"
 	"github.com/orch-project/orch/pkg/openstack"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/state/open"
 )
 
 // doctor looks at everything that a deployment needs, and goes on whatever it finds.
-func doctor(ctx context.Context, c *config.Config, open func() (*cli.App, error)) []cli.Check {
+func doctor(ctx context.Context, c *config.Config, connect func() (*cli.App, error)) []cli.Check {
 	checks := []cli.Check{configurationCheck(c), pluginCheck(c)}
 	checks = append(checks, terraformChecks(ctx, c)...)
-	checks = append(checks, storeCheck(ctx, c, open), cloudCheck(ctx, c), machineCheck())
+	checks = append(checks, storeCheck(ctx, c, connect), cloudCheck(ctx, c), machineCheck())
 	return checks
 }
 
@@ -77,8 +78,8 @@ func providerCheck(c *config.Config) cli.Check {
 	return ok("provider", "openstack %s in %s", filepath.Base(found[len(found)-1]), mirror)
 }
 
-func storeCheck(ctx context.Context, c *config.Config, open func() (*cli.App, error)) cli.Check {
-	app, err := open()
+func storeCheck(ctx context.Context, c *config.Config, connect func() (*cli.App, error)) cli.Check {
+	app, err := connect()
 	if err != nil {
 		return problem("store", "", err)
 	}
@@ -90,7 +91,7 @@ func storeCheck(ctx context.Context, c *config.Config, open func() (*cli.App, er
 	if err != nil {
 		return problem("store", "", err)
 	}
-	return ok("store", "%s: %d deployments, %d secrets", storeName(c.Store), len(all), len(secrets))
+	return ok("store", "%s: %d deployments, %d secrets", open.Name(c.Store), len(all), len(secrets))
 }
 
 func cloudCheck(ctx context.Context, c *config.Config) cli.Check {

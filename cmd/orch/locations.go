@@ -70,18 +70,20 @@ func (l *locations) named(name string) (plugin.Location, error) {
 	return l.complete(loc)
 }
 
-// complete adds the plugin's defaults. "cloud" is about credentials and no setting of the plugin.
+// complete adds the plugin's defaults. The cloud's name is about credentials and no setting of the plugin: see cloudName.
 func (l *locations) complete(loc plugin.Location) (plugin.Location, error) {
-	cloud := loc.Settings[cloudKey]
 	delete(loc.Settings, cloudKey)
 	done, list := l.set.Complete(loc)
-	if err := list.Err(); err != nil {
-		return loc, err
+	return done, list.Err()
+}
+
+// cloudName is the cloud of clouds.yaml that a configured location means, "" if it says none.
+func (l *locations) cloudName(location string) string {
+	node, ok := l.cfg.Locations[location]
+	if !ok {
+		return ""
 	}
-	if cloud != nil {
-		done.Settings[cloudKey] = cloud
-	}
-	return done, nil
+	return node.Get(cloudKey).Str()
 }
 
 // cloud of a location, logged in to once.
@@ -91,12 +93,7 @@ func (l *locations) cloud(ctx context.Context, loc plugin.Location) (driver.Clou
 	if c, ok := l.clouds[loc.Name]; ok {
 		return c, nil
 	}
-	full, err := l.named(loc.Name)
-	if err != nil {
-		return nil, err
-	}
-	name, _ := full.Settings[cloudKey].(string)
-	config, err := openstack.LoadConfig(l.credentials(ctx, name))
+	config, err := openstack.LoadConfig(l.credentials(ctx, l.cloudName(loc.Name)))
 	if err != nil {
 		return nil, err
 	}

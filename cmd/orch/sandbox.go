@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/orch-project/orch/internal/cli"
 	"github.com/orch-project/orch/internal/sandbox"
-	"github.com/orch-project/orch/internal/sandbox/fault"
 	"github.com/orch-project/orch/internal/sandbox/machine"
 	"github.com/orch-project/orch/pkg/orch"
 )
@@ -70,64 +66,9 @@ func (sandboxControl) Status(ctx context.Context, dir string) (cli.SandboxStatus
 
 // Fault sets, lists or clears injected faults.
 func (sandboxControl) Fault(ctx context.Context, dir, spec string) (string, error) {
-	client, err := sandbox.Connect(dir)
+	answer, err := sandbox.Fault(ctx, dir, spec)
 	if err != nil {
-		return "", err
+		return "", &orch.Error{Kind: orch.KindUser, Msg: "cannot set the fault", Err: err, Hint: "orch sandbox fault --help shows the form"}
 	}
-	switch strings.TrimSpace(spec) {
-	case "":
-		list, err := client.Faults(ctx)
-		if err != nil {
-			return "", err
-		}
-		text, err := json.MarshalIndent(list, "", "  ")
-		return string(text), err
-	case "clear":
-		return "no fault is set", clearFaults(ctx, client)
-	}
-	return addFault(ctx, client, spec)
-}
-
-func clearFaults(ctx context.Context, client *sandbox.Client) error {
-	list, err := client.Faults(ctx)
-	if err != nil {
-		return err
-	}
-	for _, r := range list.Requests {
-		if err := client.RemoveFault(ctx, r.ID); err != nil {
-			return err
-		}
-	}
-	for _, r := range list.Servers {
-		if err := client.RemoveFault(ctx, r.ID); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// addFault reads the three forms: {"request": …}, {"server": …}, {"ssh": …, "id": SERVER}.
-func addFault(ctx context.Context, client *sandbox.Client, spec string) (string, error) {
-	var form struct {
-		Request *fault.Rule       `json:"request"`
-		Server  *fault.ServerRule `json:"server"`
-		SSH     *sandbox.SSHFault `json:"ssh"`
-		ID      string            `json:"id"`
-	}
-	d := json.NewDecoder(bytes.NewReader([]byte(spec)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&form); err != nil {
-		return "", &orch.Error{Kind: orch.KindUser, Msg: "cannot read the fault", Err: err, Hint: "orch sandbox fault --help shows the form"}
-	}
-	switch {
-	case form.Request != nil:
-		id, err := client.AddFault(ctx, *form.Request)
-		return "fault " + id + " is set", err
-	case form.Server != nil:
-		id, err := client.AddServerFault(ctx, *form.Server)
-		return "fault " + id + " is set", err
-	case form.SSH != nil && form.ID != "":
-		return "SSH of " + form.ID + " is changed", client.InjectSSH(ctx, form.ID, *form.SSH)
-	}
-	return "", &orch.Error{Kind: orch.KindUser, Msg: "the fault says nothing", Hint: "orch sandbox fault --help shows the form"}
+	return answer, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/state/bolt"
+	"github.com/orch-project/orch/pkg/state/open"
 )
 
 // ownedByOneProcess: a store file is, a server of stores is not.
@@ -16,7 +17,7 @@ func ownedByOneProcess(url string) bool { return strings.HasPrefix(url, "bolt:")
 
 // openStore opens what the configuration names. The error says what to do.
 func openStore(ctx context.Context, c *config.Config) (state.Store, error) {
-	store, err := bolt.Open(ctx, strings.TrimPrefix(c.Store, "bolt:"), bolt.Options{Wait: -1, Command: "orch"})
+	store, err := open.Store(ctx, c.Store, bolt.Options{Wait: -1, Command: "orch"})
 	if err == nil {
 		return store, nil
 	}
@@ -30,16 +31,4 @@ func openStore(ctx context.Context, c *config.Config) (state.Store, error) {
 		known.Hint = gone.Hint
 	}
 	return nil, known
-}
-
-// storeName is the store's URL without a token.
-func storeName(url string) string {
-	scheme, rest, ok := strings.Cut(url, "://")
-	if !ok {
-		return url
-	}
-	if _, host, ok := strings.Cut(rest, "@"); ok {
-		rest = host
-	}
-	return scheme + "://" + rest
 }
