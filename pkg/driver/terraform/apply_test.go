@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/driver/terraform"
 	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/topology"
 )
 
 // small is a topology whose pieces take the provider no built-in waits: no network of its own.
@@ -208,6 +210,8 @@ func TestARunSurvivesItsOrch(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, sandbox.Options{}, map[string]any{"image": "debian-12"})
 	top := r.topology(keyAndGroup()...)
+	top.NodeNamed("sg").Properties.Set("description", &topology.Value{Kind: topology.CallValue,
+		Call: &topology.Call{Fn: "get_secret", Args: []*topology.Value{topology.Lit("words")}}})
 	// The key pair's request hangs for a while, so that there is time to leave.
 	r.sandbox.Faults.Add(fault.Rule{Service: "nova", Method: "POST", Path: "os-keypairs", Do: fault.Delay, Delay: fault.Duration(4 * time.Second)})
 	reqs := requests(top, env{}, driver.Create, "create-")
@@ -219,6 +223,18 @@ func TestARunSurvivesItsOrch(t *testing.T) {
 		b, _ := os.ReadFile(filepath.Join(work, "events.jsonl"))
 		return bytes.Contains(b, []byte(`"apply_start"`))
 	})
+	// Terraform's own state holds what it was told; it lies in a directory of mode 0700 for as long as the run lasts.
+	files, _ := filepath.Glob(filepath.Join(work, "*"))
+	for _, f := range files {
+		if b, _ := os.ReadFile(f); filepath.Base(f) != "terraform.tfstate" && bytes.Contains(b, []byte("s3cret-value")) {
+			t.Errorf("the secret is in %s", f)
+		}
+	}
+	if pid, ok := terraform.SupervisorOf(work); ok {
+		if b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); bytes.Contains(b, []byte("s3cret-value")) {
+			t.Error("the secret is in the arguments")
+		}
+	}
 	leave(driver.ErrDetach)
 	first := <-ended
 	if !errors.Is(first.err, driver.ErrDetach) || len(first.errs) > 0 {

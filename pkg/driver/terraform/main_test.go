@@ -3,7 +3,6 @@ package terraform_test
 import (
 	"context"
 	"errors"
-	"os"
 	"os/exec"
 	"sync"
 	"testing"
@@ -19,11 +18,13 @@ import (
 	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/topology"
 	openstackplugin "github.com/orch-project/orch/plugins/openstack"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
 	terraform.MaybeSupervise()
-	os.Exit(m.Run())
+	// Idle connections to the sandboxes belong to the HTTP client.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }
 
 // states is a StateStore in memory that keeps what it was given.
