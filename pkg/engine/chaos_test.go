@@ -445,7 +445,7 @@ func TestChaos(t *testing.T) {
 		runSchedule(t, seed)
 		return
 	}
-	n := 400
+	n := 1000
 	if s := os.Getenv("ORCH_CHAOS"); s != "" {
 		var err error
 		if n, err = strconv.Atoi(s); err != nil {

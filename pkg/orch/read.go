@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/engine"
@@ -294,142 +292,6 @@ func unknowns(v any) (refs []string) {
 	return slices.Compact(refs)
 }
 
-// Tasks implements Service: newest first.
-func (l *Local) Tasks(ctx context.Context, deployment string) ([]Task, error) {
-	if _, err := loadDeployment(ctx, l.store, deployment); err != nil {
-		return nil, err
-	}
-	ts, err := engine.Tasks(ctx, l.store, deployment)
-	if err != nil {
-		return nil, storeError(err)
-	}
-	out := make([]Task, 0, len(ts))
-	for _, t := range slices.Backward(ts) {
-		if !t.Status.Ended() {
-			t.Progress = l.progress(ctx, t)
-		}
-		out = append(out, l.task(t))
-	}
-	return out, nil
-}
-
-// progress counts the steps of a task that has not ended.
-func (l *Local) progress(ctx context.Context, t engine.Task) (p engine.Progress) {
-	steps, err := l.Steps(ctx, t.Deployment, t.ID)
-	if err != nil {
-		return t.Progress // as of its beginning
-	}
-	for _, s := range steps {
-		if !s.Acts() {
-			continue
-		}
-		p.Total++
-		switch engine.Status(s.Status) {
-		case engine.Done:
-			p.Done++
-		case engine.Failed:
-			p.Failed++
-		case engine.Skipped, engine.Cancelled:
-			p.Skipped++
-		case engine.Doing:
-			p.Running++
-		}
-	}
-	return p
-}
-
-// task is a record as the Service shows it.
-func (l *Local) task(t engine.Task) Task {
-	return Task{ID: t.ID, Deployment: t.Deployment, Verb: Verb(t.Verb), Workflow: t.Workflow, Status: string(t.Status), User: t.User, Created: t.Created,
-		Started: t.Started, Ended: t.Ended, Steps: Progress(t.Progress), Failure: failure(t.Failure), Changed: t.Changed, Left: t.Left, Checked: t.Checked}
-}
-
-func failure(f *engine.Failure) *Failure {
-	if f == nil {
-		return nil
-	}
-	out := &Failure{Step: f.Step, Node: f.Node, Instance: f.Instance, Operation: f.Operation, Host: f.Host, ExitCode: f.ExitCode, Message: f.Message,
-		Stderr: f.Stderr, Detail: f.Detail, Hint: f.Hint, Pos: f.Pos, Attempts: f.Attempts, Skipped: f.Skipped}
-	for i := range f.Others {
-		out.Others = append(out.Others, *failure(&f.Others[i]))
-	}
-	return out
-}
-
-// Steps implements Service: the plan's steps with what has become of them.
-func (l *Local) Steps(ctx context.Context, deployment, task string) ([]StepStatus, error) {
-	t, err := l.findTask(ctx, deployment, task)
-	if err != nil {
-		return nil, err
-	}
-	p, err := engine.LoadPlan(ctx, l.store, deployment, t.ID)
-	if err != nil {
-		return nil, storeError(err)
-	}
-	journal, err := engine.Journal(ctx, l.store, deployment, t.ID)
-	if err != nil {
-		return nil, storeError(err)
-	}
-	at := make(map[string]int, len(p.Steps))
-	out := make([]StepStatus, len(p.Steps))
-	for i, s := range p.Steps {
-		at[s.ID] = i
-		out[i] = StepStatus{Step: s, Status: string(engine.Pending)}
-	}
-	for _, tr := range journal {
-		i, ok := at[tr.Step]
-		if !ok {
-			continue
-		}
-		s := &out[i]
-		s.Status, s.Attempts, s.Error = string(tr.Status), tr.Attempt, tr.Error
-		switch {
-		case tr.Status == engine.Doing:
-			if s.Started.IsZero() || !s.Ended.IsZero() {
-				s.Started = tr.At
-			}
-			s.Ended = time.Time{}
-		case tr.Status.Ended():
-			s.Ended = tr.At
-			if s.Started.IsZero() && tr.Status == engine.Done {
-				s.Started = tr.At
-			}
-		}
-		if tr.Because != "" {
-			s.Error = "skipped because " + tr.Because + " failed"
-		}
-	}
-	if !t.Status.Ended() {
-		waiting(out, at)
-	}
-	return out, nil
-}
-
-// waiting says for what pending steps wait.
-func waiting(steps []StepStatus, at map[string]int) {
-	for i := range steps {
-		s := &steps[i]
-		if s.Status != string(engine.Pending) {
-			continue
-		}
-		var names []string
-		for _, n := range s.Needs {
-			if j, ok := at[n]; ok && !engine.Status(steps[j].Status).Ended() {
-				names = append(names, n)
-			} else if ok && steps[j].Ended.After(s.Since) {
-				s.Since = steps[j].Ended
-			}
-		}
-		if len(names) > 3 {
-			names = append(names[:3], fmt.Sprintf("%d more", len(names)-3))
-		}
-		s.Waiting = strings.Join(names, ", ")
-		if s.Waiting == "" {
-			s.Waiting = "a free place"
-		}
-	}
-}
-
 // Host implements Service.
 func (l *Local) Host(ctx context.Context, deployment string, in topology.Instance) (*driver.Host, error) {
 	v, err := l.view(ctx, deployment)
@@ -457,58 +319,5 @@ func (l *Local) Host(ctx context.Context, deployment string, in topology.Instanc
 	}
 	return nil, &Error{Kind: KindNotFound, Msg: fmt.Sprintf("the address of %s is not known", server), Hint: "orch status " + deployment + " shows what exists", Err: ErrNotFound}
 }
-
-// Wait implements Service.
-func (l *Local) Wait(ctx context.Context, deployment, task string) (Task, error) {
-	t, err := l.findTask(ctx, deployment, task)
-	if err != nil {
-		return Task{}, err
-	}
-	l.mu.Lock()
-	r := l.running[deployment]
-	l.mu.Unlock()
-	if r != nil && r.task == t.ID {
-		select {
-		case <-r.done:
-		case <-ctx.Done():
-			return l.task(t), context.Cause(ctx)
-		}
-	}
-	for orphaned := 0; ; {
-		last := t
-		if t, err = engine.LoadTask(ctx, l.store, deployment, t.ID); err != nil {
-			if errors.Is(err, state.ErrNotFound) { // purged when it was done
-				last.Status = engine.Done
-				return l.task(last), nil
-			}
-			return l.task(last), storeError(err)
-		}
-		if t.Status.Ended() {
-			return l.task(t), nil
-		}
-		holders, err := l.store.Holders(ctx, leaseKey(deployment))
-		if err != nil {
-			return l.task(t), storeError(err)
-		}
-		if orphaned++; len(holders) > 0 {
-			orphaned = 0
-		}
-		if orphaned > orphanedAfter {
-			return l.task(t), &Error{Kind: KindConflict, Msg: fmt.Sprintf("task %s is not finished, and nobody works on it: its process has ended", t.ID),
-				Hint: "go on with: orch resume " + deployment}
-		}
-		select {
-		case <-ctx.Done():
-			return l.task(t), context.Cause(ctx)
-		case <-time.After(waitPace):
-		}
-	}
-}
-
-const (
-	waitPace = 500 * time.Millisecond
-	// orphanedAfter is how many looks in a row must find nobody at work: a server may be about to take over.
-	orphanedAfter = 6
-)
 
 func newReader(b []byte) io.Reader { return bytes.NewReader(b) }
