@@ -49,10 +49,7 @@ type chaosOp struct {
 	err    error
 }
 
-type chaosDriver struct {
-	*chaosWorld
-	batch bool
-}
+type chaosDriver struct{ *chaosWorld }
 
 func (d *chaosDriver) Name() string { return "chaos" }
 
@@ -392,7 +389,7 @@ func (s *schedule) run(job engine.Job, try int) (*engine.Outcome, error) {
 	if try < 15 && s.rng.IntN(2) == 0 {
 		store.left = 1 + s.rng.IntN(25)
 	}
-	d := &chaosDriver{chaosWorld: s.world}
+	d := &chaosDriver{s.world}
 	opts := engine.Options{Store: store, Infra: d, Remote: d, Local: d, Rand: rand.New(rand.NewPCG(s.seed, 3)),
 		Limits: engine.Limits{Deployment: 1 + s.rng.IntN(8), Host: s.rng.IntN(3)}}
 	if s.batch {

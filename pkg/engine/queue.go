@@ -18,13 +18,6 @@ func (q *queue) pop() *step {
 	return heap.Pop(q).(*step)
 }
 
-func (q *queue) peek() *step {
-	if len(q.steps) == 0 {
-		return nil
-	}
-	return q.steps[0]
-}
-
 func (q *queue) Len() int { return len(q.steps) }
 func (q *queue) Less(i, j int) bool {
 	a, b := q.steps[i], q.steps[j]
