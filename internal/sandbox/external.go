@@ -37,7 +37,7 @@ func (s *Sandbox) chooseExternal(o *Options) error {
 	}
 	base := candidates.Addr().As4()
 	for i := range 1 << 10 {
-		third := 4 + i // 172.24.4.0/24 first
+		third := 8 + i // 172.24.4.0/24 is left to devstack and its like
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{base[0], base[1] + byte(third>>8)%4, byte(third), 0}), 24)
 		if overlapsAny(p, used) {
 			continue
