@@ -47,6 +47,7 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 type service struct {
 	*orch.Local
 	secrets *orch.SecretStore
+	keys    hostKeys
 	ssh     *ssh.Driver
 	store   state.Store
 }
@@ -78,18 +79,18 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 			_ = store.Close()
 		}
 	}()
-	keys, err := masterKey(ctx, c, store)
+	ring, err := masterKey(ctx, c, store)
 	if err != nil {
 		return nil, &orch.Error{Kind: orch.KindStore, Msg: "cannot use the master key", Err: err,
 			Hint: "without the key that encrypted them, secrets and Terraform states in this store cannot be read; restore it from your backup"}
 	}
 	redactor := secret.NewRedactor()
-	cipher := cipher{keys}
+	cipher := cipher{ring}
 	secrets := orch.NewSecrets(store, cipher, redactor)
 	where := &locations{cfg: c, set: set}
 
 	infra, err := terraform.New(terraform.Options{
-		Home: filepath.Join(c.Home, "terraform"), Plugins: set, States: states{state.NewBlobs(store), keys}, Secrets: secrets,
+		Home: filepath.Join(c.Home, "terraform"), Plugins: set, States: states{state.NewBlobs(store), ring}, Secrets: secrets,
 		Location: func(ctx context.Context, deployment string) (plugin.Location, error) {
 			name, err := orch.Location(ctx, store, deployment)
 			if err != nil {
@@ -102,19 +103,29 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 	if err != nil {
 		return nil, err
 	}
-	remote := ssh.New(ssh.Options{Secrets: secrets, ReadyTimeout: c.SSH.ReadyTimeout, Timeout: c.SSH.OperationTimeout})
+	keys := hostKeys{store}
+	remote := ssh.New(ssh.Options{Secrets: secrets, Pin: keys.Pin, ConsoleKeys: where.consoleKeys, ReadyTimeout: c.SSH.ReadyTimeout, Timeout: c.SSH.OperationTimeout})
 	here, err := local.New(local.Options{Dir: filepath.Join(c.Home, "ops"), Timeout: c.SSH.OperationTimeout, AllowSudo: true})
 	if err != nil {
 		return nil, err
 	}
 	svc, err := orch.New(orch.Options{
-		Store: store, Load: loader(c, libraries), Bind: where.bind, Infra: infra, Remote: remote, Local: here,
+		Store: store, Load: loader(c, libraries), Bind: where.bind, Infra: infra, Remote: remoteDriver{remote, keys}, Local: here,
 		Inventory: inventory{where}, Cipher: cipher, Redactor: redactor, Limits: engine.Limits{Deployment: c.Parallel}, Logger: log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &service{Local: svc, secrets: secrets, ssh: remote, store: store}, nil
+	return &service{Local: svc, secrets: secrets, keys: keys, ssh: remote, store: store}, nil
+}
+
+// Host of an instance, with the keys pinned for it.
+func (s *service) Host(ctx context.Context, deployment string, in topology.Instance) (*driver.Host, error) {
+	h, err := s.Local.Host(ctx, deployment, in)
+	if err != nil {
+		return nil, err
+	}
+	return s.keys.known(ctx, h)
 }
 
 // masterKey reads the key; it may be made as long as nothing was encrypted with another one.
