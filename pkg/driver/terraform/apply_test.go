@@ -329,15 +329,16 @@ func TestASupervisorThatWasKilledIsNoticed(t *testing.T) {
 	reqs := requests(top, env{}, driver.Create, "create-")
 	ended := make(chan *outcome)
 	go func() { ended <- run(t.Context(), r.driver, reqs) }()
-	pids := make([]int, 0, 1)
+	work := filepath.Join(r.home, "deployments", "app", "work")
 	waitFor(t, "the start of the apply", func() bool {
-		pid, ok := terraform.SupervisorOf(filepath.Join(r.home, "deployments", "app", "work"))
-		if ok {
-			pids = append(pids, pid)
-		}
-		return ok
+		b, _ := os.ReadFile(filepath.Join(work, "events.jsonl"))
+		return bytes.Contains(b, []byte(`"apply_start"`))
 	})
-	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+	pid, ok := terraform.SupervisorOf(work)
+	if !ok {
+		t.Fatal("no supervisor")
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	// Terraform itself is followed to its end, and the state says that all is well.

@@ -157,7 +157,8 @@ func (b *batch) outcome() (failure error, err error) {
 	switch err := readJSON(filepath.Join(b.work, fileExit), &e); {
 	case errors.Is(err, os.ErrNotExist):
 		b.uncertain = true
-		return errors.New("Terraform's supervisor ended without a result (the machine went down, or it was killed)"), nil
+		return &driver.Error{Op: "terraform apply", Host: "orchestrator", ExitCode: -1, Retryable: true,
+			Err: errors.New("Terraform's supervisor ended without a result (the machine went down, or it was killed)")}, nil
 	case err != nil:
 		return nil, fmt.Errorf("cannot read how Terraform ended: %w", err)
 	}
