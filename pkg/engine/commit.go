@@ -84,7 +84,7 @@ func (c *changes) transition(r *run, st *step) {
 }
 
 func (r *run) stepEvent(st *step) event.Event {
-	return event.Event{Deployment: r.job.Deployment, Task: r.job.Task, Workflow: r.job.Plan.Workflow, Step: st.ID, Node: st.Node, Instance: st.Instance,
+	return event.Event{Deployment: r.job.Deployment, Task: r.job.Task, Workflow: r.job.Plan.Workflow, Step: st.ID, WorkflowStep: st.WorkflowStep, Node: st.Node, Instance: st.Instance,
 		Relationship: st.Relationship, Target: st.Target, Interface: st.Interface, Operation: st.operation(), Host: st.Host}
 }
 

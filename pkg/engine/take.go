@@ -42,13 +42,13 @@ func (r *run) take(m message) {
 	}
 }
 
-// outOfTurn deals with a step that its batch did not come to because a predecessor in it failed: it goes back to waiting for that one.
+// outOfTurn deals with a step that its batch did not come to because a predecessor in it failed: it goes back to waiting for that one. It keeps
+// its OpID: a process that died may have begun it under that already.
 func (r *run) outOfTurn(st *step) bool {
 	if st.waits == 0 && !st.bad {
 		return false
 	}
-	r.begun(st, plan.Failed)
-	st.status, st.opID, st.decided = Pending, "", false
+	st.status, st.decided = Pending, false
 	if st.waits == 0 {
 		r.decide(st)
 	}
