@@ -9,7 +9,7 @@ import "time"
 type Type string
 
 const (
-	DeploymentStatus Type = "deployment" // Status: the deployment's new status
+	DeploymentStatus Type = "deployment" // Status: the deployment's new status; Key: what was asked for (deploy update scale undeploy purge)
 	TaskStatus       Type = "task"       // Status: the task's new status; Workflow
 	StepStatus       Type = "step"       // Status: pending doing done failed skipped cancelled; Step
 	InstanceState    Type = "instance"   // Status: the TOSCA node state (creating, started …); Node, Instance
@@ -39,8 +39,10 @@ type Event struct {
 	Task       string    `json:"task,omitempty"`
 	Workflow   string    `json:"workflow,omitempty"`
 	Step       string    `json:"step,omitempty"`
-	Node       string    `json:"node,omitempty"`
-	Instance   string    `json:"instance,omitempty"` // "0", "1" …
+	// WorkflowStep is the step of the declared workflow that Step belongs to; "" in generated workflows.
+	WorkflowStep string `json:"workflow_step,omitempty"`
+	Node         string `json:"node,omitempty"`
+	Instance     string `json:"instance,omitempty"` // "0", "1" …
 	// Relationship is the requirement's name when the operation belongs to a relationship; Target its other node.
 	Relationship string `json:"relationship,omitempty"`
 	Target       string `json:"target,omitempty"`

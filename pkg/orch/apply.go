@@ -34,6 +34,9 @@ func (l *Local) Apply(ctx context.Context, req Request) (Task, error) {
 		req.Verb = Deploy
 	}
 	lease, same, err := l.hold(ctx, req)
+	if req.New && same != nil {
+		return Task{}, existsError(req.Deployment)
+	}
 	if req.Verb == Undeploy && errors.Is(err, state.ErrHeld) {
 		if err := l.clear(ctx, req); err != nil {
 			return Task{}, err
@@ -150,6 +153,9 @@ func (l *Local) apply(ctx context.Context, lease *state.Lease, req Request) (Tas
 	if err != nil {
 		return Task{}, err
 	}
+	if req.New && p.have != nil {
+		return Task{}, existsError(p.name)
+	}
 	if p.plan == nil {
 		return Task{}, p.diags.Err()
 	}
@@ -224,6 +230,7 @@ func (l *Local) nextRecord(ctx context.Context, lease *state.Lease, p *prepared,
 	d.Updated, d.Task, d.Cause = now(), t.ID, ""
 	d.Topology, d.Description, d.Metadata, d.Location = p.topology.Name, p.topology.Description, p.topology.Metadata, p.location
 	d.Infra = d.Infra || slices.ContainsFunc(p.plan.Steps, func(s *plan.Step) bool { return s.Kind == plan.Infra })
+	d.Scale, d.Doing = p.scale(), doing(p, d.Doing)
 	switch p.req.Verb {
 	case Undeploy:
 		d.Status = StatusUndeploying
@@ -285,7 +292,7 @@ func statusEvents(d record, t engine.Task) []event.Event {
 	at := now()
 	return []event.Event{
 		{Time: at, Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(t.Status)},
-		{Time: at, Type: event.DeploymentStatus, Task: t.ID, Workflow: t.Workflow, Status: string(d.Status)},
+		{Time: at, Type: event.DeploymentStatus, Task: t.ID, Workflow: t.Workflow, Status: string(d.Status), Key: d.Doing},
 	}
 }
 

@@ -225,9 +225,7 @@ func (l *Local) revision(ctx context.Context, name string, n int) (revision, err
 func (l *Local) build(ctx context.Context, p *prepared) error {
 	in := plan.Input{Deployment: p.name, Topology: p.topology, Previous: p.previous, Inputs: p.inputs, PreviousInputs: p.prevIn, Older: p.older,
 		WorkflowInputs: p.wfInputs, Recorded: p.snapshot.Recorded(), Force: p.req.Force}
-	if p.have != nil {
-		in.Scale = p.have.Scale
-	}
+	in.Scale = p.scale()
 	switch p.req.Verb {
 	case Deploy:
 		in.Workflow = plan.Install
@@ -323,13 +321,6 @@ type plannedEnv struct {
 // Instances implements topology.Env.
 func (e *plannedEnv) Instances(node string) []string {
 	return plan.Wanted(plan.Input{Topology: e.p.topology, Inputs: e.p.inputs, Recorded: e.p.snapshot.Recorded(), Scale: e.p.scale()})[node]
-}
-
-func (p *prepared) scale() map[string]int {
-	if p.have == nil {
-		return nil
-	}
-	return p.have.Scale
 }
 
 // replacements are the instances that an update makes anew.

@@ -27,6 +27,7 @@ type record struct {
 	Updated     time.Time         `json:"updated"`
 	Task        string            `json:"task,omitempty"`
 	Cause       string            `json:"cause,omitempty"`
+	Doing       string            `json:"doing,omitempty"` // what Status is about: see doing
 	Scale       map[string]int    `json:"scale,omitempty"`
 	// Infra is set once infrastructure was asked for: only then is there something to prove about the cloud.
 	Infra bool `json:"infra,omitempty"`

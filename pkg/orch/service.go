@@ -73,6 +73,10 @@ type Request struct {
 	Instances []string `json:"instances,omitempty"`
 	Interface string   `json:"interface,omitempty"`
 	Operation string   `json:"operation,omitempty"`
+	// New refuses a deployment that exists already, or whose name another request is just taking.
+	New bool `json:"new,omitempty"`
+	// Scale sets the number of instances of nodes (the ends of hosted-on chains), for this and all later deploys.
+	Scale map[string]int `json:"scale,omitempty"`
 	// Force: uninstall scripts that fail do not stop an undeploy; Purge: forget history as well.
 	Force bool `json:"force,omitempty"`
 	Purge bool `json:"purge,omitempty"`
@@ -96,8 +100,10 @@ type Control struct {
 
 // Deployment as listed.
 type Deployment struct {
-	Name     string    `json:"name"`
-	Status   string    `json:"status"` // deploying deployed undeploying undeployed failed cancelled updating …
+	Name   string `json:"name"`
+	Status string `json:"status"` // deploying deployed undeploying undeployed failed cancelled updating …
+	// Doing is what Status is about: deploy, update, scale, undeploy or purge.
+	Doing    string    `json:"doing,omitempty"`
 	Topology string    `json:"topology"`
 	Revision int       `json:"revision"`
 	Location string    `json:"location,omitempty"`

@@ -72,7 +72,7 @@ func fit(deployment string, events []event.Event) []event.Event {
 			e.Time = time.Now()
 		}
 		e.Time = e.Time.UTC()
-		for _, f := range []*string{&e.Value, &e.Key, &e.Status, &e.Step, &e.Node, &e.Host, &e.Task, &e.Workflow, &e.Instance,
+		for _, f := range []*string{&e.Value, &e.Key, &e.Status, &e.Step, &e.WorkflowStep, &e.Node, &e.Host, &e.Task, &e.Workflow, &e.Instance,
 			&e.Relationship, &e.Target, &e.Interface, &e.Operation} {
 			limit := maxName
 			if f == &e.Value {
