@@ -34,6 +34,8 @@ type Client struct {
 	endpoint gophercloud.EndpointOpts
 	project  string
 
+	catalog  *tokens.ServiceCatalog // nil with Keystone v2
+
 	mu       sync.Mutex
 	services map[string]*gophercloud.ServiceClient
 }
@@ -69,6 +71,9 @@ func Connect(ctx context.Context, cfg *Config) (*Client, error) {
 	if r, ok := p.GetAuthResult().(tokens.CreateResult); ok {
 		if pr, err := r.ExtractProject(); err == nil && pr != nil {
 			c.project = pr.ID
+		}
+		if cat, err := r.ExtractServiceCatalog(); err == nil {
+			c.catalog = cat
 		}
 	}
 	if c.project == "" {
@@ -221,11 +226,17 @@ const (
 	glance  = "glance"
 )
 
-func (c *Client) service(name string) (*gophercloud.ServiceClient, error) {
+func (c *Client) service(ctx context.Context, name string) (*gophercloud.ServiceClient, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s := c.services[name]; s != nil {
 		return s, nil
+	}
+	if c.catalog != nil {
+		// The library looks an endpoint's version up without a context of ours otherwise.
+		c.provider.EndpointLocator = func(o gophercloud.EndpointOpts) (string, error) {
+			return openstack.V3Endpoint(ctx, c.provider, c.catalog, o)
+		}
 	}
 	var s *gophercloud.ServiceClient
 	var err error

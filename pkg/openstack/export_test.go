@@ -8,7 +8,7 @@ import (
 
 // Post makes something in the tests' cloud and returns the answer's object under key.
 func (c *Client) Post(ctx context.Context, service, path string, body any, key string) (map[string]any, error) {
-	s, err := c.service(service)
+	s, err := c.service(ctx, service)
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func (c *Client) Post(ctx context.Context, service, path string, body any, key s
 
 // Put changes something in the tests' cloud.
 func (c *Client) Put(ctx context.Context, service, path string, body any) error {
-	s, err := c.service(service)
+	s, err := c.service(ctx, service)
 	if err != nil {
 		return err
 	}

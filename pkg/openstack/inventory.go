@@ -116,7 +116,7 @@ func (c *Client) neutronInventory(ctx context.Context, m marker) ([]driver.Cloud
 }
 
 func (c *Client) cinderInventory(ctx context.Context, m marker) ([]driver.CloudResource, error) {
-	if _, err := c.service(cinder); err != nil {
+	if _, err := c.service(ctx, cinder); err != nil {
 		return nil, nil // a cloud without volumes has none of ours
 	}
 	volumes, err := c.list(ctx, cinder, "volumes/detail", "volumes")

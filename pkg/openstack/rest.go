@@ -18,7 +18,7 @@ type object = map[string]any
 
 // get decodes one answer.
 func (c *Client) get(ctx context.Context, service, path string, into any) error {
-	s, err := c.service(service)
+	s, err := c.service(ctx, service)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (c *Client) getURL(ctx context.Context, s *gophercloud.ServiceClient, u str
 
 // list returns all items under a key, following the pages of Nova, Neutron, Cinder (KEY_links) and Glance (next).
 func (c *Client) list(ctx context.Context, service, path, key string) ([]object, error) {
-	s, err := c.service(service)
+	s, err := c.service(ctx, service)
 	if err != nil {
 		return nil, err
 	}

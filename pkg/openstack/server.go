@@ -34,7 +34,7 @@ func (c *Client) Fault(ctx context.Context, serverID string) (string, error) {
 
 // Console implements driver.Cloud: the last lines of the console log; all of it if lines is not positive.
 func (c *Client) Console(ctx context.Context, serverID string, lines int) (string, error) {
-	s, err := c.service(nova)
+	s, err := c.service(ctx, nova)
 	if err != nil {
 		return "", err
 	}

@@ -92,7 +92,7 @@ func pathOf(r driver.CloudResource) (service, path string, err error) {
 }
 
 func (c *Client) delete(ctx context.Context, service, path string) error {
-	s, err := c.service(service)
+	s, err := c.service(ctx, service)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (c *Client) emptyRouter(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	s, err := c.service(neutron)
+	s, err := c.service(ctx, neutron)
 	if err != nil {
 		return err
 	}
