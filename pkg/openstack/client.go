@@ -34,7 +34,7 @@ type Client struct {
 	endpoint gophercloud.EndpointOpts
 	project  string
 
-	catalog  *tokens.ServiceCatalog // nil with Keystone v2
+	catalog *tokens.ServiceCatalog // nil with Keystone v2
 
 	mu       sync.Mutex
 	services map[string]*gophercloud.ServiceClient
