@@ -11,6 +11,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -93,9 +97,18 @@ type Check struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
-// Main runs the command and returns the exit code.
-func Main(ctx context.Context, args []string, stdio Stdio, deps Deps) int {
+// Main runs the command and returns the exit code. An interrupt ends the command's context; a second one ends the process, except
+// where a task is followed (see follow).
+func Main(ctx context.Context, args []string, stdio Stdio, deps Deps) (code int) {
 	env := &environment{deps: deps, stdio: stdio, out: view.NewPrinter(stdio.Out), err: view.NewPrinter(stdio.Err)}
+	defer func() {
+		if v := recover(); v != nil {
+			code = env.defect(v, debug.Stack())
+		}
+	}()
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
 	root := newRoot(env)
 	root.SetArgs(args)
 	root.SetIn(stdio.In)
@@ -144,7 +157,7 @@ Exit codes:
 		SilenceErrors: true,
 	}
 	f := root.PersistentFlags()
-	f.StringVarP(&env.format, "output", "o", "text", "output `format`: text, json or yaml")
+	outputFlag(root, &env.format, true, "text", "json", "yaml")
 	f.StringVar(&env.configPath, "config", "", "configuration `file` (default $ORCH_CONFIG, else config.yaml in the configuration directory)")
 	env.overrides = map[string]string{}
 	for _, name := range []struct{ flag, usage string }{
@@ -153,23 +166,41 @@ Exit codes:
 	} {
 		f.Func(name.flag, name.usage, func(v string) error { env.overrides[name.flag] = v; return nil })
 	}
-	f.StringVar(&env.logLevel, "log-level", "warn", "orch's own log on stderr: debug, info, warn or error")
+	env.logLevel = "warn"
+	f.Var(oneOf{&env.logLevel, []string{"debug", "info", "warn", "error"}}, "log-level", "orch's own log on stderr: a `level` of debug, info, warn or error")
 	f.BoolVarP(&env.verbose, "verbose", "v", false, "print every line of output of the operations")
-	root.AddGroup(&cobra.Group{ID: "life", Title: "Deployments:"}, &cobra.Group{ID: "look", Title: "Looking:"}, &cobra.Group{ID: "set", Title: "Setting up:"})
+	root.AddGroup(&cobra.Group{ID: "doc", Title: "Documents:"}, &cobra.Group{ID: "life", Title: "Deployments:"}, &cobra.Group{ID: "look", Title: "Looking:"}, &cobra.Group{ID: "set", Title: "Setting up:"})
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, c := range cmds {
 			c.GroupID = group
 			root.AddCommand(c)
 		}
 	}
-	add("life", validateCmd(env), planCmd(env), deployCmd(env), undeployCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
+	add("doc", validateCmd(env), explainCmd(env), graphCmd(env), inputsCmd(env))
+	add("life", planCmd(env), deployCmd(env), undeployCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
 		controlCmd(env, "skip"), controlCmd(env, "cancel"))
-	add("look", listCmd(env), statusCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))
-	add("set", secretsCmd(env), sandboxCmd(env), doctorCmd(env), versionCmd(env))
+	add("look", listCmd(env), statusCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))
+	add("set", secretsCmd(env), sandboxCmd(env), doctorCmd(env), configCmd(env), versionCmd(env))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &orch.Error{Kind: orch.KindUser, Err: err, Hint: "see `" + c.CommandPath() + " --help`"}
 	})
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" || c.Name() == "help" {
+			c.GroupID = "set"
+		}
+	}
+	polish(root)
 	return root
+}
+
+// defect reports a bug of orch without a stack trace, which tells users nothing; --log-level debug shows it.
+func (e *environment) defect(v any, stack []byte) int {
+	e.logger().Debug("panic", "value", v, "stack", string(stack))
+	e.err.Printf("%s this is a defect of orch, not of your document: %v\n", e.err.Paint(view.Bad, "Error:"), v)
+	e.err.Printf("  what was done so far is recorded; please report it with the output of the same command and --log-level debug\n")
+	return exitInternal
 }
 
 // config loads the configuration once.
@@ -235,6 +266,10 @@ func (e *environment) report(err error) int {
 	if errors.As(err, &list) {
 		e.diagnostics(e.err, list.List)
 		return 1
+	}
+	if errors.Is(err, context.Canceled) {
+		e.err.Println("interrupted")
+		return exitCancelled
 	}
 	e.err.Printf("%s %v\n", e.err.Paint(view.Bad, "Error:"), err)
 	var known *orch.Error

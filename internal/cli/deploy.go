@@ -32,7 +32,7 @@ Ctrl-C cancels in an orderly way (nothing new is started, what runs is waited fo
 			req.Parallel, req.PlanDigest = parallel, digest
 			task, err := app.Apply(c.Context(), req)
 			if list := listOf(err); list != nil {
-				return env.refuse(list)
+				return env.refuse(list, b)
 			}
 			if err != nil {
 				return err

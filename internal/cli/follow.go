@@ -56,7 +56,7 @@ func (e *environment) follow(ctx context.Context, app *App, task orch.Task, f fo
 
 // interrupts turns signals into cancellation.
 func (e *environment) interrupts(ctx context.Context, app *App, task orch.Task, signals <-chan os.Signal) {
-	for _, verb := range []string{"cancel", "force"} {
+	for _, verb := range []string{"cancel", "detach"} {
 		select {
 		case <-ctx.Done():
 			return
@@ -64,6 +64,8 @@ func (e *environment) interrupts(ctx context.Context, app *App, task orch.Task, 
 		}
 		if verb == "cancel" {
 			e.err.Printf("\ncancelling: nothing new is started, waiting for what runs; press Ctrl-C again to leave it running detached\n")
+		} else {
+			e.err.Printf("\nletting go of what runs; `orch resume %s` goes on with it\n", task.Deployment)
 		}
 		if err := app.Control(ctx, orch.Control{Deployment: task.Deployment, Task: task.ID, Verb: verb}); err != nil {
 			e.err.Printf("cannot cancel: %v\n", err)

@@ -1,39 +1,30 @@
 package cli
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
+
+	"github.com/orch-project/orch/internal/view"
 )
 
-// inputFlags are the ways to give inputs: files first, single values over them.
-type inputFlags struct {
-	files  []string
-	values []string
-}
-
-func (f *inputFlags) register(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.files, "inputs", nil, "YAML or JSON `file` of inputs; repeatable, later ones win")
-	c.Flags().StringArrayVarP(&f.values, "input", "i", nil, "one input as `name=value`; repeatable. Values are converted to the declared type; secrets belong into `orch secrets`")
-}
-
-func (f *inputFlags) read(e *environment) (map[string]any, error) {
-	all := map[string]any{}
-	for _, file := range f.files {
-		m, err := e.deps.ReadYAML(file)
-		if err != nil {
-			return nil, err
-		}
-		for k, v := range m {
-			all[k] = v
-		}
+func inputsCmd(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "inputs FILE",
+		Short: "Say what must be given to deploy a topology: inputs, secrets, types and plugins",
+		Long: `Lists the inputs with their types and defaults, the secrets that get_secret asks for, the node types in use, and the
+plugins whose operations are called. Inputs without a default must be given with -i name=value or --inputs FILE, secrets with
+` + "`orch secrets set NAME`.",
+		Example: "  orch inputs app.yaml\n  orch inputs app.csar -o json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			t, err := env.load(c, args[0])
+			if err != nil {
+				return err
+			}
+			needs, err := view.NeedsOf(t)
+			if err != nil {
+				return err
+			}
+			return env.print(needs, func() { env.out.Needs(needs) })
+		},
 	}
-	for _, v := range f.values {
-		name, value, ok := strings.Cut(v, "=")
-		if !ok || name == "" {
-			return nil, usage("--input %q is not name=value", v)
-		}
-		all[name] = value
-	}
-	return all, nil
 }

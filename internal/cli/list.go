@@ -51,24 +51,9 @@ func statusCmd(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := app.Deployment(c.Context(), name)
+			report, err := lastTask(c.Context(), app, name)
 			if err != nil {
 				return err
-			}
-			report := view.StatusReport{Detail: d}
-			if d.Task != "" {
-				if report.Steps, err = app.Steps(c.Context(), name, d.Task); err != nil {
-					return err
-				}
-				tasks, err := app.Tasks(c.Context(), name)
-				if err != nil {
-					return err
-				}
-				for i := range tasks {
-					if tasks[i].ID == d.Task {
-						report.Task = &tasks[i]
-					}
-				}
 			}
 			return env.print(report, func() { env.out.StatusOf(report, steps, time.Now()) })
 		},

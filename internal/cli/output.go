@@ -2,6 +2,8 @@ package cli
 
 import (
 	"encoding/json"
+	"io/fs"
+	"strings"
 
 	"github.com/orch-project/orch/internal/view"
 	"github.com/orch-project/orch/pkg/diag"
@@ -20,14 +22,19 @@ func (e *environment) print(v any, text func()) error {
 		return enc.Encode(v)
 	case "yaml":
 		return e.deps.WriteYAML(e.out.W, v)
-	case "text":
-		text()
-		return nil
 	}
-	return usage("unknown output format %q: use text, json or yaml", e.format)
+	text()
+	return nil
 }
 
-// diagnostics prints findings as text with excerpts.
-func (e *environment) diagnostics(p *view.Printer, l diag.List) {
-	p.Diagnostics(l)
+// diagnostics prints findings as text with excerpts of the documents, also of those inside the opened bundles' archives.
+func (e *environment) diagnostics(p *view.Printer, l diag.List, bundles ...*Bundle) {
+	p.Diagnostics(l, func(file string) ([]byte, error) {
+		for _, b := range bundles {
+			if inside, ok := strings.CutPrefix(file, b.Name+"!"); ok {
+				return fs.ReadFile(b.FS, inside)
+			}
+		}
+		return view.ReadDocument(file)
+	})
 }

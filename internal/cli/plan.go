@@ -47,7 +47,7 @@ func (f *sourceFlags) request(e *environment, args []string) (orch.Request, *Bun
 func planCmd(env *environment) *cobra.Command {
 	var flags sourceFlags
 	var undeploy, detailed bool
-	var format string
+	var graph string
 	c := &cobra.Command{
 		Use:   "plan PATH",
 		Short: "Show what deploy would do, touching nothing",
@@ -61,23 +61,24 @@ Values that do not exist yet are shown as "(known after create)".`,
 				return err
 			}
 			req := orch.Request{Verb: orch.Undeploy, Deployment: args[0]}
+			var bundles []*Bundle
 			if !undeploy {
 				r, b, err := flags.request(env, args)
 				if err != nil {
 					return err
 				}
 				defer b.Close()
-				req = r
+				req, bundles = r, []*Bundle{b}
 			}
 			p, list, err := app.Plan(c.Context(), req)
 			if err != nil {
 				return err
 			}
 			if p == nil || list.HasErrors() {
-				return env.refuse(list)
+				return env.refuse(list, bundles...)
 			}
-			env.diagnostics(env.err, list)
-			if format != "" {
+			env.diagnostics(env.err, list, bundles...)
+			if graph != "" {
 				return p.DOT(env.out.W)
 			}
 			if err := env.print(p, func() { env.out.Plan(p) }); err != nil {
@@ -91,14 +92,14 @@ Values that do not exist yet are shown as "(known after create)".`,
 	}
 	flags.register(c)
 	c.Flags().BoolVar(&undeploy, "undeploy", false, "PATH is a deployment's name: show what undeploy would do")
-	c.Flags().StringVar(&format, "graph", "", "print the graph of steps: dot")
+	c.Flags().Var(oneOf{&graph, []string{"dot"}}, "graph", "print the graph of steps in this `format`: dot")
 	c.Flags().Lookup("graph").NoOptDefVal = "dot"
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 5 when there is something to do")
 	return c
 }
 
 // refuse reports findings that stop a request before anything is created.
-func (e *environment) refuse(list diag.List) error {
+func (e *environment) refuse(list diag.List, bundles ...*Bundle) error {
 	list = list.Sorted()
 	if e.structured() {
 		if err := e.print(map[string]any{"diagnostics": list}, nil); err != nil {
@@ -106,7 +107,7 @@ func (e *environment) refuse(list diag.List) error {
 		}
 		return &exitError{exitUser}
 	}
-	e.diagnostics(e.err, list)
+	e.diagnostics(e.err, list, bundles...)
 	e.err.Printf("Nothing was created.\n")
 	return &exitError{exitUser}
 }

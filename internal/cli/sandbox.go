@@ -68,14 +68,35 @@ func faultCmd(env *environment, dir func() (string, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:   "fault [SPEC|clear]",
 		Short: "Make the sandbox fail on purpose; without SPEC list what is set",
-		Long: `SPEC is a JSON object with one of:
-  request  service (keystone, nova, neutron, glance, cinder), method, path and body (regular expressions), nth, count (-1: all),
-           probability and seed choose requests; do is answer (status, message), quota (resource), hang, lose (done, but the
-           answer is lost), drop, delay (delay) or limit (429 with retry_after)
-  server   name (regular expression), nth, count choose servers being built; message sends them to ERROR, build and boot delay them
-  ssh      refuse, hang, reject, drop_after, drop_bytes; with "id", the server's id. An empty object heals`,
-		Example: `  orch sandbox fault '{"request":{"service":"nova","method":"POST","path":"/servers$","do":"answer","status":500}}'
-  orch sandbox fault '{"server":{"message":"No valid host was found."}}'
+		Long: `SPEC is a JSON object: "match" says which requests or servers, and exactly one action says what happens to them.
+
+match, every key optional:
+  service                     compute, network, image, volume, identity (or nova, neutron, glance, cinder, keystone)
+  method, path, body          of the request; path and body are regular expressions
+  skip, times                 let the first n pass, then hit so many (1; -1: all from then on)
+  probability, seed           hit by chance, the same way every time
+  name                        regular expression for the names of servers (server_error, boot_delay, build_delay)
+
+actions on requests:
+  "status": 500               answer with this status; "message" and "body" say what the answer says
+  "quota": true               refuse for lack of quota; or the resource: "quota": "ram"
+  "hang": true                never answer; or for so long: "hang": "20s"
+  "lost": true                do what was asked, and lose the answer
+  "drop": true                close the connection without an answer
+  "delay": "2s"               answer late
+  "retry_after": "3s"         answer 429 (or "status") and ask to come back later
+
+actions on servers:
+  "server_error": "text"      the server goes to ERROR with this fault
+  "build_delay": "10s"        it stays in BUILD for longer
+  "boot_delay": "30s"         it is ACTIVE at once, but boots for longer
+  "ssh": {"server": ID, …}    of a running server: refuse, hang or reject (true), drop_after ("2s"), drop_bytes; none of them heals it`,
+		Example: `  orch sandbox fault '{"match":{"service":"compute","method":"POST","path":"/servers$"},"status":500}'
+  orch sandbox fault '{"match":{"service":"network","path":"/ports","skip":1,"times":-1},"quota":true}'
+  orch sandbox fault '{"server_error":"No valid host was found."}'
+  orch sandbox fault '{"match":{"name":"^db"},"boot_delay":"30s"}'
+  orch sandbox fault '{"ssh":{"server":"4f1c…","drop_after":"2s"}}'
+  orch sandbox fault
   orch sandbox fault clear`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

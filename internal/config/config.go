@@ -41,6 +41,8 @@ type Config struct {
 
 	// File that was read, "" for none.
 	File string `yaml:"-"`
+
+	origins map[string]string
 }
 
 // Terraform says which binary and providers to use.
@@ -80,21 +82,22 @@ func Load(o Options) (*Config, error) {
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}
-	c := &Config{Parallel: 16, SSH: SSH{ReadyTimeout: 10 * time.Minute, OperationTimeout: time.Hour}}
+	c := &Config{Parallel: 16, SSH: SSH{ReadyTimeout: 10 * time.Minute, OperationTimeout: time.Hour}, origins: map[string]string{}}
 	if err := c.readFile(o); err != nil {
 		return nil, err
 	}
-	if err := eachField(reflect.ValueOf(c).Elem(), func(name, env string, v reflect.Value) error {
-		text, from := o.Getenv(env), env
-		if flag, ok := o.Overrides[name]; ok {
-			text, from = flag, "--"+name
+	if err := eachField("", reflect.ValueOf(c).Elem(), func(f field) error {
+		text, from := o.Getenv(f.env), f.env
+		if flag, ok := o.Overrides[f.name]; ok {
+			text, from = flag, "--"+f.name
 		}
 		if text == "" {
 			return nil
 		}
-		if err := set(v, text); err != nil {
+		if err := set(f.value, text); err != nil {
 			return fmt.Errorf("%s: %w", from, err)
 		}
+		c.origins[f.name] = from
 		return nil
 	}); err != nil {
 		return nil, err
@@ -124,6 +127,7 @@ func (c *Config) readFile(o Options) error {
 	node, list := source.Parse(path, data)
 	if !list.HasErrors() {
 		list.Add(source.Decode(node, c)...)
+		c.recordOrigins("", node)
 	}
 	c.File = path
 	return list.Err()
@@ -159,17 +163,25 @@ func (c *Config) defaults(getenv func(string) string) error {
 	return nil
 }
 
-// eachField visits the leaves that have an environment variable, with their dotted yaml name.
-func eachField(v reflect.Value, visit func(name, env string, v reflect.Value) error) error {
+// field is a leaf of the configuration that has an environment variable.
+type field struct {
+	name     string // dotted yaml name: terraform.binary
+	env, doc string
+	value    reflect.Value
+}
+
+// eachField visits the leaves that have an environment variable.
+func eachField(prefix string, v reflect.Value, visit func(field) error) error {
 	t := v.Type()
 	for i := range t.NumField() {
 		f := t.Field(i)
+		name := prefix + f.Tag.Get("yaml")
 		if env := f.Tag.Get("env"); env != "" {
-			if err := visit(f.Tag.Get("yaml"), env, v.Field(i)); err != nil {
+			if err := visit(field{name, env, f.Tag.Get("doc"), v.Field(i)}); err != nil {
 				return err
 			}
 		} else if f.Type.Kind() == reflect.Struct {
-			if err := eachField(v.Field(i), visit); err != nil {
+			if err := eachField(name+".", v.Field(i), visit); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,5 +84,28 @@ func TestBadVariablesAreNamed(t *testing.T) {
 	}
 	if _, err := Load(Options{Path: "/no/such/file"}); err == nil {
 		t.Error("a missing file that was asked for is an error")
+	}
+}
+
+func TestSettingsNameTheirOrigin(t *testing.T) {
+	path := write(t, "parallel: 3\nterraform:\n  binary: tofu\nlocations:\n  lab: { plugin: openstack }\n")
+	c, err := Load(Options{Path: path, Overrides: map[string]string{"store": "consul://s3cret@h:8500/orch"},
+		Getenv: env(map[string]string{"ORCH_HOME": "/h", "ORCH_SSH_READY_TIMEOUT": "90s"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, s := range c.Settings() {
+		got[s.Key] = fmt.Sprintf("%v from %s", s.Value, s.Origin)
+	}
+	for key, want := range map[string]string{
+		"home": "/h from ORCH_HOME", "store": "consul://h:8500/orch from --store", "parallel": "3 from " + path + ":1:1",
+		"terraform.binary": "tofu from " + path + ":3:3", "ssh.ready_timeout": "1m30s from ORCH_SSH_READY_TIMEOUT",
+		"ssh.operation_timeout": "1h0m0s from default", "master_key.file": "/h/master.key from default",
+		"locations.lab": "map[plugin:openstack] from " + path + ":5:8",
+	} {
+		if got[key] != want {
+			t.Errorf("%s: got %q, want %q", key, got[key], want)
+		}
 	}
 }

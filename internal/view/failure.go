@@ -2,28 +2,57 @@ package view
 
 import (
 	"fmt"
+	"math"
 	"strings"
+	"time"
 
 	"github.com/orch-project/orch/pkg/orch"
 )
 
-// stderrShown is how many of the last lines of stderr a failure shows; `orch logs` has them all.
-const stderrShown = 12
+// stderrShown is how many of the last lines of stderr a failure shows, skippedShown how many steps that were not run; `orch why` has all
+// that is kept, `orch logs` every line.
+const (
+	stderrShown  = 12
+	skippedShown = 6
+)
 
-// Failure explains the first cause of a failed task and what to do next.
-func (p *Printer) Failure(t orch.Task) {
+// Failure explains the first cause of a failed task and what to do next, on about one screen.
+func (p *Printer) Failure(t orch.Task) { p.failure(t, false) }
+
+// Why explains the last task of a deployment: why it failed, in full, or what it waits for.
+func (p *Printer) Why(r StatusReport, now time.Time) {
+	t := r.Task
+	switch {
+	case t == nil:
+		p.Printf("nothing has been done with %s yet\n", r.Name)
+	case t.Failure != nil:
+		p.failure(*t, true)
+	case t.Ended.IsZero():
+		p.Printf("%s of %s is %s\n", t.Workflow, t.Deployment, t.Status)
+		p.running(r, false, now)
+	default:
+		p.Outcome(*t)
+	}
+}
+
+// failure prints everything that is known when full, else the end of stderr and some of the steps that were not run.
+func (p *Printer) failure(t orch.Task, full bool) {
 	f := t.Failure
 	if f == nil {
 		return
 	}
+	stderr, skipped := stderrShown, skippedShown
+	if full {
+		stderr, skipped = math.MaxInt, math.MaxInt
+	}
 	p.Printf("\n%s\n\n", p.Paint(Bad, fmt.Sprintf("✗ %s of %s failed: %s", t.Workflow, t.Deployment, f.Message)))
-	p.failureFields(*f)
+	p.failureFields(*f, stderr)
 	for _, o := range f.Others {
 		p.Printf("\n%s\n\n", p.Paint(Bad, "✗ also failed: "+o.Message))
-		p.failureFields(o)
+		p.failureFields(o, stderr)
 	}
 	if n := len(f.Skipped); n > 0 {
-		p.field("not run", fmt.Sprintf("%s because of it: %s", Plural(n, "step"), some(f.Skipped, 6)))
+		p.field("not run", fmt.Sprintf("%s because of it: %s", Plural(n, "step"), some(f.Skipped, skipped)))
 	}
 	if f.Hint != "" {
 		p.field("hint", f.Hint)
@@ -31,7 +60,7 @@ func (p *Printer) Failure(t orch.Task) {
 	p.next(t)
 }
 
-func (p *Printer) failureFields(f orch.Failure) {
+func (p *Printer) failureFields(f orch.Failure, stderr int) {
 	node := f.Node
 	if f.Instance != "" {
 		node += "[" + f.Instance + "]"
@@ -53,8 +82,8 @@ func (p *Printer) failureFields(f orch.Failure) {
 		p.field("detail", f.Detail)
 	}
 	lines := f.Stderr
-	if len(lines) > stderrShown {
-		lines = lines[len(lines)-stderrShown:]
+	if len(lines) > stderr {
+		lines = lines[len(lines)-stderr:]
 	}
 	p.field("stderr", strings.Join(lines, "\n"))
 }

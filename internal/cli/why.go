@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orch-project/orch/internal/view"
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+func whyCmd(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "why [DEPLOYMENT]",
+		Short: "Say why the last task failed, in full, and what to do next",
+		Long: `Prints the first cause of the last task's failure (not the last symptom): the line of the document, the node, the operation,
+the host, all kept lines of stderr, every step that was not run because of it, and the commands that make sense now.
+While a task runs, it says what the steps wait for.`,
+		Example: "  orch why\n  orch why web -o json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			app, name, err := env.openWithDeployment(c.Context(), args)
+			if err != nil {
+				return err
+			}
+			report, err := lastTask(c.Context(), app, name)
+			if err != nil {
+				return err
+			}
+			return env.print(report.Task, func() { env.out.Why(report, time.Now()) })
+		},
+	}
+}
+
+// lastTask is a deployment with its last task and that task's steps.
+func lastTask(ctx context.Context, app *App, name string) (view.StatusReport, error) {
+	d, err := app.Deployment(ctx, name)
+	if err != nil {
+		return view.StatusReport{}, err
+	}
+	report := view.StatusReport{Detail: d}
+	if d.Task == "" {
+		return report, nil
+	}
+	if report.Steps, err = app.Steps(ctx, name, d.Task); err != nil {
+		return report, err
+	}
+	tasks, err := app.Tasks(ctx, name)
+	if err != nil {
+		return report, err
+	}
+	for i := range tasks {
+		if tasks[i].ID == d.Task {
+			report.Task = &tasks[i]
+		}
+	}
+	return report, nil
+}
+
+func reportCmd(env *environment) *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use:   "report [DEPLOYMENT]",
+		Short: "Show where the time of the last task went: its steps and its critical path",
+		Long: `Prints how long the steps took and the critical path: the chain of steps, each needing the one before, that took
+longest. Only what is on that path makes the whole faster when it gets faster.`,
+		Example: "  orch report\n  orch report web --all\n  orch report web -o json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			app, name, err := env.openWithDeployment(c.Context(), args)
+			if err != nil {
+				return err
+			}
+			last, err := lastTask(c.Context(), app, name)
+			if err != nil {
+				return err
+			}
+			if last.Task == nil {
+				return &orch.Error{Kind: orch.KindNotFound, Msg: "deployment " + name + " has no task yet"}
+			}
+			times, err := view.TimesOf(*last.Task, last.Steps, time.Now())
+			if err != nil {
+				return err
+			}
+			return env.print(times, func() { env.out.Times(times, all) })
+		},
+	}
+	c.Flags().BoolVar(&all, "all", false, "every step, not only the longest")
+	return c
+}

@@ -1,0 +1,139 @@
+package view
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/orch-project/orch/pkg/dag"
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+// Times says where the time of a task went.
+type Times struct {
+	Task     string  `json:"task"`
+	Workflow string  `json:"workflow"`
+	Status   string  `json:"status"`
+	Seconds  float64 `json:"seconds"` // from the start to the end, or until now
+	// Critical is the chain of steps that took longest, in order; CriticalSeconds their sum.
+	Critical        []string `json:"critical_path"`
+	CriticalSeconds float64  `json:"critical_seconds"`
+	// Work is the sum of all steps.
+	WorkSeconds float64    `json:"work_seconds"`
+	Steps       []StepTime `json:"steps"` // longest first
+}
+
+// StepTime of one step that ran.
+type StepTime struct {
+	ID       string  `json:"id"`
+	Status   string  `json:"status"`
+	Offset   float64 `json:"offset_seconds"` // after the task's start
+	Seconds  float64 `json:"seconds"`
+	Attempts int     `json:"attempts,omitempty"`
+	Critical bool    `json:"critical,omitempty"`
+}
+
+// TimesOf measures a task by its steps. A step that still runs counts until now.
+func TimesOf(t orch.Task, steps []orch.StepStatus, now time.Time) (Times, error) {
+	end := t.Ended
+	if end.IsZero() {
+		end = now
+	}
+	out := Times{Task: t.ID, Workflow: t.Workflow, Status: t.Status, Critical: []string{}, Steps: []StepTime{}}
+	if !t.Started.IsZero() {
+		out.Seconds = seconds(end.Sub(t.Started))
+	}
+	var g dag.Graph[string]
+	took := map[string]time.Duration{}
+	for _, s := range steps {
+		g.Add(s.ID)
+		for _, n := range slices.Concat(s.Needs, s.OnFailureOf, s.OnCancelOf) {
+			g.Edge(n, s.ID)
+		}
+		if s.Started.IsZero() {
+			continue
+		}
+		until := s.Ended
+		if until.IsZero() {
+			until = end
+		}
+		took[s.ID] = max(0, until.Sub(s.Started))
+	}
+	path, length, err := g.CriticalPath(func(id string) time.Duration { return took[id] })
+	if err != nil {
+		return out, fmt.Errorf("cannot find the critical path: %w", err)
+	}
+	out.CriticalSeconds = seconds(length)
+	for _, id := range path {
+		if took[id] > 0 { // joins and changes of state take no time
+			out.Critical = append(out.Critical, id)
+		}
+	}
+	for _, s := range steps {
+		d, ok := took[s.ID]
+		if !ok {
+			continue
+		}
+		out.WorkSeconds += seconds(d)
+		out.Steps = append(out.Steps, StepTime{ID: s.ID, Status: s.Status, Offset: seconds(max(0, s.Started.Sub(t.Started))), Seconds: seconds(d), Attempts: s.Attempts,
+			Critical: slices.Contains(out.Critical, s.ID)})
+	}
+	slices.SortStableFunc(out.Steps, func(a, b StepTime) int {
+		switch {
+		case a.Seconds > b.Seconds:
+			return -1
+		case a.Seconds < b.Seconds:
+			return 1
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return out, nil
+}
+
+func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
+
+func span(s float64) string { return Duration(time.Duration(s * float64(time.Second))) }
+
+// longest is how many steps a report shows unless all are asked for.
+const longest = 15
+
+// Times prints the critical path and the longest steps.
+func (p *Printer) Times(t Times, all bool) {
+	p.Printf("%s  %s in %s; all steps together %s\n", p.Paint(Bold, t.Workflow), p.Status(t.Status), span(t.Seconds), span(t.WorkSeconds))
+	byID := map[string]StepTime{}
+	for _, s := range t.Steps {
+		byID[s.ID] = s
+	}
+	if len(t.Critical) > 0 {
+		p.Printf("\n%s\n", p.Paint(Bold, fmt.Sprintf("Critical path: %s in %s", Plural(len(t.Critical), "step"), span(t.CriticalSeconds))))
+		rows := make([][]string, len(t.Critical))
+		for i, id := range t.Critical {
+			s := byID[id]
+			rows[i] = []string{"+" + span(s.Offset), span(s.Seconds), id}
+		}
+		p.Table([]string{"BEGAN", "TIME", "STEP"}, rows)
+	}
+	shown := t.Steps
+	title := "Steps, longest first"
+	if !all && len(shown) > longest {
+		shown = shown[:longest]
+		title = fmt.Sprintf("The longest %d of %d steps (--all shows the rest)", longest, len(t.Steps))
+	}
+	if len(shown) == 0 {
+		return
+	}
+	p.Printf("\n%s\n", p.Paint(Bold, title))
+	rows := make([][]string, len(shown))
+	for i, s := range shown {
+		mark := ""
+		if s.Critical {
+			mark = "critical"
+		}
+		if s.Attempts > 1 {
+			mark = strings.TrimSpace(mark + " " + Plural(s.Attempts, "attempt"))
+		}
+		rows[i] = []string{span(s.Seconds), "+" + span(s.Offset), p.Status(s.Status), s.ID, mark}
+	}
+	p.Table([]string{"TIME", "BEGAN", "STATUS", "STEP", ""}, rows)
+}
