@@ -100,7 +100,8 @@ func (e *evaluator) getAttribute(sc Scope, c *Call) (any, error) {
 // attribute reads running values first, then the type's formula or default, then the property of the same name.
 func (e *evaluator) attribute(l located) (any, error) {
 	formula, prop := l.attributes().Get(l.name), l.properties().Get(l.name)
-	if l.instances == nil && formula == nil && prop == nil && !declared(l) {
+	open := l.topology != nil && l.topology.OpenAttributes && l.rel == nil
+	if l.instances == nil && formula == nil && prop == nil && !declared(l) && !open {
 		return nil, e.notFound(l, "attribute")
 	}
 	if l.instances == nil && prop != nil && (formula == nil || isNull(formula)) {
@@ -122,7 +123,7 @@ func (e *evaluator) attribute(l located) (any, error) {
 				return nil, err
 			}
 			v = r
-		case formula != nil || prop != nil || declared(l):
+		case formula != nil || prop != nil || declared(l) || open:
 			return Unknown{Refs: []string{l.what()}}, nil
 		default:
 			return nil, e.notFound(l, "attribute")

@@ -31,6 +31,8 @@ type Checker struct {
 	YAML11 bool
 	// Strict takes values only of the declared YAML type (TOSCA 2.0): no null, no quoted numbers.
 	Strict bool
+	// YAMLTypes takes numbers and booleans only as such, never as quoted text, and anything where a text is declared (Cloudify).
+	YAMLTypes bool
 	// NoDefaults leaves fields of data types unset that have a default.
 	NoDefaults bool
 }
@@ -117,6 +119,8 @@ func (c *Checker) convert(n *source.Node, s *Schema, path string) *Value {
 		return &Value{Pos: n.At()}
 	}
 	switch p := s.Primitive(); {
+	case c.YAMLTypes && p == "string":
+		return c.plain(n, path)
 	case p == "list":
 		return c.list(n, s, path)
 	case p == "map":
@@ -254,7 +258,7 @@ func (c *Checker) scalar(n *source.Node, s *Schema, prim, path string) *Value {
 		}
 		return c.mismatch(n, s, path, article(s))
 	}
-	if c.Strict && c.otherType(n, prim) {
+	if (c.Strict || c.YAMLTypes) && c.otherType(n, prim) {
 		return c.mismatch(n, s, path, article(s))
 	}
 	v := &Value{Pos: n.Pos}

@@ -138,6 +138,9 @@ func (e *evaluator) apply(sc Scope, c *Call) (any, error) {
 	case "get_nodes_of_type":
 		return e.getNodesOfType(sc, c)
 	}
+	if f := running[c.Fn]; f != nil {
+		return f(e, sc, c)
+	}
 	args := make([]any, len(c.Args))
 	for i, a := range c.Args {
 		r, err := e.eval(sc, a)

@@ -3,6 +3,7 @@ package topology
 import (
 	"context"
 	"fmt"
+	"math"
 )
 
 // Scale says how many instances a node may have and has at first: the template's own count, or the Scalable capability of the node at the end
@@ -24,7 +25,9 @@ func (t *Topology) Scale(ctx context.Context, node string, env Env) (min, max, d
 		if min, err = t.scaleNumber(ctx, root, c.Properties.Get("min_instances"), env, 1); err != nil {
 			return 0, 0, 0, err
 		}
-		if max, err = t.scaleNumber(ctx, root, c.Properties.Get("max_instances"), env, 1); err != nil {
+		if v := c.Properties.Get("max_instances"); v != nil && (v.Lit == int64(-1) || v.Lit == Unbounded) {
+			max = math.MaxInt32
+		} else if max, err = t.scaleNumber(ctx, root, v, env, 1); err != nil {
 			return 0, 0, 0, err
 		}
 		def, err = t.scaleNumber(ctx, root, c.Properties.Get("default_instances"), env, min)

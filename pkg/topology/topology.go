@@ -45,6 +45,10 @@ type Topology struct {
 	Unfulfilled []Unfulfilled
 	// Substitution is what the topology offers in place of a node; nil for none.
 	Substitution *Substitution
+	// Capabilities are values for other deployments; Labels and BlueprintLabels hold lists, ResourceTags and Settings any values (Cloudify).
+	Capabilities, Labels, BlueprintLabels, ResourceTags, Settings []*Parameter
+	// OpenAttributes: instances have attributes that nobody declares; one that is not there is null (Cloudify's runtime properties).
+	OpenAttributes bool
 
 	index map[string]*Node
 }
@@ -234,6 +238,7 @@ type Interface struct {
 var interfaceNames = map[string]string{
 	"tosca.interfaces.node.lifecycle.standard": "Standard", "standard": "Standard", "lifecycle": "Standard", "tosca.interfaces.node.lifecycle": "Standard",
 	"tosca.interfaces.relationship.configure": "Configure", "configure": "Configure",
+	"cloudify.interfaces.lifecycle":            "Standard",
 	"tosca.interfaces.node.lifecycle.runnable": "Runnable", "runnable": "Runnable",
 }
 
@@ -412,7 +417,9 @@ type Workflow struct {
 	Outputs       []*Parameter
 	Preconditions []Precondition
 	Steps         []*WorkflowStep
-	Pos           diag.Pos
+	// Call is the code that a workflow without steps is mapped to (Cloudify: plugin.module.function, or a script).
+	Call string
+	Pos  diag.Pos
 }
 
 // Precondition of a workflow.

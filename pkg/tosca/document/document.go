@@ -58,6 +58,15 @@ type Traits struct {
 	Roots map[Kind]string
 	// RequirementsByRelationship: requirement entries may be named by relationship, with type_requirement (Alien4Cloud 2.0).
 	RequirementsByRelationship bool
+	// Open: templates may have relationships, interfaces and operations that their type does not declare, and any attributes (Cloudify).
+	Open bool
+	// Replace: what redefines a property or an operation replaces it whole; an operation's inputs only last while its implementation does
+	// (Cloudify).
+	Replace bool
+	// YAMLTypes: see topology.Checker (Cloudify).
+	YAMLTypes bool
+	// External is the property that, when true, lets a node template go without its required properties; "" for none (Cloudify).
+	External string
 	// CapabilityNames: a requirement's `capability` may be a capability's name (Alien4Cloud 1.2).
 	CapabilityNames bool
 }
@@ -272,9 +281,13 @@ type Operation struct {
 	Dependencies   []*Artifact
 	Host           string
 	Timeout        *source.Node
-	Inputs         []*Input
-	Outputs        []*Output
-	Path           string
+	// Call is a plugin's function in place of an implementation; Executor, Retries and RetryInterval (seconds) go with it (Cloudify).
+	Call                   Name
+	Executor               string
+	Retries, RetryInterval *source.Node
+	Inputs                 []*Input
+	Outputs                []*Output
+	Path                   string
 }
 
 // Input of an operation, interface or activity: a value, a definition, or both.
@@ -297,6 +310,7 @@ type Artifact struct {
 	Name        Name
 	Type        Name
 	File        Name
+	Source      string // the text of an inline script (Cloudify)
 	Repository  Name
 	Description string
 	DeployPath  string

@@ -19,8 +19,10 @@ type Topology struct {
 	Substitution  *Substitution
 	// InputArtifacts (Alien4Cloud) are artifacts that the deployment gives.
 	InputArtifacts []*Artifact
-	Pos            diag.Pos
-	Path           string
+	// Capabilities, Labels, BlueprintLabels, ResourceTags and Settings of a Cloudify blueprint: names with their values.
+	Capabilities, Labels, BlueprintLabels, ResourceTags, Settings []*Param
+	Pos                                                           diag.Pos
+	Path                                                          string
 }
 
 // NodeTemplate of a topology.
@@ -118,6 +120,7 @@ type Workflow struct {
 	Outputs       []*Param
 	Preconditions []*Precondition
 	Steps         []*Step
+	Call          string // code that it is mapped to instead of steps (Cloudify)
 	Path          string
 }
 

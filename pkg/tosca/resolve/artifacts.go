@@ -48,6 +48,9 @@ func (r *resolver) mergeArtifacts(ctx *context, inherited []*topology.Artifact, 
 
 // artifactUse is an operation's implementation or dependency. A text that is no file may name an artifact of the node, of the context.
 func (r *resolver) artifactUse(ctx *context, def *document.Artifact) *topology.Artifact {
+	if def.Source != "" {
+		return &topology.Artifact{Source: def.Source, Pos: def.File.Pos}
+	}
 	if def.File.IsZero() && def.Type.IsZero() {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/topology"
@@ -26,6 +27,8 @@ func (r *resolver) checkCalls() {
 				r.checkInput(c, args)
 			}
 		case !literal || len(args) == 0 || !hasTopology && c.ctx.inType == nil:
+		case c.ctx.file.Doc.Traits.Open && strings.HasPrefix(c.Fn, "get_attribute"):
+			r.entity(c, args[0])
 		case c.Fn == "get_property" || c.Fn == "get_attribute":
 			r.checkPath(c, args)
 		case c.Fn == "get_operation_output" || c.Fn == "get_artifact":

@@ -1,6 +1,8 @@
 package resolve
 
 import (
+	"math"
+	"strings"
 	"time"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -63,7 +65,7 @@ func (r *resolver) mergeInterfaces(ctx *context, inherited []*topology.Interface
 			if i.Name == def.Name.Text && len(it.chain) > 0 && topology.InterfaceName(it.chain.Name()) != it.chain.Name() && def.Name.Text == it.chain.Name() {
 				i.Name = topology.InterfaceName(it.chain.Name())
 			}
-		case !declare && !ctx.file.Doc.Traits.Lenient && !ctx.broken():
+		case !declare && !ctx.file.Doc.Traits.Lenient && !ctx.file.Doc.Traits.Open && !ctx.broken():
 			names := make([]string, len(out))
 			for j, in := range out {
 				names[j] = in.Name
@@ -154,7 +156,9 @@ func (r *resolver) overlayInterface(ctx *context, i *topology.Interface, def *do
 				}
 			}
 			o := &topology.Operation{Interface: i.Name, Name: od.Name.Text, Retries: -1, Inputs: topology.NewValues()}
-			if at >= 0 {
+			if at >= 0 && ctx.file.Doc.Traits.Replace && !r.extends(ctx, ops[at], od) {
+				ops[at] = o
+			} else if at >= 0 {
 				copied := *ops[at]
 				o = &copied
 				o.Interface = i.Name
@@ -193,6 +197,32 @@ func (r *resolver) overlayInterface(ctx *context, i *topology.Interface, def *do
 	i.Operations = ops
 }
 
+// extends reports a template's operation that keeps the type's inputs, where definitions otherwise replace what they redefine: it has the
+// same implementation, or only inputs and settings.
+func (r *resolver) extends(ctx *context, o *topology.Operation, def *document.Operation) bool {
+	if ctx.node == nil && ctx.rel == nil {
+		return false // a type's definition replaces its parent's
+	}
+	if def.Call.IsZero() && def.Implementation == nil {
+		return len(def.Inputs) > 0 || def.Executor != "" || def.Retries != nil || def.RetryInterval != nil || def.Timeout != nil
+	}
+	if !def.Call.IsZero() {
+		return o.Call == def.Call.Text
+	}
+	a := o.Implementation
+	return a != nil && (def.Implementation.Source != "" && a.Source == def.Implementation.Source ||
+		a.File != "" && (a.File == def.Implementation.File.Text || strings.HasSuffix(a.File, "/"+def.Implementation.File.Text)))
+}
+
+// number reads a whole number that is at least the given one.
+func (r *resolver) number(n *source.Node, least int64, docPath string) int64 {
+	i, ok := n.Int()
+	if !ok || i < least {
+		r.errorf("value-type", n.At(), docPath, "the value must be a whole number from %d on, not %s", least, n)
+	}
+	return i
+}
+
 func (r *resolver) overlayOperation(ctx *context, o *topology.Operation, def *document.Operation) {
 	o.Pos = def.Name.Pos
 	if def.Description != "" {
@@ -206,6 +236,23 @@ func (r *resolver) overlayOperation(ctx *context, o *topology.Operation, def *do
 		if a := r.artifactUse(ctx, dep); a != nil {
 			o.Dependencies = append(o.Dependencies, a)
 		}
+	}
+	if !def.Call.IsZero() {
+		o.Call, o.Implementation, o.Dependencies = def.Call.Text, nil, nil
+	} else if def.Implementation != nil {
+		o.Call = ""
+	}
+	if def.Executor != "" {
+		o.Executor = def.Executor
+	}
+	if def.Retries != nil {
+		o.Retries = int(r.number(def.Retries, -1, def.Path+".max_retries"))
+		if o.Retries < 0 {
+			o.Retries = math.MaxInt32 // -1 is "without end" here
+		}
+	}
+	if def.RetryInterval != nil {
+		o.RetryInterval = time.Duration(r.number(def.RetryInterval, 0, def.Path+".retry_interval")) * time.Second
 	}
 	if def.Host != "" {
 		o.Host = def.Host

@@ -57,7 +57,11 @@ func (r *resolver) node(def *document.NodeTemplate) *node {
 	}
 	n.Properties = r.assign(n.ctx, t.props, def.Properties, "property", n.Name, def.Path+".properties", t.broken)
 	n.Attributes = r.assign(n.ctx, t.attrs, def.Attributes, "attribute", n.Name, def.Path+".attributes", t.broken || n.placeholder)
-	if !n.placeholder {
+	external := false
+	if v := n.Properties.Get(r.in.Root.Doc.Traits.External); v != nil {
+		external = v.Lit == true
+	}
+	if !n.placeholder && !external {
 		r.required(r.in.Root, t.props, n.Properties, def.Properties, def.Name, n.Name, def.Path+".properties")
 	}
 	r.nodeCapabilities(n, t)

@@ -20,7 +20,7 @@ func (r *resolver) bind(n *node) {
 	names := map[string]int{}
 	for _, def := range n.def.Requirements {
 		q := r.requirementOf(n, def)
-		if q == nil && !n.typ.broken {
+		if q == nil && !n.typ.broken && !r.in.Root.Doc.Traits.Open {
 			continue
 		}
 		name := def.Name.Text
@@ -73,7 +73,7 @@ func (r *resolver) requirementOf(n *node, def *document.Requirement) *requiremen
 			return q
 		}
 	}
-	if n.typ.broken {
+	if n.typ.broken || r.in.Root.Doc.Traits.Open {
 		return nil
 	}
 	var names []string

@@ -102,6 +102,7 @@ func (r *resolver) topology(t *document.Topology) {
 	r.policies(t)
 	r.workflows(t)
 	r.outputs(t)
+	r.published(t)
 	if t.Substitution != nil {
 		r.substitution(t.Substitution)
 	}
@@ -153,6 +154,23 @@ func (r *resolver) outputs(t *document.Topology) {
 	ctx := &context{file: r.in.Root}
 	for _, def := range t.Outputs {
 		r.top.Outputs = append(r.top.Outputs, r.parameter(ctx, def, false))
+	}
+}
+
+// published resolves what a Cloudify blueprint publishes beside its outputs.
+func (r *resolver) published(t *document.Topology) {
+	r.top.OpenAttributes = r.in.Root.Doc.Traits.Open
+	ctx := &context{file: r.in.Root}
+	for _, s := range []struct {
+		defs []*document.Param
+		into *[]*topology.Parameter
+	}{
+		{t.Capabilities, &r.top.Capabilities}, {t.Labels, &r.top.Labels}, {t.BlueprintLabels, &r.top.BlueprintLabels},
+		{t.ResourceTags, &r.top.ResourceTags}, {t.Settings, &r.top.Settings},
+	} {
+		for _, def := range s.defs {
+			*s.into = append(*s.into, r.parameter(ctx, def, false))
+		}
 	}
 }
 

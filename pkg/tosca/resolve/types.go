@@ -317,6 +317,9 @@ func (r *resolver) declare(t *typ, inherited *params, defs []*document.Param, wh
 
 func (r *resolver) refine(t *typ, old *param, def *document.Param, what string) *param {
 	p := &param{name: def.Name.Text, required: true, owner: t, def: def}
+	if t.file.Doc.Traits.Replace {
+		old = nil
+	}
 	def = expandShort(def, old != nil)
 	if old != nil {
 		p.required, p.value, p.fixed = old.required, old.value, old.fixed

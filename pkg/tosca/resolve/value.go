@@ -43,8 +43,9 @@ func (r *resolver) value(ctx *context, n *source.Node, s *topology.Schema, docPa
 			}
 			r.diags.Add(d)
 		},
-		YAML11: traits.YAML11,
-		Strict: traits.Strict,
+		YAML11:    traits.YAML11,
+		Strict:    traits.Strict,
+		YAMLTypes: traits.YAMLTypes,
 	}
 	c.Call = func(n *source.Node, s *topology.Schema, path string) (*topology.Call, bool) {
 		return r.call(ctx, c, n, s, path)

@@ -15,7 +15,7 @@ func (r *resolver) workflows(t *document.Topology) {
 	}
 	r.top.Workflows = make(map[string]*topology.Workflow, len(t.Workflows))
 	for _, def := range t.Workflows {
-		r.top.Workflows[def.Name.Text] = &topology.Workflow{Name: def.Name.Text, Description: def.Description, Pos: def.Name.Pos}
+		r.top.Workflows[def.Name.Text] = &topology.Workflow{Name: def.Name.Text, Description: def.Description, Call: def.Call, Pos: def.Name.Pos}
 	}
 	for _, def := range t.Workflows {
 		r.workflow(r.top.Workflows[def.Name.Text], def)
