@@ -44,7 +44,11 @@ func TestWrongImageIsNamedBeforeAnythingIsCreated(t *testing.T) {
 func TestQuotaIsKnownBefore(t *testing.T) {
 	u := newUser(t).sandboxed()
 	u.secret("store_token", "token-of-the-store-0123456789")
-	u.env = append(u.env, "OS_CLOUD=demo-small", "OS_CLIENT_CONFIG_FILE="+filepath.Join(u.home, "sandbox", "clouds.yaml"))
+	config := filepath.Join(u.home, "config.yaml")
+	if err := os.WriteFile(config, []byte("locations:\n  small: { plugin: openstack, cloud: demo-small, image: debian-12 }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.env = append(u.env, "ORCH_CONFIG="+config, "OS_CLIENT_CONFIG_FILE="+filepath.Join(u.home, "sandbox", "clouds.yaml"))
 	u.fails(1, []string{"quota", "instances", "Nothing was created"}, "deploy", pythonCluster)
 	if left := u.resources(); len(left) != 0 {
 		t.Errorf("created: %v", left)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,6 +25,9 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	// The tests spend their time waiting for Terraform's provider, which looks every 5 to 10 seconds: many can wait at once.
+	flag.Parse()
+	_ = flag.Set("test.parallel", "6")
 	dir, err := os.MkdirTemp("", "orch-e2e-")
 	if err != nil {
 		panic(err)
@@ -50,6 +54,7 @@ type user struct {
 // newUser returns a user with an empty home. The caches of tools are shared: they are read only.
 func newUser(t *testing.T) *user {
 	t.Helper()
+	t.Parallel()
 	// Go's test cache does not see what the built command is made of. `./task test` sets this to a digest of it; that a test reads it (TestMain is too early)
 	// is enough for the cache to run these tests again when it differs.
 	_ = os.Getenv("ORCH_TEST_DIGEST")
