@@ -8,9 +8,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
-	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/state"
 )
 
@@ -47,30 +45,6 @@ func (k hostKeys) known(ctx context.Context, h *driver.Host) (*driver.Host, erro
 		return err
 	})
 	return &with, err
-}
-
-// remoteDriver gives the SSH driver hosts with the keys pinned for them.
-type remoteDriver struct {
-	driver.Driver
-	keys hostKeys
-}
-
-func (d remoteDriver) Run(ctx context.Context, req *driver.Request, emit event.Emit) (driver.Result, error) {
-	h, err := d.keys.known(ctx, req.Host)
-	if err != nil {
-		return driver.Result{}, fmt.Errorf("cannot read the pinned host keys: %w", err)
-	}
-	with := *req
-	with.Host = h
-	return d.Driver.Run(ctx, &with, emit)
-}
-
-func (d remoteDriver) Check(ctx context.Context, reqs []*driver.Request) diag.List {
-	return d.Driver.(driver.Checker).Check(ctx, reqs)
-}
-
-func (d remoteDriver) Explain(req *driver.Request) string {
-	return d.Driver.(driver.Explainer).Explain(req)
 }
 
 // consoleKeys reads the host keys that cloud-init printed to a server's console, from whichever cloud of this process knows the server.

@@ -47,7 +47,7 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 type service struct {
 	*orch.Local
 	secrets *orch.SecretStore
-	keys    hostKeys
+	reach   remoteDriver
 	ssh     *ssh.Driver
 	store   state.Store
 }
@@ -109,23 +109,33 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 	if err != nil {
 		return nil, err
 	}
+	ways := &bastions{patience: c.SSH.ReadyTimeout, wanted: func(ctx context.Context, deployment string) (bool, error) {
+		name, err := orch.Location(ctx, store, deployment)
+		if err != nil {
+			return false, err
+		}
+		loc, err := where.named(name)
+		return loc.Setting("bastion") == "auto", err
+	}}
+	reach := remoteDriver{remote, keys, ways}
 	svc, err := orch.New(orch.Options{
-		Store: store, Load: loader(c, libraries), Bind: where.bind, Infra: infra, Remote: remoteDriver{remote, keys}, Local: here,
+		Store: store, Load: loader(c, libraries), Bind: where.bind, Infra: infra, Remote: reach, Local: here,
 		Inventory: inventory{where}, Cipher: cipher, Redactor: redactor, Limits: engine.Limits{Deployment: c.Parallel}, Logger: log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &service{Local: svc, secrets: secrets, keys: keys, ssh: remote, store: store}, nil
+	ways.deployments = svc
+	return &service{Local: svc, secrets: secrets, reach: reach, ssh: remote, store: store}, nil
 }
 
-// Host of an instance, with the keys pinned for it.
+// Host of an instance, with the way to it and the keys pinned for it.
 func (s *service) Host(ctx context.Context, deployment string, in topology.Instance) (*driver.Host, error) {
 	h, err := s.Local.Host(ctx, deployment, in)
 	if err != nil {
 		return nil, err
 	}
-	return s.keys.known(ctx, h)
+	return s.reach.reach(ctx, deployment, h, nil)
 }
 
 // masterKey reads the key; it may be made as long as nothing was encrypted with another one.

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -141,6 +143,26 @@ func TestBalancerSurvivesALostApplication(t *testing.T) {
 		if resp.StatusCode != http.StatusOK {
 			t.Errorf("answers %s", resp.Status)
 		}
+	}
+	u.ok("undeploy")
+}
+
+// Servers without a floating address are reached through one that has one.
+func TestBastion(t *testing.T) {
+	u := newUser(t).sandboxed()
+	u.secret("store_token", "token-of-the-store-0123456789")
+	config := filepath.Join(u.home, "config.yaml")
+	if err := os.WriteFile(config, []byte("locations:\n  lab: { plugin: openstack, cloud: demo, image: debian-12, bastion: auto }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.env = append(u.env, "ORCH_CONFIG="+config, "OS_CLIENT_CONFIG_FILE="+filepath.Join(u.home, "sandbox", "clouds.yaml"))
+	dir := edited(t, pythonCluster, "topology.yaml",
+		"    store_ip:\n      type: orch.nodes.openstack.FloatingIP\n      requirements: [ { port: store_port } ]\n", "")
+	u.ok("deploy", dir)
+	answered(t, strings.TrimSpace(u.ok("outputs", "--only", "url").stdout), 2)
+	from := u.ok("ssh", "store", "--", "echo $SSH_CONNECTION").stdout
+	if !strings.HasPrefix(from, "10.30.0.") {
+		t.Errorf("the store was reached from %q, want through a server of its network", from)
 	}
 	u.ok("undeploy")
 }
