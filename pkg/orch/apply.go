@@ -89,7 +89,7 @@ func deref(t *Task) Task {
 
 // hold takes the deployment's lease. Where the same is running already, that task is returned instead.
 func (l *Local) hold(ctx context.Context, req Request) (*state.Lease, *Task, error) {
-	lease, err := l.lease(ctx, req.Deployment)
+	lease, err := l.leaseAfterTask(ctx, req.Deployment)
 	var held *state.HeldError
 	if !errors.As(err, &held) {
 		return lease, nil, err

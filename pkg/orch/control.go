@@ -22,8 +22,10 @@ func (l *Local) Control(ctx context.Context, c Control) error {
 		return l.command(ctx, t, c.Verb)
 	case "resume", "retry", "skip":
 		return l.resume(ctx, t, c)
+	case "settle", "reopen":
+		return l.fix(ctx, t, c)
 	}
-	return &Error{Kind: KindUser, Msg: fmt.Sprintf("a task cannot be asked to %q", c.Verb), Hint: "cancel, force, resume, retry or skip"}
+	return &Error{Kind: KindUser, Msg: fmt.Sprintf("a task cannot be asked to %q", c.Verb), Hint: "cancel, force, resume, retry, skip, settle or reopen"}
 }
 
 // findTask returns a task, the latest if id is "".
@@ -104,7 +106,7 @@ func (l *Local) resume(ctx context.Context, t engine.Task, c Control) error {
 	if t.Status == engine.Done {
 		return &Error{Kind: KindConflict, Msg: fmt.Sprintf("task %s is done: there is nothing to go on with", t.ID)}
 	}
-	lease, err := l.lease(ctx, t.Deployment)
+	lease, err := l.leaseAfterTask(ctx, t.Deployment)
 	if err != nil {
 		return asHeld(t.Deployment, err)
 	}

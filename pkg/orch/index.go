@@ -20,6 +20,8 @@ type Feed interface {
 	Announce(ctx context.Context, deployment string, events ...event.Event) error
 	// Topology is the resolved topology of a deployment; ErrNotFound.
 	Topology(ctx context.Context, deployment string) (*topology.Topology, error)
+	// Scaling says how far a node can be scaled.
+	Scaling(ctx context.Context, deployment, node string) (Scalable, error)
 }
 
 // EventPage is a part of the index.

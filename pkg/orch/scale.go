@@ -1,6 +1,7 @@
 package orch
 
 import (
+	"context"
 	"fmt"
 	"maps"
 )
@@ -33,7 +34,7 @@ const (
 )
 
 func doing(p *prepared, before string) string {
-	running := p.have != nil && (p.have.Status == StatusDeployed || p.have.Status == StatusUpdating)
+	running := p.have != nil && p.have.Applied > 0 && p.have.Status != StatusUndeployed && before != doingUndeploy && before != doingPurge
 	switch {
 	case p.req.Verb == Undeploy && p.req.Purge:
 		return doingPurge
@@ -51,4 +52,35 @@ func doing(p *prepared, before string) string {
 
 func existsError(name string) error {
 	return &Error{Kind: KindConflict, Msg: fmt.Sprintf("there is a deployment %q already", name), Hint: "choose another name, or undeploy and purge it first"}
+}
+
+// Scalable says how the node that decides about the number of a node's instances can be scaled.
+type Scalable struct {
+	Node          string // the end of the chain of hosts: what Request.Scale names
+	Min, Max, Now int
+}
+
+// Scaling implements Feed.
+func (l *Local) Scaling(ctx context.Context, deployment, node string) (Scalable, error) {
+	v, err := l.view(ctx, deployment)
+	if err != nil {
+		return Scalable{}, err
+	}
+	n := v.topology.NodeNamed(node)
+	if n == nil {
+		return Scalable{}, &Error{Kind: KindNotFound, Msg: fmt.Sprintf("deployment %s has no node %q", deployment, node), Err: ErrNotFound}
+	}
+	root := v.topology.ScaleRoot(n)
+	capable := false
+	for _, c := range root.Capabilities {
+		capable = capable || c.Type.Is("tosca.capabilities.Scalable")
+	}
+	if !capable {
+		return Scalable{}, &Error{Kind: KindUser, Msg: fmt.Sprintf("node %s cannot be scaled", node), Hint: "its host needs the capability tosca.capabilities.Scalable"}
+	}
+	s := Scalable{Node: root.Name, Now: len(v.world.Instances(root.Name))}
+	if s.Min, s.Max, _, err = v.topology.Scale(ctx, node, v.world); err != nil {
+		return s, &Error{Kind: KindUser, Msg: "cannot tell how far " + node + " can be scaled", Err: err}
+	}
+	return s, nil
 }

@@ -94,8 +94,8 @@ type Request struct {
 type Control struct {
 	Deployment string `json:"deployment,omitempty"`
 	Task       string `json:"task,omitempty"` // "" is the latest
-	Verb       string `json:"verb,omitempty"` // cancel, force (cancel without waiting), resume, retry, skip
-	Step       string `json:"step,omitempty"` // for retry and skip
+	Verb       string `json:"verb,omitempty"` // cancel, force (cancel without waiting), resume, retry, skip, settle (skip, but do not go on), reopen (do a done step again; does not go on)
+	Step       string `json:"step,omitempty"` // for retry, skip, settle and reopen
 }
 
 // Deployment as listed.

@@ -47,7 +47,7 @@ type Input struct {
 	Operate *Operate
 	// Instances limits a workflow other than Install to these; nil is all.
 	Instances []topology.Instance
-	// Force lets an uninstall go on over failing scripts. Deleting infrastructure is never ignored.
+	// Force lets an uninstall, or another declared workflow, go on over failing scripts. Deleting infrastructure is never ignored.
 	Force bool
 }
 

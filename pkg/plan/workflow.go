@@ -169,7 +169,7 @@ func (lm *loom) weaveStep(wv *woven) {
 			verts = lm.inline(wv, act, at, leave)
 		} else {
 			for _, v := range lm.activity(wv, k, act) {
-				if lm.b.in.Workflow == Uninstall && lm.b.in.Force && g.verts[v].step.Kind == Op {
+				if lm.b.in.Workflow != Install && lm.b.in.Force && g.verts[v].step.Kind == Op {
 					g.verts[v].step.IgnoreFailure = true
 				}
 				g.edge(at, v)
