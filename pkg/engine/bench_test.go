@@ -8,12 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orch-project/orch/internal/orchtest/tools"
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/engine"
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/state/bolt"
+	"github.com/orch-project/orch/pkg/state/consul"
 	"github.com/orch-project/orch/pkg/state/mem"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -89,10 +91,25 @@ func planAndRun(tb testing.TB, store state.Store, dep string, t *topology.Topolo
 // BenchmarkNoopTopology is issue 2's figure: 1,000 nodes without operations, planned and run on bbolt, in at most 1.0 s.
 func BenchmarkNoopTopology(b *testing.B) {
 	t := wide(1000, true)
-	store := boltStore(b)
+	b.Run("bolt", func(b *testing.B) { noopTopology(b, t, boltStore(b)) })
+	// On a real Consul server: at most 5 s.
+	b.Run("consul", func(b *testing.B) { noopTopology(b, t, consulStore(b)) })
+}
+
+func noopTopology(b *testing.B, t *topology.Topology, store state.Store) {
 	for i := 0; b.Loop(); i++ {
 		planAndRun(b, store, fmt.Sprintf("d%d", i), t, noop{})
 	}
+}
+
+func consulStore(tb testing.TB) state.Store {
+	tb.Helper()
+	s, err := consul.Open(context.Background(), consul.Options{Addresses: []string{tools.StartConsul(tb, 1).Addr()}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { s.Close() })
+	return s
 }
 
 // BenchmarkSteps is issue 3's figure: steps per second whose operations do nothing.
@@ -101,7 +118,7 @@ func BenchmarkSteps(b *testing.B) {
 	for _, s := range []struct {
 		name string
 		open func(testing.TB) state.Store
-	}{{"mem", func(testing.TB) state.Store { return mem.New(mem.Options{}) }}, {"bolt", boltStore}} {
+	}{{"mem", func(testing.TB) state.Store { return mem.New(mem.Options{}) }}, {"bolt", boltStore}, {"consul", consulStore}} {
 		b.Run(s.name, func(b *testing.B) {
 			store := s.open(b)
 			steps, took := 0, time.Duration(0)
