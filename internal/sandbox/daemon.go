@@ -326,7 +326,7 @@ func MaybeRunDaemon() {
 }
 
 func runDaemon(dir, options string) (err error) {
-	release, err := lockFile(filepath.Join(dir, lockName))
+	release, err := lockSoon(filepath.Join(dir, lockName))
 	if err != nil {
 		return fmt.Errorf("cannot run the sandbox in %s: %w", dir, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -105,4 +106,16 @@ func lockFile(path string) (release func() error, err error) {
 		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
 	return f.Close, nil
+}
+
+// dying is how long the children of a killed sandbox may take to end: they share its open lock until they do.
+const dying = 10 * time.Second
+
+// lockSoon is lockFile that waits for what is about to let go.
+func lockSoon(path string) (release func() error, err error) {
+	for end := time.Now().Add(dying); ; time.Sleep(20 * time.Millisecond) {
+		if release, err = lockFile(path); !errors.Is(err, errLocked) || time.Now().After(end) {
+			return release, err
+		}
+	}
 }
