@@ -28,5 +28,6 @@ func main() {
 		WriteYAML: writeYAML,
 		Sandbox:   sandboxControl{},
 		Doctor:    doctor,
+		Serve:     serve,
 	}))
 }

@@ -39,7 +39,9 @@ type Deps struct {
 	// WriteYAML encodes any JSON-encodable value.
 	WriteYAML func(w io.Writer, v any) error
 	Sandbox   Sandbox
-	Doctor    func(ctx context.Context, c *config.Config, open func() (*App, error)) []Check
+	// Serve answers on the listener until ctx ends; it calls ready when it does.
+	Serve  func(ctx context.Context, c *config.Config, log *slog.Logger, o ServeOptions, ready func()) error
+	Doctor func(ctx context.Context, c *config.Config, open func() (*App, error)) []Check
 }
 
 // App is an open service with what only a local user has.
@@ -54,6 +56,7 @@ type Bundle struct {
 	FS    fs.FS
 	Entry string // root document, "" lets the archive's rules find it
 	Name  string // as given by the user, for messages
+	Shown string // begins the names of its files in positions
 	// Default name of a deployment made from it.
 	Deployment string
 	Close      func() error
@@ -180,7 +183,7 @@ Exit codes:
 	add("life", planCmd(env), deployCmd(env), undeployCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
 		controlCmd(env, "skip"), controlCmd(env, "cancel"))
 	add("look", listCmd(env), statusCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))
-	add("set", secretsCmd(env), sandboxCmd(env), doctorCmd(env), configCmd(env), versionCmd(env))
+	add("set", serverCmd(env), secretsCmd(env), sandboxCmd(env), doctorCmd(env), configCmd(env), versionCmd(env))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &orch.Error{Kind: orch.KindUser, Err: err, Hint: "see `" + c.CommandPath() + " --help`"}
 	})

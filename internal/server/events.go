@@ -20,14 +20,16 @@ func (s *Server) events(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := s.streaming(c)
+	defer cancel()
 	w := c.Response()
 	w.Header().Set(echo.HeaderContentType, "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 	w.Flush()
-	for ev, err := range s.opts.Service.Events(c.Request().Context(), f) {
+	for ev, err := range s.opts.Service.Events(ctx, f) {
 		if err != nil {
-			if c.Request().Context().Err() == nil {
+			if ctx.Err() == nil {
 				body, _ := json.Marshal(orch.ProblemOf(err))
 				fmt.Fprintf(w, "event: error\ndata: %s\n\n", body)
 			}

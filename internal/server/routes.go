@@ -115,7 +115,9 @@ func (s *Server) steps(c echo.Context) error {
 }
 
 func (s *Server) wait(c echo.Context) error {
-	t, err := s.opts.Service.Wait(c.Request().Context(), param(c, "name"), param(c, "task"))
+	ctx, cancel := s.streaming(c)
+	defer cancel()
+	t, err := s.opts.Service.Wait(ctx, param(c, "name"), param(c, "task"))
 	return answer(c, t, err)
 }
 

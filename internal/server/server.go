@@ -9,6 +9,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -30,6 +31,12 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxUpload bounds a request's body in bytes; 0 is 512 MiB.
 	MaxUpload int64
+	// Root answers every path outside /api/v1, as Alien4Cloud's endpoint does; nil: there are none.
+	Root http.Handler
+	// TLS configuration of the listener; nil serves plain HTTP.
+	TLS *tls.Config
+	// Drain is how long running requests may go on when the server is told to stop; streams end at once. 0 ends every request at once.
+	Drain time.Duration
 }
 
 const defaultMaxUpload = 512 << 20
@@ -38,6 +45,7 @@ const defaultMaxUpload = 512 << 20
 type Server struct {
 	opts Options
 	echo *echo.Echo
+	stop chan struct{} // closed when streams are to end
 }
 
 // New returns a server that is not listening yet.
@@ -48,7 +56,7 @@ func New(o Options) *Server {
 	if o.MaxUpload == 0 {
 		o.MaxUpload = defaultMaxUpload
 	}
-	s := &Server{opts: o, echo: echo.New()}
+	s := &Server{opts: o, echo: echo.New(), stop: make(chan struct{})}
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.fail
 	s.echo.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
@@ -58,32 +66,72 @@ func New(o Options) *Server {
 	for _, r := range s.routes() {
 		s.echo.Add(r.method, "/api/v1"+r.path, r.handle)
 	}
+	if o.Root != nil {
+		s.echo.Any("/*", echo.WrapHandler(o.Root))
+	}
 	return s
 }
 
 // Handler for tests and for mounting.
 func (s *Server) Handler() http.Handler { return s.echo }
 
-// Serve answers on the listener until ctx ends, then lets running requests finish for a moment.
+// Limits of connections: a client that sends nothing is dropped, one that uploads slowly is not.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 3 * time.Minute // Alien4Cloud keeps idle connections for two
+	stopTimeout   = 2 * time.Second
+)
+
+// Serve answers on the listener until ctx ends, then lets running requests finish for a moment, or as long as Drain says. It can be
+// called once.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	srv := &http.Server{Handler: s.echo, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
+	base := ctx
+	if s.opts.Drain > 0 {
+		var cut context.CancelFunc
+		base, cut = context.WithCancel(context.WithoutCancel(ctx))
+		defer cut()
+	}
+	srv := &http.Server{Handler: s.echo, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog: slog.NewLogLogger(s.opts.Logger.Handler(), slog.LevelDebug)}
-	stopped := make(chan struct{})
+	if s.opts.TLS != nil {
+		l = tls.NewListener(l, s.opts.TLS)
+	}
+	failed, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		select {
+		case <-ctx.Done():
+		case <-failed:
+		}
+		close(s.stop)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(s.opts.Drain, stopTimeout))
 		defer cancel()
 		if srv.Shutdown(grace) != nil {
 			_ = srv.Close()
 		}
 	}()
 	err := srv.Serve(l)
-	if errors.Is(err, http.ErrServerClosed) {
-		<-stopped
-		return nil
+	if !errors.Is(err, http.ErrServerClosed) {
+		close(failed)
+	} else {
+		err = nil
 	}
+	<-stopped
 	return err
+}
+
+// streaming is a request's context that also ends when the server is told to stop: streams and waits would use up the time that others
+// have to finish.
+func (s *Server) streaming(c echo.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(c.Request().Context())
+	go func() {
+		select {
+		case <-s.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // fail writes every error as a problem document.

@@ -9,7 +9,7 @@ import "time"
 type Type string
 
 const (
-	DeploymentStatus Type = "deployment" // Status: the deployment's new status; Key: what was asked for (deploy update scale undeploy purge)
+	DeploymentStatus Type = "deployment" // Status: the deployment's new status; Key: what was asked for (deploy update scale undeploy purge); Value: the task's status
 	TaskStatus       Type = "task"       // Status: the task's new status; Workflow
 	StepStatus       Type = "step"       // Status: pending doing done failed skipped cancelled; Step
 	InstanceState    Type = "instance"   // Status: the TOSCA node state (creating, started …); Node, Instance

@@ -292,7 +292,7 @@ func statusEvents(d record, t engine.Task) []event.Event {
 	at := now()
 	return []event.Event{
 		{Time: at, Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(t.Status)},
-		{Time: at, Type: event.DeploymentStatus, Task: t.ID, Workflow: t.Workflow, Status: string(d.Status), Key: d.Doing},
+		{Time: at, Type: event.DeploymentStatus, Task: t.ID, Workflow: t.Workflow, Status: string(d.Status), Key: d.Doing, Value: string(t.Status)},
 	}
 }
 

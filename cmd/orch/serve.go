@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/orch-project/orch/internal/cli"
+	"github.com/orch-project/orch/internal/config"
+	"github.com/orch-project/orch/internal/server"
+	"github.com/orch-project/orch/internal/server/a4c"
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+// recoverPace is how often a server looks for tasks that a dead process has left.
+const recoverPace = 15 * time.Second
+
+// serve keeps the store and answers until ctx ends: native API and Alien4Cloud's endpoint on the listener, and, where the store is a file,
+// the socket by which commands on this machine reach it.
+func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeOptions, ready func()) (err error) {
+	if err := os.MkdirAll(c.Home, 0o700); err != nil {
+		return &orch.Error{Kind: orch.KindStore, Msg: "cannot use the home directory", Err: err, Hint: "set ORCH_HOME to a directory that can be written"}
+	}
+	svc, release, err := hold(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := release(); err == nil {
+			err = cerr
+		}
+	}()
+	alien := a4c.New(a4c.Options{Service: svc, Feed: svc, Locations: slices.Sorted(maps.Keys(c.Locations)), Logger: log, Stop: ctx.Done()})
+	s := server.New(server.Options{Service: svc, Reveal: svc.reveal, Logger: log, Root: alien.Handler(), TLS: o.TLS, Drain: o.Drain})
+	recovering, enough := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		takeOver(recovering, svc, log)
+	}()
+	ready()
+	err = s.Serve(ctx, o.Listener)
+	enough()
+	<-ended
+	return err
+}
+
+// hold opens the store for as long as the server runs.
+func hold(ctx context.Context, c *config.Config, log *slog.Logger) (*service, func() error, error) {
+	open := func(ctx context.Context) (*service, error) { return openService(ctx, c, log) }
+	if !ownedByOneProcess(c.Store) {
+		svc, err := open(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return svc, svc.Close, nil
+	}
+	s := newShared(c.Home, log, open)
+	s.mu.Lock()
+	_, _, err := s.acquire(ctx, true)
+	svc := s.kept
+	s.mu.Unlock()
+	if err != nil {
+		return nil, nil, err
+	}
+	if svc == nil {
+		return nil, nil, &orch.Error{Kind: orch.KindConflict, Msg: "another orch process works on " + c.Store,
+			Hint: "wait until it has ended, or use another store with --store"}
+	}
+	return svc, s.Close, nil
+}
+
+// takeOver goes on with the tasks of dead processes, now and from time to time.
+func takeOver(ctx context.Context, svc *service, log *slog.Logger) {
+	for {
+		taken, err := svc.Recover(ctx)
+		for _, t := range taken {
+			log.Info("going on with a task that its process has left", "deployment", t.Deployment, "task", t.ID)
+		}
+		if err != nil && ctx.Err() == nil {
+			log.Warn("cannot go on with every task", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(recoverPace):
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+// ServeOptions say how `orch server` listens.
+type ServeOptions struct {
+	// Listener that is open already, and its TLS configuration (nil: plain HTTP).
+	Listener net.Listener
+	TLS      *tls.Config
+	// Drain is how long requests may go on when the server is told to stop.
+	Drain time.Duration
+}
+
+type serverFlags struct {
+	listen             string
+	cert, key, clients string
+	noAuth             bool
+	drain              time.Duration
+}
+
+func serverCmd(env *environment) *cobra.Command {
+	var f serverFlags
+	c := &cobra.Command{
+		Use:   "server",
+		Short: "Serve the native API and Alien4Cloud's orchestrator endpoint",
+		Long: `The server keeps the store open, goes on with tasks that a killed process has left, and answers on one port: the native API below
+/api/v1, and at the root the paths that Alien4Cloud's orchestrator plugin asks for.
+
+It listens on this machine only. Other addresses need clients that prove who they are by certificate (--tls-cert, --tls-key, --client-ca):
+there is no other authentication, and whoever reaches the port may do everything. SIGTERM stops it in an orderly way: running requests
+finish, running tasks are left to the next server, which goes on with them.`,
+		Example: `  orch server
+  orch server --listen 10.0.0.5:8800 --tls-cert server.pem --tls-key server.key --client-ca clients.pem`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return env.serve(c.Context(), f) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.listen, "listen", "127.0.0.1:8800", "`address` to listen on; port 0 takes a free one")
+	fl.StringVar(&f.cert, "tls-cert", "", "`file` with the server's certificate chain (PEM)")
+	fl.StringVar(&f.key, "tls-key", "", "`file` with its private key (PEM)")
+	fl.StringVar(&f.clients, "client-ca", "", "`file` with the authorities whose certificates clients must have (PEM)")
+	fl.BoolVar(&f.noAuth, "insecure-no-auth", false, "let everybody who reaches the address do everything")
+	fl.DurationVar(&f.drain, "drain", 15*time.Second, "how long running requests may go on when the server is told to stop")
+	return c
+}
+
+func (e *environment) serve(ctx context.Context, f serverFlags) error {
+	conf, err := f.tls()
+	if err != nil {
+		return err
+	}
+	addr, err := f.address(conf)
+	if err != nil {
+		return err
+	}
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process
+	l, err := net.Listen("tcp", addr.String())
+	if err != nil {
+		return &orch.Error{Kind: orch.KindUser, Msg: "cannot listen on " + f.listen, Err: err, Hint: "choose another address with --listen"}
+	}
+	defer l.Close()
+	scheme := "http"
+	if conf != nil {
+		scheme = "https"
+	}
+	ready := func() { e.out.Printf("orch is listening on %s://%s\n", scheme, l.Addr()) }
+	return e.deps.Serve(ctx, cfg, e.logger(), ServeOptions{Listener: l, TLS: conf, Drain: f.drain}, ready)
+}
+
+// address resolves the listen address once, so that what was checked is what is listened on.
+func (f serverFlags) address(conf *tls.Config) (netip.AddrPort, error) {
+	a, err := net.ResolveTCPAddr("tcp", f.listen)
+	if err != nil {
+		return netip.AddrPort{}, usage("--listen: %v", err)
+	}
+	authenticated := conf != nil && conf.ClientAuth == tls.RequireAndVerifyClientCert
+	if !a.IP.IsLoopback() && !authenticated && !f.noAuth {
+		return netip.AddrPort{}, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("%s can be reached from other machines, and nothing says who may use it", f.listen),
+			Hint: "give --tls-cert, --tls-key and --client-ca, or listen on 127.0.0.1; --insecure-no-auth lets everybody in"}
+	}
+	ip, _ := netip.AddrFromSlice(a.IP)
+	if a.IP == nil {
+		ip = netip.IPv6Unspecified()
+	}
+	return netip.AddrPortFrom(ip.Unmap().WithZone(a.Zone), uint16(a.Port)), nil
+}
+
+// tls returns nil for plain HTTP.
+func (f serverFlags) tls() (*tls.Config, error) {
+	if f.cert == "" && f.key == "" {
+		if f.clients != "" {
+			return nil, usage("--client-ca needs --tls-cert and --tls-key")
+		}
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+	if err != nil {
+		return nil, &orch.Error{Kind: orch.KindUser, Msg: "cannot use the server's certificate", Err: err, Hint: "--tls-cert and --tls-key name PEM files"}
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	if f.clients == "" {
+		return conf, nil
+	}
+	pem, err := os.ReadFile(f.clients)
+	if err != nil {
+		return nil, &orch.Error{Kind: orch.KindUser, Msg: "cannot read the clients' authorities", Err: err}
+	}
+	conf.ClientCAs = x509.NewCertPool()
+	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, usage("%s holds no certificate", f.clients)
+	}
+	conf.ClientAuth = tls.RequireAndVerifyClientCert
+	return conf, nil
+}

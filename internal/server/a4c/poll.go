@@ -1,0 +1,133 @@
+package a4c
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+const (
+	indexHeader = "X-Yorc-Index"
+	defaultWait = 5 * time.Minute
+	maxWait     = 10 * time.Minute // well below the plugin's socket timeout of 15
+	pollLimit   = 1000             // stored events of one answer
+	// firstIndex is where Yorc's clients begin, and mean everything: an index of this API is one of the store and this.
+	firstIndex = 1
+)
+
+// index is the header only: where a client begins that wants what is new.
+func (s *Server) index(c echo.Context) error {
+	ctx := c.Request().Context()
+	if id := param(c, "id"); id != "" {
+		if _, err := s.known(ctx, id); err != nil {
+			return err
+		}
+	}
+	last, err := s.opts.Feed.LastIndex(ctx)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set(indexHeader, strconv.FormatUint(last+firstIndex, 10))
+	return c.NoContent(http.StatusOK)
+}
+
+// told are the stored events that have a counterpart for Alien4Cloud; everything has one among the logs.
+var told = []event.Type{event.DeploymentStatus, event.TaskStatus, event.StepStatus, event.InstanceState, event.Attribute}
+
+func (s *Server) events(c echo.Context) error {
+	return poll(s, c, told, translate, func(entries []eventDocument, last uint64) any {
+		return struct {
+			Events []eventDocument `json:"events"`
+			Last   uint64          `json:"last_index"`
+		}{entries, last}
+	})
+}
+
+func (s *Server) logs(c echo.Context) error {
+	return poll(s, c, nil, narrate, func(entries []logDocument, last uint64) any {
+		return struct {
+			Logs []logDocument `json:"logs"`
+			Last uint64        `json:"last_index"`
+		}{entries, last}
+	})
+}
+
+// poll answers with what came after an index, as soon as there is something. An event of orch may be several of Yorc's: they share its index,
+// and an answer never ends between them.
+func poll[T any](s *Server, c echo.Context, types []event.Type, each func(event.Event) []T, document func([]T, uint64) any) error {
+	f, wait, err := pollParameters(c)
+	if err != nil {
+		return err
+	}
+	f.Types = types
+	if f.Deployment != "" {
+		if _, err := s.known(c.Request().Context(), f.Deployment); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := s.until(c.Request().Context())
+	defer cancel()
+	deadline := time.Now().Add(wait)
+	entries := []T{}
+	for first := true; len(entries) == 0; first = false {
+		left := max(time.Until(deadline), 0)
+		if !first && left == 0 {
+			break
+		}
+		page, err := s.opts.Feed.Page(ctx, f, pollLimit, left)
+		f.After = max(f.After, page.Last)
+		if errors.Is(err, context.Canceled) && c.Request().Context().Err() == nil {
+			break // told to stop
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range page.Events {
+			entries = append(entries, each(e)...)
+		}
+	}
+	c.Response().Header().Set(indexHeader, strconv.FormatUint(f.After+firstIndex, 10))
+	return answer(c, http.StatusOK, document(entries, f.After+firstIndex))
+}
+
+func pollParameters(c echo.Context) (orch.Filter, time.Duration, error) {
+	f := orch.Filter{Deployment: param(c, "id")}
+	wait := defaultWait
+	var err error
+	if v := c.QueryParam("index"); v != "" {
+		n, err := strconv.ParseUint(v, 10, 64)
+		if err != nil {
+			return f, 0, badParameter("index", quote(v)+" is not an index")
+		}
+		f.After = n - min(n, firstIndex)
+	}
+	if v := c.QueryParam("wait"); v != "" {
+		if wait, err = time.ParseDuration(v); err != nil || wait < 0 {
+			return f, 0, badParameter("wait", quote(v)+" is not a duration")
+		}
+	}
+	return f, min(wait, maxWait), nil
+}
+
+// until also ends when the server is told to stop.
+func (s *Server) until(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if s.opts.Stop == nil {
+		return ctx, cancel
+	}
+	go func() {
+		select {
+		case <-s.opts.Stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}

@@ -1,0 +1,114 @@
+package a4c
+
+import (
+	"strings"
+
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+// Words of orch for what a deployment's status is about.
+const (
+	doingDeploy   = "deploy"
+	doingUpdate   = "update"
+	doingScale    = "scale"
+	doingUndeploy = "undeploy"
+	doingPurge    = "purge"
+)
+
+// statusOf is Yorc's status, in upper case, of a deployment's status and what that is about. Empty: Yorc has none.
+func statusOf(status, doing string) string {
+	switch orch.Status(status) {
+	case orch.StatusDeploying:
+		if doing == doingUpdate {
+			return "UPDATE_IN_PROGRESS" // of one that had failed
+		}
+		return "DEPLOYMENT_IN_PROGRESS"
+	case orch.StatusDeployed:
+		if doing == doingUpdate {
+			return "UPDATED"
+		}
+		return "DEPLOYED"
+	case orch.StatusUpdating:
+		if doing == doingScale {
+			return "SCALING_IN_PROGRESS"
+		}
+		return "UPDATE_IN_PROGRESS"
+	case orch.StatusUndeploying:
+		if doing == doingPurge {
+			return "PURGE_IN_PROGRESS"
+		}
+		return "UNDEPLOYMENT_IN_PROGRESS"
+	case orch.StatusUndeployed:
+		return "UNDEPLOYED"
+	case orch.StatusFailed, orch.StatusCancelled:
+		return failedStatus(doing)
+	}
+	return ""
+}
+
+func failedStatus(doing string) string {
+	switch doing {
+	case doingUpdate:
+		return "UPDATE_FAILURE"
+	case doingUndeploy:
+		return "UNDEPLOYMENT_FAILED"
+	case doingPurge:
+		return "PURGE_FAILED"
+	}
+	return "DEPLOYMENT_FAILED"
+}
+
+// listedStatus is what the plugin can read when it starts: it does not know SCALING_IN_PROGRESS there, and would not start.
+func listedStatus(d orch.Deployment) string {
+	switch s := statusOf(d.Status, d.Doing); s {
+	case "SCALING_IN_PROGRESS", "":
+		return "DEPLOYMENT_IN_PROGRESS"
+	default:
+		return s
+	}
+}
+
+// taskStatus is that of tasks.
+func taskStatus(status string) string {
+	switch status {
+	case "pending":
+		return "INITIAL"
+	case "running", "cancelling":
+		return "RUNNING"
+	case "done":
+		return "DONE"
+	case "failed":
+		return "FAILED"
+	case "cancelled":
+		return "CANCELED"
+	}
+	return strings.ToUpper(status)
+}
+
+// stepStatus is that of one of orch's steps.
+func stepStatus(status string) string {
+	switch status {
+	case "doing":
+		return "RUNNING"
+	case "done":
+		return "DONE"
+	case "failed":
+		return "ERROR"
+	case "cancelled":
+		return "CANCELED"
+	}
+	return "INITIAL" // pending, skipped
+}
+
+// taskType of a task.
+func taskType(t orch.Task) string {
+	switch t.Verb {
+	case orch.Undeploy:
+		return "UnDeploy"
+	case orch.Operate:
+		return "CustomCommand"
+	case orch.Workflow:
+		return "CustomWorkflow"
+	}
+	return "Deploy"
+}

@@ -1,0 +1,83 @@
+package a4c
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+func (s *Server) workflows(c echo.Context) error {
+	id := param(c, "id")
+	t, err := s.opts.Feed.Topology(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	names := append(slices.Collect(maps.Keys(t.Workflows)), generated...)
+	slices.Sort(names)
+	links := []link{}
+	for _, n := range slices.Compact(names) {
+		if plain(n) {
+			links = append(links, to("workflow", deploymentPath(id), "workflows", n))
+		}
+	}
+	return answer(c, http.StatusOK, map[string]any{"workflows": links})
+}
+
+type workflowDocument struct {
+	Name   string                  `json:"name"`
+	Inputs map[string]any          `json:"inputs,omitempty"`
+	Steps  map[string]stepDocument `json:"steps"`
+}
+
+type stepDocument struct {
+	Target        string           `json:"target,omitempty"`
+	Relationship  string           `json:"target_relationship,omitempty"`
+	OperationHost string           `json:"operation_host,omitempty"`
+	Activities    []map[string]any `json:"activities"`
+	OnSuccess     []string         `json:"on_success,omitempty"`
+	OnFailure     []string         `json:"on_failure,omitempty"`
+	OnCancel      []string         `json:"on_cancel,omitempty"`
+}
+
+// workflow shows a declared workflow. A generated one has no steps before it is planned.
+func (s *Server) workflow(c echo.Context) error {
+	t, err := s.opts.Feed.Topology(c.Request().Context(), param(c, "id"))
+	if err != nil {
+		return err
+	}
+	name := param(c, "workflow")
+	if !hasWorkflow(t, name) {
+		return notFound(fmt.Sprintf("there is no workflow %q", name))
+	}
+	doc := workflowDocument{Name: name, Steps: map[string]stepDocument{}}
+	if wf := t.Workflows[name]; wf != nil {
+		describe(wf, &doc)
+	}
+	return answer(c, http.StatusOK, doc)
+}
+
+func describe(wf *topology.Workflow, doc *workflowDocument) {
+	for _, in := range wf.Inputs {
+		if doc.Inputs == nil {
+			doc.Inputs = map[string]any{}
+		}
+		doc.Inputs[in.Name] = map[string]any{"required": in.Required, "description": in.Description}
+	}
+	for _, st := range wf.Steps {
+		d := stepDocument{Target: st.Target, Relationship: st.Relationship, OperationHost: st.OperationHost, Activities: []map[string]any{},
+			OnSuccess: st.OnSuccess, OnFailure: st.OnFailure, OnCancel: st.OnCancel}
+		for _, a := range st.Activities {
+			var v any = a.Name
+			if a.Kind == topology.ActivityCall {
+				v = map[string]any{"operation": a.Interface + "." + a.Name}
+			}
+			d.Activities = append(d.Activities, map[string]any{a.Kind: v})
+		}
+		doc.Steps[st.Name] = d
+	}
+}
