@@ -34,13 +34,13 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 	open := func(ctx context.Context) (*service, error) { return openService(ctx, c, log) }
 	if ownedByOneProcess(c.Store) {
 		s := newShared(c.Home, log, open)
-		return &cli.App{Service: s, Shell: s.shell}, nil
+		return &cli.App{Service: s, Shell: s.shell, Sweep: sweeper(c, s)}, nil
 	}
 	svc, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &cli.App{Service: svc, Shell: svc.shell}, nil
+	return &cli.App{Service: svc, Shell: svc.shell, Sweep: sweeper(c, svc)}, nil
 }
 
 // service is the engine in this process with everything that it works on.

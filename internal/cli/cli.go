@@ -49,6 +49,8 @@ type App struct {
 	orch.Service
 	// Shell opens an interactive session, or runs a command, on a host of a deployment; it returns the remote exit code.
 	Shell func(ctx context.Context, h *driver.Host, command []string, stdio Stdio) (int, error)
+	// Sweep lists, or removes, what the cloud has with a deployment's mark.
+	Sweep func(ctx context.Context, deployment, location string, remove bool) ([]Stray, error)
 }
 
 // Bundle is an opened source.
@@ -180,7 +182,7 @@ Exit codes:
 		}
 	}
 	add("doc", validateCmd(env), explainCmd(env), graphCmd(env), inputsCmd(env))
-	add("life", planCmd(env), deployCmd(env), undeployCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
+	add("life", planCmd(env), deployCmd(env), undeployCmd(env), sweepCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
 		controlCmd(env, "skip"), controlCmd(env, "cancel"))
 	add("look", listCmd(env), statusCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))
 	add("set", serverCmd(env), secretsCmd(env), sandboxCmd(env), doctorCmd(env), configCmd(env), versionCmd(env))
