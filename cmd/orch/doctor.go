@@ -103,7 +103,8 @@ func cloudCheck(ctx context.Context, c *config.Config) cli.Check {
 	}
 	cloud, err := where.cloud(ctx, loc)
 	if errors.Is(err, openstack.ErrNoConfig) {
-		return cli.Check{Name: "cloud", Status: "warning", Text: err.Error(), Fix: "or try it on this machine: orch sandbox up"}
+		return cli.Check{Name: "cloud", Status: "warning", Text: "no cloud is configured",
+			Fix: "set OS_CLOUD to the name of a cloud in clouds.yaml, or the OS_* variables; or start one on this machine: orch sandbox up"}
 	}
 	if err != nil {
 		return problem("cloud", "check OS_CLOUD, clouds.yaml and the OS_* variables", err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -94,6 +95,9 @@ func (l *locations) cloud(ctx context.Context, loc plugin.Location) (driver.Clou
 		return c, nil
 	}
 	config, err := openstack.LoadConfig(l.credentials(ctx, l.cloudName(loc.Name)))
+	if errors.Is(err, openstack.ErrNoConfig) {
+		return nil, fmt.Errorf("%w; or start one on this machine: orch sandbox up", err)
+	}
 	if err != nil {
 		return nil, err
 	}

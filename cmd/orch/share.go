@@ -76,8 +76,31 @@ func (s *shared) use(ctx context.Context, keep bool, fn func(svc orch.Service) e
 	if err != nil {
 		return err
 	}
-	defer done()
-	return fn(svc)
+	err = fn(svc)
+	done()
+	if _, remote := svc.(*client.Client); remote && !keep && interrupted(err) && s.gone(ctx) {
+		return s.use(ctx, keep, fn) // the process that served ended meanwhile: ask whoever has the store now
+	}
+	return err
+}
+
+// interrupted reports whether a call to another process failed for no reason of its own.
+func interrupted(err error) bool {
+	var known *orch.Error
+	return err != nil && (!errors.As(err, &known) || known.Kind == orch.KindInternal)
+}
+
+// gone waits a little for the process that served to have ended, if that is what it is doing.
+func (s *shared) gone(ctx context.Context) bool {
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(poll) {
+		s.mu.Lock()
+		c := s.serving(ctx)
+		s.mu.Unlock()
+		if c == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // acquire finds the process that serves, or opens the store. The caller holds mu.

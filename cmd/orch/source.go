@@ -29,7 +29,21 @@ func openSource(path string) (*cli.Bundle, error) {
 		}
 		return nil, list.Err()
 	}
-	return &cli.Bundle{FS: b.FS, Entry: b.Entry, Name: b.Name, Deployment: deploymentName(b), Close: b.Close, Source: b}, nil
+	return &cli.Bundle{FS: b.FS, Entry: b.Entry, Name: b.Name, Shown: shown(b), Deployment: deploymentName(b), Close: b.Close, Source: b}, nil
+}
+
+// archiveMark ends the name of a bundle that came out of an archive, so that its positions read archive.zip!path when it is loaded again.
+const archiveMark = "!"
+
+// shown begins the names of a bundle's files in positions, also when it is loaded from its copy.
+func shown(b *source.Bundle) string {
+	switch {
+	case b.Archive:
+		return b.Name + archiveMark
+	case b.Single:
+		return filepath.Dir(b.Name)
+	}
+	return b.Name
 }
 
 // deploymentName is the topology's template_name if it has one, else the name of the folder or file.
@@ -90,10 +104,12 @@ func pluginsOf(c *config.Config) (*plugin.Set, []*tosca.Library, diag.List) {
 // loader reads the bundles of requests and of stored deployments.
 func loader(c *config.Config, libraries []*tosca.Library) func(context.Context, orch.Bundle) (*topology.Topology, diag.List) {
 	return func(ctx context.Context, b orch.Bundle) (*topology.Topology, diag.List) {
-		bundle, list := source.OpenFS(b.Name, b.FS, b.Entry)
+		name, archive := strings.CutSuffix(b.Name, archiveMark)
+		bundle, list := source.OpenFS(name, b.FS, b.Entry)
 		if bundle == nil || list.HasErrors() {
 			return nil, list
 		}
+		bundle.Archive = archive
 		t, more := tosca.Load(ctx, tosca.Options{Bundle: bundle, ImportPath: c.ImportPath, Libraries: libraries})
 		return t, append(list, more...)
 	}

@@ -28,7 +28,9 @@ func openStore(ctx context.Context, c *config.Config) (state.Store, error) {
 	case errors.As(err, &held):
 		known.Kind = orch.KindConflict
 	case errors.As(err, &gone):
-		known.Hint = gone.Hint
+		bare := *gone // the hint has a line of its own
+		bare.Hint = ""
+		known.Err, known.Hint = &bare, gone.Hint
 	}
 	return nil, known
 }

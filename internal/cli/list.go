@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/orch-project/orch/internal/view"
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/orch"
 )
 
 func listCmd(env *environment) *cobra.Command {
@@ -51,7 +55,7 @@ func statusCmd(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			report, err := lastTask(c.Context(), app, name)
+			report, err := taskOf(c.Context(), app, name, "")
 			if err != nil {
 				return err
 			}
@@ -87,7 +91,17 @@ func outputsCmd(env *environment) *cobra.Command {
 					return env.print(o.Value, func() { env.out.Println(view.Text(o.Value)) })
 				}
 			}
-			return usage("deployment %s has no output %q", deployment, name)
+			names := make([]string, len(outs))
+			for i, o := range outs {
+				names[i] = o.Name
+			}
+			e := &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("deployment %s has no output %q", deployment, name), Hint: "it has " + strings.Join(names, ", ")}
+			if near := diag.Suggest(name, names); near != "" {
+				e.Hint = near
+			} else if len(names) == 0 {
+				e.Hint = "its topology declares none"
+			}
+			return e
 		},
 	}
 	c.Flags().BoolVar(&reveal, "reveal", false, "show secret values")

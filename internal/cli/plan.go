@@ -39,7 +39,7 @@ func (f *sourceFlags) request(e *environment, args []string) (orch.Request, *Bun
 		name = b.Deployment
 	}
 	return orch.Request{
-		Verb: orch.Deploy, Deployment: name, Source: b.FS, Entry: b.Entry, SourceName: b.Name,
+		Verb: orch.Deploy, Deployment: name, Source: b.FS, Entry: b.Entry, SourceName: b.Shown,
 		Inputs: in, Location: f.location, SkipPreflight: f.skipPreflight,
 	}, b, nil
 }

@@ -24,7 +24,7 @@ While a task runs, it says what the steps wait for.`,
 			if err != nil {
 				return err
 			}
-			report, err := lastTask(c.Context(), app, name)
+			report, err := taskOf(c.Context(), app, name, "")
 			if err != nil {
 				return err
 			}
@@ -33,17 +33,20 @@ While a task runs, it says what the steps wait for.`,
 	}
 }
 
-// lastTask is a deployment with its last task and that task's steps.
-func lastTask(ctx context.Context, app *App, name string) (view.StatusReport, error) {
+// taskOf is a deployment with one of its tasks, the last if id is "", and that task's steps.
+func taskOf(ctx context.Context, app *App, name, id string) (view.StatusReport, error) {
 	d, err := app.Deployment(ctx, name)
 	if err != nil {
 		return view.StatusReport{}, err
 	}
 	report := view.StatusReport{Detail: d}
-	if d.Task == "" {
+	if id == "" {
+		id = d.Task
+	}
+	if id == "" {
 		return report, nil
 	}
-	if report.Steps, err = app.Steps(ctx, name, d.Task); err != nil {
+	if report.Steps, err = app.Steps(ctx, name, id); err != nil {
 		return report, err
 	}
 	tasks, err := app.Tasks(ctx, name)
@@ -51,18 +54,33 @@ func lastTask(ctx context.Context, app *App, name string) (view.StatusReport, er
 		return report, err
 	}
 	for i := range tasks {
-		if tasks[i].ID == d.Task {
+		if tasks[i].ID == id {
 			report.Task = &tasks[i]
 		}
 	}
 	return report, nil
 }
 
+// lastChange is the newest task that did something, "" if none did.
+func lastChange(ctx context.Context, app *App, name string) (string, error) {
+	tasks, err := app.Tasks(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	for _, t := range tasks {
+		if t.Changed || t.Ended.IsZero() {
+			return t.ID, nil
+		}
+	}
+	return "", nil
+}
+
 func reportCmd(env *environment) *cobra.Command {
 	var all bool
+	var task string
 	c := &cobra.Command{
 		Use:   "report [DEPLOYMENT]",
-		Short: "Show where the time of the last task went: its steps and its critical path",
+		Short: "Show where the time of a task went: its steps and its critical path",
 		Long: `Prints how long the steps took and the critical path: the chain of steps, each needing the one before, that took
 longest. Only what is on that path makes the whole faster when it gets faster.`,
 		Example: "  orch report\n  orch report web --all\n  orch report web -o json",
@@ -72,7 +90,12 @@ longest. Only what is on that path makes the whole faster when it gets faster.`,
 			if err != nil {
 				return err
 			}
-			last, err := lastTask(c.Context(), app, name)
+			if task == "" {
+				if task, err = lastChange(c.Context(), app, name); err != nil {
+					return err
+				}
+			}
+			last, err := taskOf(c.Context(), app, name, task)
 			if err != nil {
 				return err
 			}
@@ -86,6 +109,7 @@ longest. Only what is on that path makes the whole faster when it gets faster.`,
 			return env.print(times, func() { env.out.Times(times, all) })
 		},
 	}
+	c.Flags().StringVar(&task, "task", "", "of this task (default: the last one that did something)")
 	c.Flags().BoolVar(&all, "all", false, "every step, not only the longest")
 	return c
 }

@@ -44,6 +44,9 @@ func (l *Lines) Handle(e event.Event) {
 			l.line(e, styleOf(e), e.Message)
 		}
 	case event.TaskStatus:
+		if e.Status == "pending" {
+			return
+		}
 		l.line(e, Bold, "task "+e.Workflow+" "+e.Status)
 	}
 }

@@ -58,7 +58,10 @@ func (p *textPrinter) paint(color, text string) string {
 }
 
 func (p *textPrinter) diagnostic(d Diagnostic) {
-	fmt.Fprintf(p.w, "%s: %s: %s [%s]\n", p.paint("\x1b[1m", clean(d.Pos.String())), p.paint(severityColor[d.Severity], d.Severity.String()), clean(d.Message), d.Code)
+	if !d.Pos.IsZero() {
+		fmt.Fprintf(p.w, "%s: ", p.paint("\x1b[1m", clean(d.Pos.String())))
+	}
+	fmt.Fprintf(p.w, "%s: %s [%s]\n", p.paint(severityColor[d.Severity], d.Severity.String()), clean(d.Message), d.Code)
 	p.excerpt(d.Pos, severityColor[d.Severity])
 	if d.Hint != "" {
 		fmt.Fprintf(p.w, "   %s %s\n", p.paint("\x1b[36m", "="), clean(d.Hint))
