@@ -100,3 +100,35 @@ func TestMissingSecretIsNamedBefore(t *testing.T) {
 	u := newUser(t).sandboxed()
 	u.fails(1, []string{"store_token", "orch secrets set store_token", "Nothing was created"}, "deploy", pythonCluster)
 }
+
+// With its state lost, what a deployment had made is still found and removed.
+func TestSweepAfterALostStore(t *testing.T) {
+	u := newUser(t).sandboxed()
+	app := filepath.Join(t.TempDir(), "pair.yaml")
+	if err := os.WriteFile(app, []byte(`tosca_definitions_version: tosca_simple_yaml_1_3
+metadata: { template_name: pair, template_version: 1.0.0 }
+topology_template:
+  node_templates:
+    server: { type: tosca.nodes.Compute }
+    volume: { type: orch.nodes.openstack.BlockStorage, properties: { size: 1 GB } }
+    network: { type: tosca.nodes.network.Network, properties: { cidr: 10.50.0.0/24, ip_version: 4 } }
+    port: { type: tosca.nodes.network.Port, requirements: [ { link: network }, { binding: server } ] }
+    address: { type: orch.nodes.openstack.FloatingIP, requirements: [ { port: port } ] }
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.ok("deploy", app)
+	u.fails(7, []string{"orch undeploy pair"}, "sweep", "pair", "--delete")
+	for _, f := range []string{"orch.db", "master.key"} {
+		if err := os.Remove(filepath.Join(u.home, f)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := u.ok("sweep", "pair").stdout; !strings.Contains(out, "server") || !strings.Contains(out, "volume") || !strings.Contains(out, "router") {
+		t.Errorf("sweep lists\n%s", out)
+	}
+	u.ok("sweep", "pair", "--delete")
+	if left := u.resources(); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
