@@ -114,9 +114,10 @@ func Parse(name string, data []byte) (*Node, diag.List) {
 }
 
 type parser struct {
-	file  string
-	diags diag.List
-	fatal bool
+	mended int // lines that got a space, see spaceColons
+	file   string
+	diags  diag.List
+	fatal  bool
 	// done holds converted anchors: an alias shares its anchor's Node, so conversion stays linear.
 	done map[*yaml.Node]*converted
 }
@@ -192,6 +193,16 @@ func (p *parser) decode(data []byte) (doc *yaml.Node) {
 	if err := dec.Decode(&first); err != nil {
 		if errors.Is(err, io.EOF) {
 			return &yaml.Node{}
+		}
+		if p.mended < 100 {
+			if fixed := spaceColons(data, err); fixed != nil {
+				p.mended++
+				before := len(p.diags)
+				if doc = p.decode(fixed); doc != nil {
+					return doc
+				}
+				p.diags = p.diags[:before]
+			}
 		}
 		p.syntaxError(data, err)
 		return nil

@@ -307,6 +307,7 @@ type archive struct {
 	// files are the YAML files at its root: path → base name.
 	files map[string]string
 	mount string
+	bad   map[string]bool // plugins' documents that cannot be read
 }
 
 // searchPath reads the identities of the archives in the import path, once.

@@ -15,6 +15,7 @@ import (
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca/cloudify"
 	"github.com/orch-project/orch/pkg/tosca/grammar"
 	"github.com/orch-project/orch/pkg/tosca/resolve"
 )
@@ -75,6 +76,7 @@ type loader struct {
 	// escaped is how many directories a path left the root of a single file's bundle.
 	escaped int
 	search  []*archive
+	dirs    map[string]*archive // directories of the import path that are looked into by name
 }
 
 func newLoader(ctx context.Context, o Options, b *source.Bundle) *loader {
@@ -152,6 +154,12 @@ func (l *loader) file(name, root string, library bool, by importer) *resolve.Fil
 	if n == nil {
 		l.diags.Add(list...)
 		return nil
+	}
+	if by.version == "" && !library && cloudify.Is(n) {
+		if f := l.blueprint(n, name, &list); f != nil {
+			l.diags.Add(list...)
+			return f
+		}
 	}
 	// The dialect may judge what the YAML reader found, so it gets the file's own list.
 	doc := grammar.Decode(n, l.displayName(name), grammar.Options{Imported: by.version != "", Version: by.version}, &list)

@@ -13,3 +13,11 @@ func init() {
 		diag.Code{ID: "unknown-node", Title: "There is no such node template", Text: "A requirement, group, policy, workflow step or expression names a node template (or group) that the topology does not have."},
 	)
 }
+
+func init() {
+	diag.Register(
+		diag.Code{ID: "unknown-plugin", Title: "No such plugin is declared", Text: "A Cloudify operation is mapped to plugin.module.function, but no plugin of that name is declared or imported, and there is no such file either."},
+		diag.Code{ID: "self-relationship", Title: "A node has a relationship to itself", Text: "The target of a relationship must be another node template."},
+		diag.Code{ID: "unknown-group", Title: "There is no such group", Text: "A scaling policy's targets are groups of the blueprint."},
+	)
+}

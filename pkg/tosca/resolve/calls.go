@@ -56,7 +56,11 @@ func (r *resolver) checkInput(c call, args []string) {
 		}
 		return
 	}
+	before := len(*r.diags)
 	r.unknownInput(args[0], c.pos, c.path, c.ctx.inputs)
+	if c.ctx.file.Doc.Traits.Open && c.ctx.node == nil && (c.ctx.inType != nil || strings.HasPrefix(c.path, "inputs.")) && len(*r.diags) > before {
+		(*r.diags)[before].Severity = diag.Warning // Cloudify looks at defaults only where they are used
+	}
 }
 
 func (r *resolver) unknownInput(name string, pos diag.Pos, docPath string, more map[string]bool) {

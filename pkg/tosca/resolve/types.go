@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
@@ -345,10 +346,27 @@ func (r *resolver) refine(t *typ, old *param, def *document.Param, what string) 
 			p.value = nil
 		}
 	}
+	if def.Default == nil && t.file.Doc.Traits.Replace && what == "property" && fillable(p.schema, 0) {
+		// A structure whose fields all have defaults, or need none, has a value without being given one.
+		p.value = r.value(ctx, &source.Node{Kind: source.Mapping, Tag: "!!map", Pos: def.Name.Pos}, p.schema, def.Path)
+	}
 	if def.Value != nil {
 		p.value, p.fixed = r.value(ctx, def.Value, p.schema, def.Path+".value"), what == "property"
 	}
 	return p
+}
+
+// fillable reports a structured type that needs nothing to be given.
+func fillable(s *topology.Schema, depth int) bool {
+	if s == nil || len(s.Fields) == 0 || depth > 8 {
+		return false
+	}
+	for _, f := range s.Fields {
+		if f.Required && f.Default == nil && !fillable(f.Schema, depth+1) {
+			return false
+		}
+	}
+	return true
 }
 
 // expandShort reads a scalar in place of a definition: the type of a new parameter, the fixed value of a refined one.

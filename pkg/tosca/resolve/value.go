@@ -41,6 +41,9 @@ func (r *resolver) value(ctx *context, n *source.Node, s *topology.Schema, docPa
 			if d.Code == topology.CodeMissingKey && traits.Lenient {
 				d.Severity = diag.Warning
 			}
+			if d.Code == topology.CodeMissingKey && traits.Replace && ctx.inType != nil && ctx.node == nil {
+				return // a type's default is part of the value: templates complete it
+			}
 			r.diags.Add(d)
 		},
 		YAML11:    traits.YAML11,
@@ -127,6 +130,9 @@ func (r *resolver) assign(ctx *context, decl *params, given []document.Assign, w
 		default:
 			r.undeclared(ctx.file, g.Name, decl, what, of, p)
 		}
+		if d != nil && ctx.file.Doc.Traits.Replace && d.def != nil && s != nil && len(s.Fields) > 0 {
+			g.Value = completed(g.Value, d.def.Default)
+		}
 		byName[g.Name.Text] = r.value(ctx, g.Value, s, p)
 	}
 	if decl != nil {
@@ -150,6 +156,24 @@ func (r *resolver) assign(ctx *context, decl *params, given []document.Assign, w
 		}
 	}
 	return out
+}
+
+// completed is a structure with the fields that it lacks from a default.
+func completed(n, def *source.Node) *source.Node {
+	if !n.Is(source.Mapping) || !def.Is(source.Mapping) {
+		return n
+	}
+	out := *n
+	out.Pairs = slices.Clone(n.Pairs)
+	for i, p := range out.Pairs {
+		out.Pairs[i].Value = completed(p.Value, def.Get(p.Key.Text))
+	}
+	for _, p := range def.Pairs {
+		if n.Get(p.Key.Text) == nil {
+			out.Pairs = append(out.Pairs, p)
+		}
+	}
+	return &out
 }
 
 // attributeValue unwraps the long notation of an attribute's value: {description: …, value: …}.
