@@ -78,7 +78,7 @@ func (e *environment) progress(task orch.Task, f followFlags) view.Progress {
 	case e.structured():
 		return silent{}
 	case e.out.Terminal() && !f.plain && !e.verbose:
-		return view.NewTree(e.out, task.Workflow+" "+task.Deployment)
+		return view.NewTree(e.out, task.Workflow+" "+task.Deployment, task.Steps.Total)
 	default:
 		return view.NewLines(e.out, e.verbose)
 	}

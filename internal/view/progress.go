@@ -63,7 +63,8 @@ func (b *board) apply(e event.Event) {
 	case event.Resource:
 		r := b.row(e)
 		if strings.HasSuffix(e.Status, "ing") {
-			r.waiting = e.Status + " " + e.Key
+			kind, _, _ := strings.Cut(e.Key, ".") // the rest of the address repeats the node's name
+			r.waiting = e.Status + " " + kind
 		} else {
 			r.waiting = ""
 		}
@@ -113,8 +114,8 @@ func (b *board) sorted() []*row {
 	first := map[string]int{}
 	rows := make([]*row, 0, len(b.rows))
 	for _, r := range b.rows {
-		if r.node == "" {
-			continue
+		if r.node == "" || r.instance == "" && b.hasInstances(r.node) {
+			continue // what concerns the deployment or a node as a whole has no row of its own
 		}
 		if f, ok := first[r.node]; !ok || r.touched < f {
 			first[r.node] = r.touched
@@ -129,6 +130,15 @@ func (b *board) sorted() []*row {
 		return len(a.instance) < len(c.instance) || len(a.instance) == len(c.instance) && a.instance < c.instance
 	})
 	return rows
+}
+
+func (b *board) hasInstances(node string) bool {
+	for _, r := range b.rows {
+		if r.node == node && r.instance != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // instanceOf names the instance of an event: node[i], node, or the deployment.

@@ -44,13 +44,8 @@ func TimesOf(t orch.Task, steps []orch.StepStatus, now time.Time) (Times, error)
 	if !t.Started.IsZero() {
 		out.Seconds = seconds(end.Sub(t.Started))
 	}
-	var g dag.Graph[string]
-	took := map[string]time.Duration{}
+	took, ended := map[string]time.Duration{}, map[string]time.Time{}
 	for _, s := range steps {
-		g.Add(s.ID)
-		for _, n := range slices.Concat(s.Needs, s.OnFailureOf, s.OnCancelOf) {
-			g.Edge(n, s.ID)
-		}
 		if s.Started.IsZero() {
 			continue
 		}
@@ -58,18 +53,14 @@ func TimesOf(t orch.Task, steps []orch.StepStatus, now time.Time) (Times, error)
 		if until.IsZero() {
 			until = end
 		}
-		took[s.ID] = max(0, until.Sub(s.Started))
+		took[s.ID], ended[s.ID] = max(0, until.Sub(s.Started)), until
 	}
-	path, length, err := g.CriticalPath(func(id string) time.Duration { return took[id] })
+	path, length, err := critical(steps, took, ended)
 	if err != nil {
 		return out, fmt.Errorf("cannot find the critical path: %w", err)
 	}
 	out.CriticalSeconds = seconds(length)
-	for _, id := range path {
-		if took[id] > 0 { // joins and changes of state take no time
-			out.Critical = append(out.Critical, id)
-		}
-	}
+	out.Critical = append(out.Critical, path...)
 	for _, s := range steps {
 		d, ok := took[s.ID]
 		if !ok {
@@ -89,6 +80,28 @@ func TimesOf(t orch.Task, steps []orch.StepStatus, now time.Time) (Times, error)
 		return strings.Compare(a.ID, b.ID)
 	})
 	return out, nil
+}
+
+// critical finds the chain of steps that decided when the task ended. Infrastructure is made in one go, so that a step may begin, and even
+// end, before what it needs has ended: only what it took beyond that counts. Steps that add nothing are not in the path.
+func critical(steps []orch.StepStatus, took map[string]time.Duration, ended map[string]time.Time) ([]string, time.Duration, error) {
+	var g dag.Graph[string]
+	weight := map[string]time.Duration{}
+	for _, s := range steps {
+		g.Add(s.ID)
+		began := s.Started
+		for _, n := range slices.Concat(s.Needs, s.OnFailureOf, s.OnCancelOf) {
+			g.Edge(n, s.ID)
+			if ended[n].After(began) {
+				began = ended[n]
+			}
+		}
+		if _, ran := took[s.ID]; ran {
+			weight[s.ID] = max(0, ended[s.ID].Sub(began))
+		}
+	}
+	path, length, err := g.CriticalPath(func(id string) time.Duration { return weight[id] })
+	return slices.DeleteFunc(path, func(id string) bool { return weight[id] == 0 }), length, err
 }
 
 func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -23,10 +24,11 @@ type Tree struct {
 	once    sync.Once
 }
 
-// NewTree starts the display. Signals stay with the caller: Ctrl-C means "cancel the task", not "close the display".
-func NewTree(p *Printer, title string) *Tree {
+// NewTree starts the display of a task; total is how many steps it has, 0 if that is not known. Signals stay with the caller: Ctrl-C means "cancel the task", not "close the display".
+func NewTree(p *Printer, title string, total int) *Tree {
 	t := &Tree{ended: make(chan struct{})}
 	m := &treeModel{board: newBoard(), paint: p, title: title}
+	m.board.total = total
 	t.program = tea.NewProgram(m, tea.WithOutput(p.W), tea.WithInput(nil), tea.WithoutSignalHandler())
 	go func() {
 		defer close(t.ended)
@@ -94,20 +96,46 @@ func (m *treeModel) render() string {
 	if !b.start.IsZero() {
 		head += "  " + Duration(m.now.Sub(b.start))
 	}
-	out = append(out, p.Paint(Bold, head))
+	out = append(out, p.Paint(Bold, clip(head, p.Width)))
 	rows := b.sorted()
 	if room := m.height - tailLines - 4; m.height > 0 && !m.closed && len(rows) > room && room > 0 {
 		rows = busiest(rows, room)
 	}
+	width := keyWidth(rows, p.Width)
 	for _, r := range rows {
-		out = append(out, m.row(r))
+		out = append(out, m.row(r, width))
 	}
 	if !m.closed {
 		for _, l := range b.tail {
-			out = append(out, p.Paint(Quiet, clip("  │ "+l, p.Width)))
+			out = append(out, p.Paint(Quiet, clip("  │ "+oneLine(l), p.Width)))
 		}
 	}
 	return strings.Join(out, "\n") + "\n"
+}
+
+// keyWidth is the width of the column of instances: that of the widest, but at most half of the terminal.
+func keyWidth(rows []*row, terminal int) int {
+	width := 24
+	for _, r := range rows {
+		width = max(width, utf8.RuneCountInString(r.key))
+	}
+	if terminal > 0 {
+		width = min(width, max(terminal/2, 1))
+	}
+	return width
+}
+
+func pad(s string, width int) string {
+	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
+}
+
+// oneLine keeps the first line of a text: a row has one.
+func oneLine(s string) string {
+	line, _, more := strings.Cut(strings.TrimSpace(s), "\n")
+	if more {
+		line += " …"
+	}
+	return strings.ReplaceAll(line, "\t", " ")
 }
 
 // busiest keeps the rows that a small terminal should show: those that fail or work first, idle ones last, in their order.
@@ -132,7 +160,7 @@ func busiest(rows []*row, n int) []*row {
 	return kept
 }
 
-func (m *treeModel) row(r *row) string {
+func (m *treeModel) row(r *row, width int) string {
 	p := m.paint
 	mark, style := "·", Quiet
 	text := r.state
@@ -150,7 +178,7 @@ func (m *treeModel) row(r *row) string {
 	case r.state == "started" || r.state == "deleted" || r.state == "created" || r.state == "stopped":
 		mark, style = "✓", Good
 	}
-	line := clip(fmt.Sprintf("%s %-24s %s", mark, r.key, text), p.Width)
+	line := clip(mark+" "+pad(clip(r.key, width), width)+" "+oneLine(text), p.Width)
 	return p.Paint(style, line)
 }
 

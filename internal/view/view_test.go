@@ -80,6 +80,22 @@ func TestTreeShowsOneRowPerInstanceWithWhatItDoes(t *testing.T) {
 	}
 }
 
+func TestTreeFitsWideNamesAndLongCauses(t *testing.T) {
+	m := &treeModel{board: newBoard(), paint: &Printer{Width: 60}, title: "t", now: start}
+	m.board.total = 3
+	name := "a_node_with_quite_a_long_name"
+	m.board.apply(at(0, event.Event{Type: event.Resource, Node: name, Status: "creating", Key: "x.y"})) // of the node as a whole: no row
+	m.board.apply(at(0, event.Event{Type: event.Resource, Node: name, Instance: "0", Status: "creating", Key: "kind_of_thing." + name}))
+	m.board.apply(at(0, event.Event{Type: event.StepStatus, Node: "b", Instance: "0", Step: "b[0].start", Status: "failed", Message: "exit code 1\nand more"}))
+	want := `t  0/3 steps  0.0s
+· a_node_with_quite_a_long_name… creating kind_of_thing
+✗ b[0]                           exit code 1 …
+`
+	if diff := cmp.Diff(want, m.render()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestTreeOnASmallTerminalKeepsWhatWorks(t *testing.T) {
 	m := &treeModel{board: newBoard(), paint: &Printer{Width: 20}, title: "t", now: start, height: 8}
 	for _, n := range []string{"a", "b", "c", "d"} {
