@@ -317,7 +317,7 @@ func (b *blueprint) plugin(name, condition, file, ns string, im cloudify.Import,
 		use(a)
 		return
 	}
-	if b.builtin(name, condition, "", ns, by) {
+	if file != "" && !strings.Contains(file, "plugin") && b.builtin("", "", file, ns, by) || b.builtin(name, condition, "", ns, by) {
 		return
 	}
 	if a := highest(found, ""); a != nil {
@@ -365,6 +365,9 @@ func highest(list []*archive, condition string) *archive {
 // entryFor chooses a plugin's document for a version of the language: the named one, the version's own, else the plain one.
 func (a *archive) entryFor(version, file string) string {
 	want := "plugin" + strings.TrimPrefix(version, "cloudify_dsl") + ".yaml"
+	if other := file != "" && !strings.Contains(file, "plugin"); other && a.files[file] != "" {
+		return file // compat.yaml
+	}
 	for _, f := range []string{want, file, "plugin.yaml", "v2_plugin.yaml"} {
 		if f != "" && a.files[f] != "" {
 			return f

@@ -105,6 +105,9 @@ func (l *loader) run() *topology.Topology {
 			return true
 		},
 	}, &l.diags)
+	if cloudify.Level(root.Doc.Version) > 0 {
+		cloudify.Finish(top, &l.diags)
+	}
 	if !l.diags.HasErrors() && l.escaped == 0 {
 		names := append([]string{}, top.Sources...)
 		for _, f := range l.order {

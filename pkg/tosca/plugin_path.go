@@ -70,7 +70,7 @@ func (a *archive) identifyPlugin(dir string) bool {
 	a.files = map[string]string{}
 	entries, _ := fs.ReadDir(a.fs, ".")
 	for _, e := range entries {
-		if n := e.Name(); !e.IsDir() && strings.Contains(n, "plugin") && path.Ext(n) == ".yaml" {
+		if n := e.Name(); !e.IsDir() && path.Ext(n) == ".yaml" {
 			a.files[n] = n
 		}
 	}

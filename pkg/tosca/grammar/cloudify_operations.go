@@ -151,7 +151,7 @@ func (b *blueprint) plugin(mapping string) string {
 	return found
 }
 
-var scriptExtensions = []string{".sh", ".bash", ".py", ".ps1", ".bat", ".cmd", ".rb", ".pl", ".js", ".yaml", ".yml", ".ex", ".exp"}
+var scriptExtensions = []string{".sh", ".bash", ".py", ".ps1", ".bat", ".cmd", ".rb", ".pl", ".js", ".yaml", ".yml", ".txt", ".cfg", ".conf", ".json", ".j2", ".tmpl", ".xml", ".exp"}
 
 func looksLikeScript(s string) bool {
 	return strings.Contains(s, "/") || slices.Contains(scriptExtensions, strings.ToLower(path.Ext(s)))
