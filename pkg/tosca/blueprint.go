@@ -40,7 +40,7 @@ type part struct {
 // blueprint is called for the root document of a bundle.
 func (l *loader) blueprint(n *source.Node, name string, list *diag.List) *resolve.File {
 	b := &blueprint{loader: l, dir: path.Dir(name), version: n.Get("tosca_definitions_version").Str(), seen: map[string]bool{name + "\x00": true}}
-	if cloudify.Level(b.version) == 0 {
+	if !slices.Contains(grammar.Versions(), b.version) {
 		return nil
 	}
 	n = cloudify.YAML11(n)

@@ -127,6 +127,7 @@ func (im *Import) parse(diags *diag.List) bool {
 		if im.Namespace == "" {
 			d := diags.Errorf(CodeImport, im.Pos, "the import of the blueprint %s needs a namespace", im.Blueprint)
 			d.Path, d.Hint = im.Path, "write "+suggestNamespace(im.Blueprint)+"--"+im.Target
+			return false
 		}
 		return true
 	}

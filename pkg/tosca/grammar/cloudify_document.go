@@ -29,8 +29,16 @@ func (b *blueprint) document(root *source.Node) *document.Document {
 		}
 	}
 	b.plugins(root.Get("plugins"))
-	for kind, section := range map[document.Kind]string{document.NodeType: "node_types", document.RelationshipType: "relationships", document.DataType: "data_types", document.PolicyType: "policy_types"} {
+	for _, kind := range []document.Kind{document.DataType, document.NodeType, document.RelationshipType, document.PolicyType} {
+		section := kind.Section()
+		if kind == document.RelationshipType {
+			section = "relationships"
+		}
 		for _, e := range b.entries(root.Get(section), section) {
+			if kind == document.DataType && cloudifyTypes[e.key.Text] != "" {
+				b.diags.Errorf(CodeForm, e.key.Pos, "the data type %s has the name of a primitive type", e.key.Text).Path = e.path
+				continue
+			}
 			doc.Types = append(doc.Types, b.typeDef(kind, e))
 		}
 	}

@@ -124,7 +124,7 @@ func (b *blueprint) counts(n *source.Node, path string) []document.Assign {
 		least := int64(0)
 		switch {
 		case k.Text == "max_instances" && strings.EqualFold(v.Str(), topology.Unbounded):
-			v = &source.Node{Kind: source.Scalar, Tag: "!!int", Text: "-1", Pos: v.Pos}
+			v, least = &source.Node{Kind: source.Scalar, Tag: "!!int", Text: "-1", Pos: v.Pos}, -1
 		case k.Text == "max_instances":
 			least = -1
 		}

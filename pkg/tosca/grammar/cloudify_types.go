@@ -26,9 +26,6 @@ var typesSince = map[string]int{
 func (b *blueprint) typeDef(kind document.Kind, e entry) *document.Type {
 	t := &document.Type{Kind: kind, Name: key(e.key), Path: e.path}
 	n := e.value
-	if kind == document.DataType && cloudifyTypes[e.key.Text] != "" {
-		b.diags.Errorf(CodeForm, e.key.Pos, "the data type %s has the name of a primitive type", e.key.Text).Path = e.path
-	}
 	if n.IsNull() || !b.known(n, sections[kind], e.path) {
 		if kind == document.NodeType {
 			t.Capabilities = scalable()
