@@ -1,0 +1,14 @@
+package plan
+
+import "github.com/orch-project/orch/pkg/diag"
+
+func init() {
+	diag.Register(
+		diag.Code{ID: "dependency-cycle", Title: "Nodes wait for each other", Text: "Following the requirements from node to node leads back to where one started, so that none of them can be the first. The message names the cycle. Remove one of the requirements, or turn it round."},
+		diag.Code{ID: "inline-cycle", Title: "A workflow contains itself", Text: "An inline activity leads, perhaps through other workflows, back to the workflow that it is in. The message names the chain."},
+		diag.Code{ID: "unknown-count", Title: "The number of instances cannot be told", Text: "How many instances a node has must be known when planning. Use a number or an input, not an attribute or the output of an operation."},
+		diag.Code{ID: "unknown-delegate", Title: "There is no such part of the life cycle", Text: "A delegate activity names a part of the generated life cycle: install, uninstall, start, stop and the like."},
+		diag.Code{ID: "unknown-instance", Title: "There is no such instance", Text: "An instance is written node[index]; `orch status` lists those that exist. As a warning: the instance is on record, but its node is in no known topology any more, and it is forgotten as it is."},
+		diag.Code{ID: "unknown-target", Title: "A workflow step works on nothing", Text: "The target of a step must be a node template or a group of the topology."},
+	)
+}
