@@ -32,7 +32,7 @@ func (e *environment) follow(ctx context.Context, app *App, task orch.Task, f fo
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	go e.interrupts(ctx, app, task, signals)
+	go e.interrupts(ctx, app, task, signals, e.noteOn(show))
 
 	filter := orch.Filter{Deployment: task.Deployment, Task: task.ID, After: f.after, Follow: true, UntilTask: task.ID}
 	var streamErr error
@@ -55,7 +55,7 @@ func (e *environment) follow(ctx context.Context, app *App, task orch.Task, f fo
 }
 
 // interrupts turns signals into cancellation.
-func (e *environment) interrupts(ctx context.Context, app *App, task orch.Task, signals <-chan os.Signal) {
+func (e *environment) interrupts(ctx context.Context, app *App, task orch.Task, signals <-chan os.Signal, note func(string)) {
 	for _, verb := range []string{"cancel", "detach"} {
 		select {
 		case <-ctx.Done():
@@ -63,14 +63,22 @@ func (e *environment) interrupts(ctx context.Context, app *App, task orch.Task, 
 		case <-signals:
 		}
 		if verb == "cancel" {
-			e.err.Printf("\ncancelling: nothing new is started, waiting for what runs; press Ctrl-C again to leave it running detached\n")
+			note("cancelling: nothing new is started, waiting for what runs; press Ctrl-C again to leave it running detached")
 		} else {
-			e.err.Printf("\nletting go of what runs; `orch resume %s` goes on with it\n", task.Deployment)
+			note("letting go of what runs; `orch resume " + task.Deployment + "` goes on with it")
 		}
 		if err := app.Control(ctx, orch.Control{Deployment: task.Deployment, Task: task.ID, Verb: verb}); err != nil {
-			e.err.Printf("cannot cancel: %v\n", err)
+			note("cannot cancel: " + err.Error())
 		}
 	}
+}
+
+// noteOn tells the user something in the middle of a display: above a tree, which redraws itself, else on stderr.
+func (e *environment) noteOn(show view.Progress) func(string) {
+	if tree, ok := show.(*view.Tree); ok {
+		return tree.Note
+	}
+	return func(text string) { e.err.Println(text) }
 }
 
 func (e *environment) progress(task orch.Task, f followFlags) view.Progress {

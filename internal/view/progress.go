@@ -85,7 +85,10 @@ func (b *board) step(e event.Event) {
 		b.failed++
 		r.step, r.waiting, r.failed = "", e.Message, true
 	case "skipped", "cancelled":
-		r.step, r.waiting, r.skipped = "", "", true
+		r.skipped = true
+		if !r.failed { // the cause of a failure stays
+			r.step, r.waiting = "", ""
+		}
 	}
 }
 

@@ -2,12 +2,13 @@ package view
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 
-	tea "charm.land/bubbletea/v2"
+	"golang.org/x/term"
 
 	"github.com/orch-project/orch/pkg/event"
 )
@@ -17,42 +18,92 @@ var frames = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "�
 
 const refresh = 120 * time.Millisecond
 
-// Tree is the live display on a terminal: a row per instance with its state, what it does, what it waits for and since when.
+// Tree is the live display on a terminal: a row per instance with its state, what it does, what it waits for and since when. It redraws
+// itself in place and reads nothing: keys and signals stay with the caller.
 type Tree struct {
-	program *tea.Program
-	ended   chan struct{}
-	once    sync.Once
+	stop, ended chan struct{}
+	once        sync.Once
+
+	mu    sync.Mutex
+	model *treeModel
+	drawn int      // lines of the last frame, above the cursor
+	notes []string // lines to be left above the frame
 }
 
-// NewTree starts the display of a task; total is how many steps it has, 0 if that is not known. Signals stay with the caller: Ctrl-C means "cancel the task", not "close the display".
+// NewTree starts the display of a task; total is how many steps it has, 0 if that is not known.
 func NewTree(p *Printer, title string, total int) *Tree {
-	t := &Tree{ended: make(chan struct{})}
-	m := &treeModel{board: newBoard(), paint: p, title: title}
-	m.board.total = total
-	t.program = tea.NewProgram(m, tea.WithOutput(p.W), tea.WithInput(nil), tea.WithoutSignalHandler())
-	go func() {
-		defer close(t.ended)
-		_, _ = t.program.Run()
-	}()
+	t := &Tree{stop: make(chan struct{}), ended: make(chan struct{}), model: &treeModel{board: newBoard(), paint: p, title: title}}
+	t.model.board.total = total
+	go t.run()
 	return t
 }
 
-// Handle passes the event to the display.
-func (t *Tree) Handle(e event.Event) { t.program.Send(e) }
+func (t *Tree) run() {
+	defer close(t.ended)
+	ticker := time.NewTicker(refresh)
+	defer ticker.Stop()
+	for {
+		t.draw(time.Now())
+		select {
+		case <-ticker.C:
+		case <-t.stop:
+			return
+		}
+	}
+}
+
+// Handle takes in the event; the next frame shows it.
+func (t *Tree) Handle(e event.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.model.board.apply(e)
+}
+
+// Note leaves a line above the tree.
+func (t *Tree) Note(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.notes = append(t.notes, text)
+}
 
 // Close draws the last state and ends.
 func (t *Tree) Close() {
 	t.once.Do(func() {
-		t.program.Send(closeMsg{})
+		close(t.stop)
 		<-t.ended
+		t.mu.Lock()
+		t.model.closed = true
+		t.mu.Unlock()
+		t.draw(time.Now())
 	})
 }
 
-type (
-	tickMsg  time.Time
-	closeMsg struct{}
-)
+// draw replaces the last frame by a new one.
+func (t *Tree) draw(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.model
+	m.now = now
+	m.frame++
+	m.resize()
+	var b strings.Builder
+	if t.drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", t.drawn)
+	}
+	lines := strings.Split(strings.TrimSuffix(m.render(), "\n"), "\n")
+	if m.height > 1 && !m.closed && len(lines) >= m.height {
+		lines = lines[:m.height-1] // what has scrolled away could not be drawn again
+	}
+	b.WriteString("\r")
+	for _, line := range append(t.notes, lines...) {
+		b.WriteString(line + "\x1b[K\n")
+	}
+	b.WriteString("\x1b[J")
+	t.drawn, t.notes = len(lines), nil
+	m.paint.Printf("%s", b.String())
+}
 
+// treeModel is what a frame is made of.
 type treeModel struct {
 	board  *board
 	paint  *Printer
@@ -63,28 +114,14 @@ type treeModel struct {
 	closed bool
 }
 
-func tick() tea.Cmd { return tea.Tick(refresh, func(t time.Time) tea.Msg { return tickMsg(t) }) }
-
-func (m *treeModel) Init() tea.Cmd { m.now = time.Now(); return tick() }
-
-func (m *treeModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	switch msg := msg.(type) {
-	case tea.WindowSizeMsg:
-		m.paint.Width, m.height = msg.Width, msg.Height
-	case tickMsg:
-		m.now = time.Time(msg)
-		m.frame++
-		return m, tick()
-	case event.Event:
-		m.board.apply(msg)
-	case closeMsg:
-		m.closed = true
-		return m, tea.Quit
+// resize follows the terminal's size.
+func (m *treeModel) resize() {
+	if f, ok := m.paint.W.(*os.File); ok {
+		if cols, rows, err := term.GetSize(int(f.Fd())); err == nil {
+			m.paint.Width, m.height = cols, rows
+		}
 	}
-	return m, nil
 }
-
-func (m *treeModel) View() tea.View { return tea.NewView(m.render()) }
 
 func (m *treeModel) render() string {
 	b, p := m.board, m.paint

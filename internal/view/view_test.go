@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/event"
@@ -87,6 +88,7 @@ func TestTreeFitsWideNamesAndLongCauses(t *testing.T) {
 	m.board.apply(at(0, event.Event{Type: event.Resource, Node: name, Status: "creating", Key: "x.y"})) // of the node as a whole: no row
 	m.board.apply(at(0, event.Event{Type: event.Resource, Node: name, Instance: "0", Status: "creating", Key: "kind_of_thing." + name}))
 	m.board.apply(at(0, event.Event{Type: event.StepStatus, Node: "b", Instance: "0", Step: "b[0].start", Status: "failed", Message: "exit code 1\nand more"}))
+	m.board.apply(at(0, event.Event{Type: event.StepStatus, Node: "b", Instance: "0", Step: "b[0].stop", Status: "skipped"})) // keeps the cause
 	want := `t  0/3 steps  0.0s
 · a_node_with_quite_a_long_name… creating kind_of_thing
 ✗ b[0]                           exit code 1 …
@@ -169,5 +171,33 @@ func TestDurationAndAge(t *testing.T) {
 	}
 	if got := Age(start, start.Add(50*time.Hour)); got != "2d" {
 		t.Errorf("Age = %s", got)
+	}
+}
+
+func TestTreeRedrawsInPlaceAndLeavesNotes(t *testing.T) {
+	var b bytes.Buffer
+	tree := &Tree{model: &treeModel{board: newBoard(), paint: &Printer{W: &b}, title: "t"}}
+	tree.draw(start)
+	tree.Handle(at(0, event.Event{Type: event.InstanceState, Node: "a", Instance: "0", Status: "started"}))
+	tree.Note("cancelling")
+	tree.draw(start)
+	tree.draw(start)
+	want := "\rt\x1b[K\n\x1b[J" +
+		"\x1b[1A\rcancelling\x1b[K\nt  0.0s\x1b[K\n✓ a[0]                     started\x1b[K\n\x1b[J" +
+		"\x1b[2A\rt  0.0s\x1b[K\n✓ a[0]                     started\x1b[K\n\x1b[J"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTreeEndsWithItsLastState(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	var b bytes.Buffer
+	tree := NewTree(&Printer{W: &b}, "t", 0)
+	tree.Handle(at(0, event.Event{Type: event.InstanceState, Node: "a", Instance: "0", Status: "started"}))
+	tree.Close()
+	tree.Close()
+	if !strings.HasSuffix(b.String(), "started\x1b[K\n\x1b[J") {
+		t.Errorf("%q", b.String())
 	}
 }
