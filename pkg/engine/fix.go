@@ -12,7 +12,8 @@ import (
 
 // Fix rewrites what is recorded of a step of a task that has ended: Done counts as done when the task is resumed, Pending is done again
 // even if it was done before. The store must be fenced by the deployment's lease.
-func Fix(ctx context.Context, store state.Store, dep, task string, s *plan.Step, status Status) error {
+func Fix(ctx context.Context, store state.Store, t Task, s *plan.Step, status Status) error {
+	dep, task := t.Deployment, t.ID
 	if status != Done && status != Pending {
 		return fmt.Errorf("cannot fix step %s: it can be made done or pending, not %s", s.ID, status)
 	}
@@ -20,10 +21,10 @@ func Fix(ctx context.Context, store state.Store, dep, task string, s *plan.Step,
 	if err != nil {
 		return err
 	}
-	t := Transition{Step: s.ID, Status: status, At: time.Now().UTC()}
+	tr := Transition{Step: s.ID, Status: status, At: time.Now().UTC()}
 	for _, p := range past {
 		if p.Step == s.ID {
-			t.Attempt = p.Attempt
+			tr.Attempt = p.Attempt
 		}
 	}
 	return store.Update(ctx, func(tx state.Tx) error {
@@ -32,10 +33,10 @@ func Fix(ctx context.Context, store state.Store, dep, task string, s *plan.Step,
 				return err
 			}
 		}
-		if err := state.Put(tx, journalPrefix(dep, task)+state.Num(next), []Transition{t}); err != nil {
+		if err := state.Put(tx, journalPrefix(dep, task)+state.Num(next), []Transition{tr}); err != nil {
 			return err
 		}
-		_, err := state.AppendTx(tx, dep, event.Event{Time: t.At, Type: event.StepStatus, Task: task, Status: string(status), Step: s.ID,
+		_, err := state.AppendTx(tx, dep, event.Event{Time: tr.At, Type: event.StepStatus, Task: task, Workflow: t.Workflow, Status: string(status), Step: s.ID,
 			WorkflowStep: s.WorkflowStep, Node: s.Node, Instance: s.Instance, Relationship: s.Relationship, Target: s.Target,
 			Interface: s.Interface, Operation: s.Operation})
 		return err

@@ -28,7 +28,7 @@ func (l *Local) fix(ctx context.Context, t engine.Task, c Control) error {
 	}
 	for _, s := range p.Steps {
 		if s.ID == c.Step {
-			return storeError(engine.Fix(ctx, state.Fenced(l.store, lease), t.Deployment, t.ID, s, status))
+			return storeError(engine.Fix(ctx, state.Fenced(l.store, lease), t, s, status))
 		}
 	}
 	return &Error{Kind: KindNotFound, Msg: fmt.Sprintf("task %s has no step %q", t.ID, c.Step), Hint: "orch status shows the steps", Err: ErrNotFound}

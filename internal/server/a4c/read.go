@@ -117,11 +117,12 @@ func (s *Server) findInstance(c echo.Context) (*instanceView, error) {
 		if i.Index != index {
 			continue
 		}
-		v := &instanceView{path: deploymentPath(param(c, "id")) + "/nodes/" + n.Name + "/instances/" + index, state: i.State, attributes: builtins(n.Name, index)}
-		v.attributes["state"] = i.State
+		v := &instanceView{path: deploymentPath(param(c, "id")) + "/nodes/" + n.Name + "/instances/" + index, state: i.State, attributes: map[string]string{}}
 		for name, x := range i.Attributes {
 			v.attributes[name] = text(x)
 		}
+		maps.Copy(v.attributes, builtins(n.Name, index)) // types declare these with a default
+		v.attributes["state"] = i.State
 		return v, nil
 	}
 	return nil, notFound(fmt.Sprintf("node %s has no instance %q", n.Name, index))

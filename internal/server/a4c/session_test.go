@@ -1,0 +1,205 @@
+package a4c
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/driver/fake"
+)
+
+// A whole session: deploy, read back, command, workflow, scale, undeploy, purge; and the same id once more, over a restart of the server.
+func TestSession(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	if r := s.send("GET", "/deployments", "", nil); r.status != 204 || r.body != "" {
+		t.Errorf("nothing deployed: %+v", r)
+	}
+	a := connect(s, "Mongo-Environment")
+	first := a.deploy(mongo(t))
+	a.awaitState("DEPLOYED")
+	a.awaitExecution(first, "done")
+	a.await("everything read back", func() bool { return a.acted == "DEPLOYED" })
+	for name, want := range map[string]string{"Mongo/instances/0/attributes/url": "mongodb://10.0.0.10", "Mongo/instances/0/attributes/state": "started",
+		"App/instances/0/attributes/tosca_id": "App-0", "DBHost/instances/0/attributes/private_address": "10.0.0.10"} {
+		if a.walked[name] != want {
+			t.Errorf("%s = %q, want %q", name, a.walked[name], want)
+		}
+	}
+	for _, step := range []string{"DBHost_install done delegate.install", "Mongo_create done standard.create", "App_usesMongo_pre_configure_source done configure.pre_configure_source"} {
+		if !slices.Contains(a.steps, step) {
+			t.Errorf("no event %q among %q", step, a.steps)
+		}
+	}
+	if r := s.send("GET", "/deployments/"+a.id+"/outputs/Mongo_url", "", nil); r.status != 200 || !strings.Contains(r.body, `"value":"mongodb://10.0.0.10"`) {
+		t.Errorf("output: %+v", r)
+	}
+	if r := s.send("GET", "/deployments", "", nil); r.status != 200 || !strings.Contains(r.body, `"status":"DEPLOYED"`) {
+		t.Errorf("deployments: %+v", r)
+	}
+
+	custom := a.started(s.send("POST", "/deployments/"+a.id+"/custom", "application/json",
+		[]byte(`{"node":"Mongo","interface":"custom","name":"backup","inputs":{"WHERE":{"type":0,"value":"/srv"}}}`)), 202)
+	a.awaitExecution(custom, "done")
+	check := a.started(s.send("POST", "/deployments/"+a.id+"/workflows/check", "application/json", []byte(`{"inputs":{"how":"well"}}`)), 201)
+	a.awaitExecution(check, "done")
+	if got := s.world.Begun("Mongo[0].backup"); got != 2 {
+		t.Errorf("backup ran %d times, want 2: %v", got, s.world.Order())
+	}
+	scaled := a.started(s.send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=5", "", nil), 202)
+	a.awaitExecution(scaled, "done")
+	a.await("three instances", func() bool { return a.instances["App/2"] == "started" && a.instances["AppHost/2"] == "started" })
+	a.started(s.send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=-2", "", nil), 202)
+	a.await("one instance", func() bool { return len(a.instances) == 4 })
+
+	a.undeploy()
+	a.awaitState("UNDEPLOYED")
+	if r := s.send("GET", "/deployments/"+a.id, "", nil); r.status != 404 {
+		t.Errorf("after the purge: %+v", r)
+	}
+	index := s.send("HEAD", "/events", "", nil).header.Get("X-Yorc-Index")
+	a.disconnect()
+	a.quit = make(chan struct{})
+	s.restart()
+	if again := s.send("HEAD", "/events", "", nil).header.Get("X-Yorc-Index"); again != index {
+		t.Errorf("the index was %s, and is %s after a restart", index, again)
+	}
+	b := connect(s, "Mongo-Environment")
+	b.deploy(mongo(t))
+	b.awaitState("DEPLOYED")
+	b.undeploy()
+	b.awaitState("UNDEPLOYED")
+}
+
+// A failed installation is mended step by step and resumed under the same execution.
+func TestFailFixResume(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.behave(fake.Table{"App[0].create": {Err: &driver.Error{Op: "run client.sh", ExitCode: 2, Stderr: []string{"no such package"}, Err: errors.New("exit status 2")}}})
+	a := connect(s, "shop")
+	task := a.deploy(mongo(t))
+	a.awaitState("FAILED")
+	a.awaitExecution(task, "failed")
+	base := "/deployments/shop/tasks/" + task
+	if r := s.send("GET", base, "", nil); r.status != 200 || !strings.Contains(r.body, `"status":"FAILED"`) || !strings.Contains(r.body, "no such package") {
+		t.Errorf("task %+v", r)
+	}
+	want := map[string]string{"Mongo_create": "DONE", "App_create": "ERROR", "App_started": "INITIAL"}
+	if got := stepsOf(t, s, base); got["Mongo_create"] != want["Mongo_create"] || got["App_create"] != "ERROR" || got["App_started"] != "INITIAL" {
+		t.Errorf("steps %v, want %v", got, want)
+	}
+	for _, c := range []struct {
+		step, body string
+		status     int
+	}{
+		{"App_create", `{"status":"RUNNING"}`, 401},
+		{"Nothing", `{"status":"DONE"}`, 404},
+		{"App_create", `{"status":`, 400},
+		{"App_create", `{"status":"DONE"}`, 200},
+		{"Mongo_create", `{"status":"INITIAL"}`, 200},
+		{"App_started", `{"status":"DONE"}`, 401},
+	} {
+		if r := s.send("PUT", base+"/steps/"+c.step, "application/json", []byte(c.body)); r.status != c.status {
+			t.Errorf("%s %s: %+v, want %d", c.step, c.body, r, c.status)
+		}
+	}
+	if got := stepsOf(t, s, base); got["App_create"] != "DONE" || got["Mongo_create"] != "INITIAL" {
+		t.Errorf("fixed steps %v", got)
+	}
+	a.enter("RESUME_DEPLOYMENT")
+	if got := a.started(s.send("PUT", base, "", nil), 202); got != task {
+		t.Errorf("resumed as %s, want %s", got, task)
+	}
+	a.awaitState("DEPLOYED")
+	if n, m := s.world.Begun("App[0].create"), s.world.Begun("Mongo[0].create"); n != 1 || m != 2 {
+		t.Errorf("App was created %d times, Mongo %d; want 1 and 2", n, m)
+	}
+	if r := s.send("PUT", base, "", nil); r.status != 400 {
+		t.Errorf("resuming what is done: %+v", r)
+	}
+	a.undeploy()
+	a.awaitState("UNDEPLOYED")
+}
+
+func stepsOf(t *testing.T, s *site, task string) map[string]string {
+	t.Helper()
+	var docs []stepStatusDocument
+	if err := json.Unmarshal([]byte(s.send("GET", task+"/steps", "", nil).body), &docs); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, d := range docs {
+		out[d.Name] = d.Status
+	}
+	return out
+}
+
+// Undeploying what is still being installed: the plugin cancels the task, waits for its failure, and undeploys then.
+func TestCancelAndUndeploy(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.behave(fake.Table{"Mongo[0].start": {Hang: true}})
+	a := connect(s, "shop")
+	task := a.deploy(mongo(t))
+	a.await("the start", func() bool { return slices.Contains(a.steps, "Mongo_start running standard.start") })
+	if r := s.send("POST", "/deployments/shop/custom", "application/json", []byte(`{"node":"Mongo","interface":"custom","name":"backup"}`)); r.status != 400 {
+		t.Errorf("a command meanwhile: %+v", r)
+	}
+	a.enter("TASK_CANCELLING")
+	a.expect("DELETE", "/deployments/shop/tasks/"+task, 202)
+	a.awaitState("UNDEPLOYED")
+	a.awaitExecution(task, "canceled")
+	if r := s.send("DELETE", "/deployments/shop", "", nil); r.status != 404 {
+		t.Errorf("undeploying what is gone: %+v", r)
+	}
+}
+
+// Somebody else undeploys: the plugin sends an undeployment of its own when it sees that, and is answered with the running one.
+func TestUndeployedByAnother(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a := connect(s, "shop")
+	a.deploy(mongo(t))
+	a.awaitState("DEPLOYED")
+	s.behave(fake.Table{"Mongo[0].stop": {Hang: true}})
+	r := s.send("DELETE", "/deployments/shop?stopOnError", "", nil)
+	if r.status != 202 {
+		t.Fatalf("undeploy: %+v", r)
+	}
+	a.await("the plugin's own undeployment", func() bool { return a.acted == "UNDEPLOYMENT_IN_PROGRESS" })
+	again := s.send("DELETE", "/deployments/shop", "", nil)
+	if again.status != 202 || again.header.Get("Location") != r.header.Get("Location") {
+		t.Errorf("undeploying twice: %+v, want %s", again, r.header.Get("Location"))
+	}
+	s.behave(nil)
+	a.expect("DELETE", r.header.Get("Location"), 202)
+	a.awaitState("UNDEPLOYMENT_FAILED")
+	if r := s.send("POST", "/deployments/shop/purge", "", nil); r.status != 500 || !strings.Contains(r.body, "UNDEPLOYMENT_FAILED") {
+		t.Errorf("purging what exists: %+v", r)
+	}
+	a.enter("UNDEPLOYMENT_PURGING")
+	if r := s.send("POST", "/deployments/shop/purge?force", "", nil); r.status != 200 || strings.TrimSpace(r.body) != `{"errors":null}` {
+		t.Errorf("forced purge: %+v", r)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a := connect(s, "shop")
+	a.deploy(mongo(t))
+	a.awaitState("DEPLOYED")
+	if r := s.send("POST", "/deployments/shop/workflows/pre_update", "application/json", []byte(`{"inputs":{}}`)); r.status != 404 {
+		t.Errorf("no pre_update: %+v", r)
+	}
+	files := mongo(t)
+	files["topology.yml"] = strings.Replace(files["topology.yml"], "value: 27018", "value: 27019", 1)
+	a.started(s.send("PATCH", "/deployments/shop", "application/zip", archive(t, files)), 202)
+	a.awaitState("UPDATED")
+	if r := s.send("GET", "/deployments", "", nil); !strings.Contains(r.body, `"status":"UPDATED"`) {
+		t.Errorf("deployments: %+v", r)
+	}
+}
