@@ -34,6 +34,10 @@ type woven struct {
 
 // declaredWeft weaves a declared workflow over instances.
 func (b *builder) declaredWeft(wf *topology.Workflow, name string, t *topology.Topology, s *scaling, instances map[string][]string) *weft {
+	if wf.Call != "" {
+		b.diags.Errorf("foreign-workflow", wf.Pos, "the workflow %s is code (%s), which only Cloudify runs", wf.Name, wf.Call).Hint =
+			"the built-in workflows work on this topology: install, uninstall, start, stop, restart"
+	}
 	w := &weft{b: b, t: t, s: s, name: name, instances: instances, lanes: map[topology.Instance]*lane{}}
 	for _, n := range t.Nodes {
 		for _, i := range instances[n.Name] {

@@ -51,6 +51,23 @@ func (b *Bundle) findEntry() diag.List {
 // usual names of the document to begin with where several lie at the root of a directory.
 var usual = []string{"topology", "service", "app", "main", "blueprint", "service-template", "service_template", "template"}
 
+// blueprint finds the main file of a Cloudify blueprint's archive: blueprint.yaml at the root, or in the only folder at the root, which is how
+// Cloudify's client packs them.
+func (b *Bundle) blueprint(names []string) string {
+	if slices.Contains(names, "blueprint.yaml") {
+		return "blueprint.yaml"
+	}
+	entries, err := fs.ReadDir(b.FS, ".")
+	if err != nil || len(entries) != 1 || !entries[0].IsDir() {
+		return ""
+	}
+	p := path.Join(entries[0].Name(), "blueprint.yaml")
+	if info, err := fs.Stat(b.FS, p); err != nil || info.IsDir() {
+		return ""
+	}
+	return p
+}
+
 func (b *Bundle) onlyYAML(list *diag.List) string {
 	names := b.yamlFiles(".")
 	if len(names) == 0 && b.Meta != nil {
@@ -58,6 +75,11 @@ func (b *Bundle) onlyYAML(list *diag.List) string {
 	}
 	if len(names) == 1 {
 		return names[0]
+	}
+	if b.Archive {
+		if p := b.blueprint(names); p != "" {
+			return p
+		}
 	}
 	if len(names) > 1 && !b.Archive {
 		for _, u := range usual {

@@ -1,6 +1,7 @@
 package tosca
 
 import (
+	"archive/zip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -330,5 +331,44 @@ workflows: {custom: {mapping: wf.py, parameters: {x: {default: 1}}}}
 	part, err := topology.Eval(t.Context(), topology.Scope{Topology: top}, top.Outputs[1].Value, nil)
 	if err != nil || part != "b" {
 		t.Errorf("part is %v, %v", part, err)
+	}
+}
+
+// A blueprint's archive has one folder with blueprint.yaml, beside which scripts and imports lie.
+func TestCloudifyArchive(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "app.zip")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := zip.NewWriter(f)
+	for p, text := range map[string]string{
+		"app-1.0/blueprint.yaml": head13[:len(head13)-2] + ", lib/more.yaml]\nnode_templates: {a: {type: cloudify.nodes.Root, interfaces: {cloudify.interfaces.lifecycle: {create: scripts/a.sh}}}}\n",
+		"app-1.0/lib/more.yaml":  "node_templates: {b: {type: cloudify.nodes.Root, interfaces: {cloudify.interfaces.lifecycle: {create: scripts/a.sh}}}}\n",
+		"app-1.0/other.yaml":     "{}\n",
+		"app-1.0/scripts/a.sh":   "#!/bin/sh\n",
+	} {
+		w, err := z.Create(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	top, list := Load(t.Context(), Options{Path: name})
+	if err := list.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{"a", "b"} {
+		if o := top.NodeNamed(n).Operation("Standard", "create"); o.Implementation.File != "app-1.0/scripts/a.sh" {
+			t.Errorf("%s runs %s", n, o.Implementation.File)
+		}
 	}
 }

@@ -98,3 +98,34 @@ func FuzzImport(f *testing.F) {
 		}
 	})
 }
+
+// FuzzBlueprint feeds Cloudify blueprints with an import under a namespace.
+func FuzzBlueprint(f *testing.F) {
+	for _, glob := range []string{"../../../shared/corpus/cloudify/blueprint-examples/*/*.yaml", "../../../shared/corpus/cloudify/cloudify-openstack-plugin/examples/2.x/*.yaml"} {
+		files, _ := filepath.Glob(glob)
+		for _, name := range files {
+			if data, err := os.ReadFile(name); err == nil && len(data) < 20_000 {
+				f.Add(data)
+			}
+		}
+	}
+	f.Add([]byte("node_templates: {a: {type: cloudify.nodes.Root}}\ngroups: {g: {members: [a, g]}}\npolicies: {p: {type: cloudify.policies.scaling, targets: [g]}}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		dog := time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("hangs: %q", data)) })
+		defer dog.Stop()
+		main := "tosca_definitions_version: cloudify_dsl_1_5\nimports: [cloudify/types/types.yaml, more.yaml, ns--more.yaml]\n"
+		files := fstest.MapFS{"blueprint.yaml": {Data: []byte(main)}, "more.yaml": {Data: data}}
+		for _, entry := range []string{"blueprint.yaml", "more.yaml"} {
+			b, _ := source.OpenFS("fuzz", files, entry)
+			top, list := Load(context.Background(), Options{Bundle: b})
+			if top == nil && !list.HasErrors() {
+				t.Fatal("neither a topology nor an error")
+			}
+			if top != nil {
+				if _, err := topology.Dump(top); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
