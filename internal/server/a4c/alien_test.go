@@ -44,22 +44,22 @@ var machineInputs = map[string]string{
 
 // machine is the plugin's: state and input to the next state; inputs without an entry are ignored.
 var machine = map[[2]string]string{
-	{"DEPLOYMENT_INIT", "IN_PROGRESS"}:                     "DEPLOYMENT_IN_PROGRESS",
-	{"DEPLOYMENT_IN_PROGRESS", "DEPLOYED"}:                 "DEPLOYED",
-	{"DEPLOYMENT_IN_PROGRESS", "FAILURE"}:                  "FAILED",
-	{"DEPLOYMENT_IN_PROGRESS", "UNDEPLOYMENT_STARTED"}:     "CANCELLATION_REQUESTED",
-	{"TASK_CANCELLING", "FAILURE"}:                         "UNDEPLOYMENT_IN_PROGRESS",
-	{"DEPLOYED", "UNDEPLOYMENT_STARTED"}:                   "UNDEPLOYMENT_IN_PROGRESS",
-	{"UNDEPLOYMENT_IN_PROGRESS", "UNDEPLOYED"}:             "WAITING_LOGS",
-	{"UNDEPLOYMENT_IN_PROGRESS", "LAST_LOG"}:               "WAITING_EVENTS",
-	{"UNDEPLOYMENT_IN_PROGRESS", "FAILURE"}:                "UNDEPLOYMENT_FAILED",
-	{"WAITING_LOGS", "LAST_LOG"}:                           "UNDEPLOYMENT_PURGING",
-	{"WAITING_EVENTS", "UNDEPLOYED"}:                       "UNDEPLOYMENT_PURGING",
-	{"UNDEPLOYMENT_PURGING", "FAILURE"}:                    "PURGE_FAILED",
-	{"DEPLOYED", "UPDATE_IN_PROGRESS"}:                     "UPDATE_IN_PROGRESS",
-	{"UPDATE_IN_PROGRESS", "UPDATED"}:                      "UPDATED",
-	{"UPDATE_IN_PROGRESS", "FAILURE"}:                      "UPDATE_FAILED",
-	{"RESUME_DEPLOYMENT", "IN_PROGRESS"}:                   "DEPLOYMENT_IN_PROGRESS",
+	{"DEPLOYMENT_INIT", "IN_PROGRESS"}:                 "DEPLOYMENT_IN_PROGRESS",
+	{"DEPLOYMENT_IN_PROGRESS", "DEPLOYED"}:             "DEPLOYED",
+	{"DEPLOYMENT_IN_PROGRESS", "FAILURE"}:              "FAILED",
+	{"DEPLOYMENT_IN_PROGRESS", "UNDEPLOYMENT_STARTED"}: "CANCELLATION_REQUESTED",
+	{"TASK_CANCELLING", "FAILURE"}:                     "UNDEPLOYMENT_IN_PROGRESS",
+	{"DEPLOYED", "UNDEPLOYMENT_STARTED"}:               "UNDEPLOYMENT_IN_PROGRESS",
+	{"UNDEPLOYMENT_IN_PROGRESS", "UNDEPLOYED"}:         "WAITING_LOGS",
+	{"UNDEPLOYMENT_IN_PROGRESS", "LAST_LOG"}:           "WAITING_EVENTS",
+	{"UNDEPLOYMENT_IN_PROGRESS", "FAILURE"}:            "UNDEPLOYMENT_FAILED",
+	{"WAITING_LOGS", "LAST_LOG"}:                       "UNDEPLOYMENT_PURGING",
+	{"WAITING_EVENTS", "UNDEPLOYED"}:                   "UNDEPLOYMENT_PURGING",
+	{"UNDEPLOYMENT_PURGING", "FAILURE"}:                "PURGE_FAILED",
+	{"DEPLOYED", "UPDATE_IN_PROGRESS"}:                 "UPDATE_IN_PROGRESS",
+	{"UPDATE_IN_PROGRESS", "UPDATED"}:                  "UPDATED",
+	{"UPDATE_IN_PROGRESS", "FAILURE"}:                  "UPDATE_FAILED",
+	{"RESUME_DEPLOYMENT", "IN_PROGRESS"}:               "DEPLOYMENT_IN_PROGRESS",
 }
 
 func connect(s *site, id string) *alien {
@@ -322,4 +322,3 @@ func (a *alien) undeploy() {
 	a.enter("UNDEPLOYMENT_IN_PROGRESS")
 	a.started(a.send("DELETE", "/deployments/"+a.id, "", nil), 202)
 }
-

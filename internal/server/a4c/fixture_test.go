@@ -274,4 +274,3 @@ topology_template:
       steps:
         Mongo_backup: { target: Mongo, activities: [ { call_operation: custom.backup } ] }
 `
-
