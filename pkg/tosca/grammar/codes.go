@@ -4,7 +4,7 @@ import "github.com/orch-project/orch/pkg/diag"
 
 func init() {
 	diag.Register(
-		diag.Code{ID: CodeVersion, Title: "The tosca_definitions_version is missing or unknown", Text: "Every document begins with tosca_definitions_version, which selects its dialect: tosca_simple_yaml_1_0 to 1_3, tosca_2_0, alien_dsl_1_2_0 to 3_0_0, yorc_tosca_simple_yaml_1_0."},
+		diag.Code{ID: CodeVersion, Title: "The tosca_definitions_version is missing or unknown", Text: "Every document begins with tosca_definitions_version, which selects its dialect: tosca_simple_yaml_1_0 to 1_3, tosca_2_0, alien_dsl_1_2_0 to 3_0_0, yorc_tosca_simple_yaml_1_0, cloudify_dsl_1_0 to 1_5."},
 		diag.Code{ID: CodeUnknownKeyname, Title: "An unknown keyname", Text: "The section has no such keyname in this version of the language. An error in TOSCA, a warning in Alien4Cloud's dialects, whose parser ignores unknown keynames. The hint says whether another version has it."},
 		diag.Code{ID: CodeMissingKeyname, Title: "A required keyname is missing", Text: "For example a node template without type, or an output without value."},
 		diag.Code{ID: CodeForm, Title: "A section or value has the wrong form", Text: "For example a list where the language has a map. Requirements and policies are lists of one-key maps (lines that begin with a dash); most other sections are maps."},

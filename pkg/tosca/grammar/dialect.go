@@ -1,4 +1,4 @@
-// Package grammar reads the TOSCA family of dialects (TOSCA Simple Profile 1.0–1.3, TOSCA 2.0, Alien4Cloud's, Yorc's) into documents.
+// Package grammar reads the TOSCA family of dialects (TOSCA Simple Profile 1.0–1.3, TOSCA 2.0, Alien4Cloud's, Yorc's) and Cloudify's into documents.
 //
 // A dialect is a table: its names, the keynames of each section with the versions that have them, its functions, and a few switches for
 // short forms. One decoder reads them all; it checks form (keynames, kinds of values, counts), never meaning, and looks nothing up.
