@@ -39,7 +39,11 @@ func (s *Server) events(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(w, "id: %d\ndata: %s\n\n", ev.Seq, body); err != nil {
+		id := ev.Seq
+		if f.Deployment == "" {
+			id = ev.Index
+		}
+		if _, err := fmt.Fprintf(w, "id: %d\ndata: %s\n\n", id, body); err != nil {
 			return nil // the client went away
 		}
 		w.Flush()

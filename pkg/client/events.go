@@ -25,6 +25,9 @@ func (c *Client) Events(ctx context.Context, f orch.Filter) iter.Seq2[event.Even
 		for failed := 0; failed < attempts; failed++ {
 			ended, err := c.stream(ctx, f, func(e event.Event) bool {
 				f.After, f.Last, failed = e.Seq, 0, 0
+				if f.Deployment == "" {
+					f.After = e.Index // the order over all of them
+				}
 				return yield(e, nil)
 			})
 			switch {

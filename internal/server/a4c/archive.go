@@ -26,12 +26,17 @@ func checkID(id string) error {
 	return nil
 }
 
-// archive reads the CSAR in a request's body. There must be exactly one YAML document at its root.
+// archive reads the CSAR in a request's body.
 func (s *Server) archive(c echo.Context, id string) (*source.Bundle, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, s.opts.MaxUpload))
 	if err != nil {
 		return nil, bodyError(err)
 	}
+	return openArchive(id, data)
+}
+
+// openArchive opens a CSAR. There must be exactly one YAML document at its root.
+func openArchive(id string, data []byte) (*source.Bundle, error) {
 	b, list := source.OpenReader(id+".zip", bytes.NewReader(data), int64(len(data)))
 	if err := list.Err(); err != nil {
 		return nil, err
@@ -62,7 +67,7 @@ func documents(fsys fs.FS) ([]string, error) {
 	return out, nil
 }
 
-// location is the configured one that the nodes' metadata names. A deployment is in one location: where they name several, the plugin's
+// locationOf is the configured location that the nodes' metadata names. A deployment is in one location: where they name several, the plugin's
 // own location (the default one) has to do.
 func (s *Server) locationOf(b *source.Bundle) string {
 	doc, list := source.ParseFile(b.FS, b.Entry, b.Name)
