@@ -106,6 +106,7 @@ func TestMistakesInWorkflows(t *testing.T) {
 		code   string
 	}{
 		"target":       {func(t *topo) { t.Workflows["install"].Steps[1].Target = "Wep" }, "unknown-target"},
+		"foreign code": {func(t *topo) { t.Workflows["install"].Call = "wf.install" }, "foreign-workflow"},
 		"next step":    {func(t *topo) { t.Workflows["install"].Steps[1].OnSuccess = []string{"nowhere"} }, "unknown-step"},
 		"relationship": {func(t *topo) { t.Workflows["install"].Steps[5].Relationship = "selff" }, "unknown-relationship"},
 		"operation":    {func(t *topo) { t.Workflows["install"].Steps[3].Activities[0] = callOp("custom", "x") }, "unknown-operation"},
