@@ -134,10 +134,3 @@ func message(body []byte) string {
 func gone(err error) bool { return gophercloud.ResponseCodeIs(err, http.StatusNotFound) }
 
 func str(o object, key string) string { s, _ := o[key].(string); return s }
-
-func num(v any) int64 {
-	if f, ok := v.(float64); ok {
-		return int64(f)
-	}
-	return 0
-}

@@ -162,7 +162,7 @@ func wrapped(s string) string {
 func keyScript(own, private, public string) (string, error) {
 	trimmed := strings.TrimLeft(own, "\ufeff \t\r\n")
 	if trimmed != "" && !strings.HasPrefix(trimmed, "#!") {
-		return "", fmt.Errorf("with host_keys: script the user data must be a script that begins with #!")
+		return "", fmt.Errorf("with host_keys: script the user data must be a script whose first line begins with #! and the interpreter")
 	}
 	var b strings.Builder
 	b.WriteString("#!/bin/sh\numask 077\nmkdir -p /etc/ssh\n" +

@@ -101,14 +101,6 @@ func number(v any) (float64, bool) {
 	return 0, false
 }
 
-// whole turns a float without fraction into an integer.
-func whole(f float64) any {
-	if f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-		return int64(f)
-	}
-	return f
-}
-
 var size = regexp.MustCompile(`(?i)^\s*([0-9]*\.?[0-9]+)\s*(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB)?\s*$`)
 
 var units = map[string]float64{"b": 1, "kb": 1e3, "kib": 1 << 10, "mb": 1e6, "mib": 1 << 20, "gb": 1e9, "gib": 1 << 30, "tb": 1e12, "tib": 1 << 40}

@@ -38,7 +38,6 @@ type world struct {
 	pub      string
 	keyFile  string
 	router   machine.Router
-	next     int
 }
 
 var worlds atomic.Int32

@@ -214,7 +214,7 @@ func (b *batch) aim(ctx context.Context) (*goal, error) {
 			b.renderer.Stopped[r.ID()] = false
 		case driver.Update:
 		default:
-			b.done(i, driver.Result{}, fmt.Errorf("Terraform cannot %q a node", r.Action))
+			b.done(i, driver.Result{}, fmt.Errorf("cannot %q a node by Terraform", r.Action))
 			continue
 		}
 		// One by one first, so that a mistake in one node does not stop the others.

@@ -106,7 +106,7 @@ func (t *tracker) explain(ctx context.Context, i int, failure error) error {
 		return err
 	}
 	return &driver.Error{Op: "terraform apply", Host: "orchestrator", ExitCode: -1, Retryable: true,
-		Err: fmt.Errorf("Terraform ended without making %s; was it cancelled?", r.ID())}
+		Err: fmt.Errorf("%s was not made when Terraform ended; was it cancelled?", r.ID())}
 }
 
 // rootOf is the failure that a request depends on, or else the first.

@@ -158,7 +158,7 @@ func (b *batch) outcome() (failure error, err error) {
 	case errors.Is(err, os.ErrNotExist):
 		b.uncertain = true
 		return &driver.Error{Op: "terraform apply", Host: "orchestrator", ExitCode: -1, Retryable: true,
-			Err: errors.New("Terraform's supervisor ended without a result (the machine went down, or it was killed)")}, nil
+			Err: errors.New("the supervisor of Terraform ended without a result (the machine went down, or it was killed)")}, nil
 	case err != nil:
 		return nil, fmt.Errorf("cannot read how Terraform ended: %w", err)
 	}
@@ -170,7 +170,7 @@ func (b *batch) outcome() (failure error, err error) {
 	switch {
 	case e.Code < 0:
 		b.uncertain = true
-		x.Err, x.Retryable = fmt.Errorf("Terraform was ended by a signal %s", e.Error), true
+		x.Err, x.Retryable = fmt.Errorf("a signal ended Terraform: %s", e.Error), true
 	case e.Error != "":
 		x.Err = errors.New(e.Error)
 	}

@@ -22,7 +22,7 @@ const rootPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 type sudo struct {
 	user, group, dir            string
 	login, shell, keep, list    bool
-	background, stdin, validate bool
+	background, validate        bool
 	env                         []string
 	args                        []string
 }

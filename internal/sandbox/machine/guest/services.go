@@ -114,7 +114,7 @@ func ask(req services.Request) int {
 	}
 	defer c.Close()
 	var resp services.Response
-	if err := json.NewEncoder(c).Encode(req); err == nil {
+	if err = json.NewEncoder(c).Encode(req); err == nil {
 		err = json.NewDecoder(c).Decode(&resp)
 	}
 	if err != nil {
