@@ -20,11 +20,11 @@ const rootPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // sudo is a parsed command line of sudo(8).
 type sudo struct {
-	user, group, dir            string
-	login, shell, keep, list    bool
-	background, validate        bool
-	env                         []string
-	args                        []string
+	user, group, dir         string
+	login, shell, keep, list bool
+	background, validate     bool
+	env                      []string
+	args                     []string
 }
 
 // Sudo runs a command as another user for whom sudoers allows it without a password. The program must be set-uid root. It
