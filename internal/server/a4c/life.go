@@ -98,7 +98,7 @@ func (s *Server) undeploy(c echo.Context) error {
 	if orch.Status(d.Status) == orch.StatusUndeployed && !purge {
 		return badRequest("Deployment already undeployed")
 	}
-	t, err := s.opts.Service.Apply(c.Request().Context(), orch.Request{Verb: orch.Undeploy, Deployment: id, Force: !stop, Purge: purge, User: user(c)})
+	t, err := s.opts.Service.Apply(c.Request().Context(), orch.Request{Verb: orch.Undeploy, Deployment: id, Force: !stop, Purge: purge, SkipPreflight: true, User: user(c)})
 	if err != nil {
 		return turned(err, orch.KindConflict, http.StatusBadRequest)
 	}
@@ -127,7 +127,7 @@ func (s *Server) purge(c echo.Context) error {
 	case orch.Status(d.Status) != orch.StatusUndeployed && !force:
 		return s.purgeFailed(ctx, id, fmt.Sprintf("can't purge a deployment not in %q state, actual status is %q", "UNDEPLOYED", statusOf(d.Status, d.Doing)))
 	}
-	t, err := s.opts.Service.Apply(ctx, orch.Request{Verb: orch.Undeploy, Deployment: id, Force: true, Purge: true, User: user(c)})
+	t, err := s.opts.Service.Apply(ctx, orch.Request{Verb: orch.Undeploy, Deployment: id, Force: true, Purge: true, SkipPreflight: true, User: user(c)})
 	if isMissing(err) {
 		return answer(c, http.StatusOK, purgeDocument{})
 	}
