@@ -97,26 +97,3 @@ func TestCloudifyCorpus(t *testing.T) {
 		}
 	}
 }
-
-// TestCloudifyOpenStackExamples loads the plugin's own examples of version 2's names with nothing but what is embedded.
-func TestCloudifyOpenStackExamples(t *testing.T) {
-	files, _ := filepath.Glob(filepath.Join(corpusDir, "cloudify/cloudify-openstack-plugin/examples/2.x/*.yaml"))
-	if len(files) == 0 {
-		t.Skip("the corpus is not here")
-	}
-	for _, file := range files {
-		top, list := Load(t.Context(), Options{Path: file})
-		if err := list.Err(); err != nil {
-			t.Errorf("%s: %v", file, err)
-			continue
-		}
-		if rels := 0; filepath.Base(file) == "boot-volumes.yaml" {
-			for _, n := range top.Nodes {
-				rels += len(n.Relationships)
-			}
-			if len(top.Nodes) != 20 || rels != 29 {
-				t.Errorf("boot-volumes has %d nodes and %d relationships, not 20 and 29", len(top.Nodes), rels)
-			}
-		}
-	}
-}
