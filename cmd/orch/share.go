@@ -276,6 +276,9 @@ func (s *shared) Events(ctx context.Context, f orch.Filter) iter.Seq2[event.Even
 						return err
 					}
 					f.After, f.Last = e.Seq, 0
+					if f.Deployment == "" {
+						f.After = e.Index // a stream over all deployments is numbered over all of them
+					}
 					if more = yield(e, nil); !more {
 						return nil
 					}

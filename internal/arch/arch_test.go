@@ -42,7 +42,6 @@ var fences = map[string][]string{
 	"github.com/hashicorp/terraform-exec": {"pkg/driver/terraform"},
 	"github.com/gophercloud/gophercloud":  {"pkg/openstack", "internal/sandbox"},
 	"gopkg.in/yaml.v3":                    {"pkg/source"},
-	"charm.land":                          {"internal/view"},
 	"github.com/vishvananda/netlink":      {"internal/sandbox/machine"},
 	"github.com/google/nftables":          {"internal/sandbox/machine"},
 	"go.etcd.io/bbolt":                    {"pkg/state/bolt"},

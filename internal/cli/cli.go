@@ -171,6 +171,13 @@ Exit codes:
 	} {
 		f.Func(name.flag, name.usage, func(v string) error { env.overrides[name.flag] = v; return nil })
 	}
+	f.Func("import-path", "`directory` of archives and plugins that documents import by name; repeatable (ORCH_IMPORT_PATH)", func(v string) error {
+		if have := env.overrides["import_path"]; have != "" {
+			v = have + string(os.PathListSeparator) + v
+		}
+		env.overrides["import_path"] = v
+		return nil
+	})
 	env.logLevel = "warn"
 	f.Var(oneOf{&env.logLevel, []string{"debug", "info", "warn", "error"}}, "log-level", "orch's own log on stderr: a `level` of debug, info, warn or error")
 	f.BoolVarP(&env.verbose, "verbose", "v", false, "print every line of output of the operations")
