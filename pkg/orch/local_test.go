@@ -286,6 +286,29 @@ func TestFailureResumesWhereItStopped(t *testing.T) {
 	}
 }
 
+// plainCipher stands for encryption where a test is about something else.
+type plainCipher struct{}
+
+func (plainCipher) Seal(b []byte) ([]byte, error) { return b, nil }
+func (plainCipher) Open(b []byte) ([]byte, error) { return b, nil }
+
+func TestUndeployForgetsWhatWasGeneratedForItsServers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.opts.Cipher = plainCipher{}
+	f.restart(t)
+	f.apply(t, orch.Request{Source: bundle("hello")})
+	for _, name := range []string{"deployments/demo/vm/0/host-key", "deployments/other/ssh-key"} {
+		if _, err := f.Secrets().Set(t.Context(), name, []byte("generated"), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.apply(t, orch.Request{Verb: orch.Undeploy})
+	if left, err := f.Secrets().List(t.Context()); err != nil || len(left) != 1 || left[0].Name != "deployments/other/ssh-key" {
+		t.Errorf("secrets left: %v, %v", left, err)
+	}
+}
+
 func TestUndeployOfFailedDeployment(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
