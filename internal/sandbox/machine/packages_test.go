@@ -1,9 +1,7 @@
 package machine_test
 
 import (
-	"net"
 	"testing"
-	"time"
 )
 
 // A package with dependencies installs from the distribution's mirror.
@@ -15,11 +13,6 @@ func TestInstallPackage(t *testing.T) {
 	if _, err := tryRun(c, "test -x /usr/bin/apt-get"); err != nil {
 		t.Skip("the image has no apt-get")
 	}
-	mirror, err := net.DialTimeout("tcp", "deb.debian.org:80", 5*time.Second)
-	if err != nil {
-		t.Skip("the mirror is out of reach: ", err)
-	}
-	_ = mirror.Close()
 	if out, err := tryRun(c, "sudo apt-get update -qq"); err != nil {
 		t.Skip("the mirror is out of reach: ", out)
 	}
