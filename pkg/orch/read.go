@@ -94,7 +94,12 @@ func (l *Local) Deployment(ctx context.Context, name string) (*Detail, error) {
 	if err != nil {
 		return nil, err
 	}
-	det := &Detail{Deployment: v.record.public(owners[name], len(v.snapshot.Instances)), Description: v.record.Description,
+	return l.detail(v, owners[name]), nil
+}
+
+// detail is a view as the Service shows it.
+func (l *Local) detail(v *view, owner string) *Detail {
+	det := &Detail{Deployment: v.record.public(owner, len(v.snapshot.Instances)), Description: v.record.Description,
 		Metadata: v.record.Metadata, Inputs: masked(v.inputs, l.opts.Redactor)}
 	seen := map[string]bool{}
 	for _, n := range v.topology.Nodes {
@@ -112,7 +117,7 @@ func (l *Local) Deployment(ctx context.Context, name string) (*Detail, error) {
 		}
 		det.Nodes = append(det.Nodes, ns)
 	}
-	return det, nil
+	return det
 }
 
 // view is a deployment as it is recorded.

@@ -35,6 +35,7 @@ type record struct {
 
 // Status of a deployment.
 //
+//	(none) ─▶ created ─ deploy ─┐
 //	            ┌────────── deploy ──────────┐
 //	(none) ─▶ deploying ─▶ deployed ─▶ updating ─▶ deployed
 //	              │  ▲         │            │
@@ -49,6 +50,7 @@ type record struct {
 type Status string
 
 const (
+	StatusCreated     Status = "created" // its topology and inputs are on record; nothing was ever installed
 	StatusDeploying   Status = "deploying"
 	StatusDeployed    Status = "deployed"
 	StatusUpdating    Status = "updating"

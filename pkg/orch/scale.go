@@ -26,6 +26,7 @@ func (p *prepared) scale() map[string]int {
 // What a deployment's status can be about. A resumed task is about what it was begun for, so the record keeps it; workflows and operations
 // leave it as it is.
 const (
+	doingCreate   = "create"
 	doingDeploy   = "deploy"
 	doingUpdate   = "update"
 	doingScale    = "scale"

@@ -1,0 +1,82 @@
+package orch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/state"
+)
+
+// Creator records deployments that are not installed yet, as Cloudify has them: created from a blueprint with inputs first, installed by a
+// workflow later.
+type Creator interface {
+	// Create checks a topology and its inputs and keeps both, so that a later Apply without a Source installs them. Nothing runs. What exists
+	// is a KindConflict if req.New; otherwise a deployment of which nothing is installed takes the new topology and inputs.
+	Create(ctx context.Context, req Request) (Deployment, error)
+}
+
+var _ Creator = (*Local)(nil)
+
+// Create implements Creator.
+func (l *Local) Create(ctx context.Context, req Request) (Deployment, error) {
+	req.Verb, req.SkipPreflight = Deploy, true
+	lease, err := l.leaseAfterTask(ctx, req.Deployment)
+	var held *state.HeldError
+	if errors.As(err, &held) {
+		return Deployment{}, heldError(req.Deployment, held)
+	}
+	if err != nil {
+		return Deployment{}, err
+	}
+	defer l.release(lease)
+	p, err := l.prepare(ctx, req)
+	if err != nil {
+		return Deployment{}, err
+	}
+	if err := l.creatable(ctx, p); err != nil {
+		return Deployment{}, err
+	}
+	d := record{Name: p.name, Created: now()}
+	if p.have != nil {
+		d = *p.have
+	}
+	rev, err := l.nextRevision(ctx, lease, p)
+	if err != nil {
+		return Deployment{}, err
+	}
+	d.Status, d.Doing, d.Cause, d.Updated, d.Revision = StatusCreated, doingCreate, "", now(), rev.N
+	d.Topology, d.Description, d.Metadata, d.Location = p.topology.Name, p.topology.Description, p.topology.Metadata, p.location
+	err = state.Fenced(l.store, lease).Update(ctx, func(tx state.Tx) error {
+		if err := state.Put(tx, revisionKey(p.name, rev.N), rev); err != nil {
+			return err
+		}
+		if err := state.Put(tx, deploymentKey(p.name), d); err != nil {
+			return err
+		}
+		_, err := state.AppendTx(tx, p.name, event.Event{Time: now(), Type: event.DeploymentStatus, Status: string(d.Status), Key: d.Doing})
+		return err
+	})
+	if err != nil {
+		return Deployment{}, storeError(err)
+	}
+	return d.public("", 0), nil
+}
+
+// creatable reports what speaks against recording a prepared request.
+func (l *Local) creatable(ctx context.Context, p *prepared) error {
+	if p.have != nil {
+		if p.req.New {
+			return existsError(p.name)
+		}
+		if p.snapshot != nil && len(p.snapshot.Instances) > 0 {
+			return &Error{Kind: KindConflict, Msg: fmt.Sprintf("something of deployment %s is installed", p.name), Hint: "update it, or uninstall it first"}
+		}
+	}
+	if !p.diags.HasErrors() {
+		l.checkFiles(p)
+		l.checkSecrets(ctx, p)
+	}
+	return p.diags.Err()
+}

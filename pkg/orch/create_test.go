@@ -1,0 +1,85 @@
+package orch_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+func TestCreateRecordsAndInstallsNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ctx := t.Context()
+	d, err := f.Create(ctx, orch.Request{Deployment: "demo", Source: bundle("hello"), New: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Status != string(orch.StatusCreated) || d.Task != "" || d.Revision != 1 {
+		t.Errorf("created: %+v", d)
+	}
+	if did := f.world.done(); len(did) > 0 {
+		t.Errorf("creating did %v", did)
+	}
+	m, err := f.Model(ctx, "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range m.Resolved.Nodes {
+		if len(m.Wanted[n.Name]) != 1 {
+			t.Errorf("%s: wanted %v", n.Name, m.Wanted[n.Name])
+		}
+	}
+	if len(m.Nodes) != len(m.Resolved.Nodes) || len(m.Nodes[0].Instances) != 0 {
+		t.Errorf("nodes %+v", m.Nodes)
+	}
+	if _, err := f.Recover(ctx); err != nil {
+		t.Errorf("recover: %v", err)
+	}
+	if tasks, err := f.Tasks(ctx, "demo"); err != nil || len(tasks) != 0 {
+		t.Errorf("tasks %v, %v", tasks, err)
+	}
+
+	if _, err := f.Create(ctx, orch.Request{Deployment: "demo", Source: bundle("hello"), New: true}); kindOf(err) != orch.KindConflict {
+		t.Errorf("created twice: %v", err)
+	}
+	task := f.apply(t, orch.Request{Verb: orch.Deploy, Deployment: "demo"})
+	if task.Status != "done" || len(f.world.done()) == 0 {
+		t.Errorf("installed: %+v, did %v", task, f.world.done())
+	}
+	if got, err := f.TaskOf(ctx, task.ID); err != nil || got.Deployment != "demo" || got.ID != task.ID {
+		t.Errorf("TaskOf: %+v, %v", got, err)
+	}
+	if _, err := f.TaskOf(ctx, "01ARZ3NDEKTSV4RRFFQ69G5FAV"); !errors.Is(err, orch.ErrNotFound) {
+		t.Errorf("TaskOf an unknown one: %v", err)
+	}
+	if _, err := f.Create(ctx, orch.Request{Deployment: "demo", Source: bundle("other")}); kindOf(err) != orch.KindConflict {
+		t.Errorf("created over what is installed: %v", err)
+	}
+}
+
+func TestCreatedIsPurged(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	if _, err := f.Create(t.Context(), orch.Request{Deployment: "demo", Source: bundle("hello")}); err != nil {
+		t.Fatal(err)
+	}
+	f.apply(t, orch.Request{Verb: orch.Undeploy, Deployment: "demo", Purge: true})
+	if _, err := f.Deployment(t.Context(), "demo"); !errors.Is(err, orch.ErrNotFound) {
+		t.Errorf("purged: %v", err)
+	}
+}
+
+func TestCreateChecks(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, err := f.Create(t.Context(), orch.Request{Deployment: "demo", Source: bundle("hello"), Inputs: map[string]any{"nonsense": 1}})
+	var list *diag.ListError
+	if !errors.As(err, &list) || list.List[0].Code != "unknown-input" {
+		t.Errorf("an unknown input: %v", err)
+	}
+	if _, err := f.Deployment(t.Context(), "demo"); !errors.Is(err, orch.ErrNotFound) {
+		t.Errorf("half created: %v", err)
+	}
+}
