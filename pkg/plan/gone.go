@@ -68,7 +68,7 @@ func (b *builder) detach(up *weft, t *topology.Topology, l *lane, source *topolo
 			continue
 		}
 		b.g.edge(stays.end, l.begin)
-		b.letGo(t, l, source, i, r, l.index, "remove_target", "unlink")
+		b.letGo(t, l, source, i, r, l.index, l.begin, l.phases[0].first, "remove_target", "unlink")
 	}
 }
 
@@ -76,13 +76,19 @@ func (b *builder) detach(up *weft, t *topology.Topology, l *lane, source *topolo
 func (b *builder) leave(up *weft, t *topology.Topology, l *lane, r *topology.Relationship) {
 	for _, j := range b.recorded[r.Target] {
 		if up.lanes[topology.Instance{Node: r.Target, Index: j}] != nil {
-			b.letGo(t, l, l.node, l.index, r, j, "remove_source", "remove_target", "unlink")
+			b.letGo(t, l, l.node, l.index, r, j, l.begin, l.phases[0].first, "remove_source", "remove_target")
+			after, before := l.begin, l.phases[0].first
+			if k := unlinking(t); k >= 0 && k < len(l.phases) {
+				after, before = l.phases[k].enter, l.phases[k].leave
+			}
+			b.letGo(t, l, l.node, l.index, r, j, after, before, "unlink")
 		}
 	}
 }
 
-// letGo adds the operations of one pair before the lane of the end that goes begins to stop.
-func (b *builder) letGo(t *topology.Topology, l *lane, source *topology.Node, i string, r *topology.Relationship, j string, ops ...string) {
+// letGo adds the operations of one pair between two moments of the lane of the end that goes: before it begins to stop, or where its
+// dialect wants it.
+func (b *builder) letGo(t *topology.Topology, l *lane, source *topology.Node, i string, r *topology.Relationship, j string, after, before int, ops ...string) {
 	s := b.scale(t)
 	if s.together(source.Name, r.Target) && i != j {
 		return
@@ -97,8 +103,8 @@ func (b *builder) letGo(t *topology.Topology, l *lane, source *topology.Node, i 
 			b.steps[st.ID] = v
 			b.g.verts[v].skip = !b.need(Uninstall, t, st)
 			st.Cause = b.downCause(l.id())
-			b.g.edge(l.begin, v)
-			b.g.edge(v, l.phases[0].first)
+			b.g.edge(after, v)
+			b.g.edge(v, before)
 		}
 	}
 }

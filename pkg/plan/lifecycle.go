@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/topology"
 )
 
 // The states of an instance (TOSCA 1.3 §3.4.1, with A4C's stopped and deleted), in the order in which the lifecycle passes them.
@@ -55,6 +56,17 @@ type phase struct {
 	actionAfter bool
 }
 
+// lifeOf is the generated workflow of that name as the topology's dialect orders it.
+func lifeOf(name string, t *topology.Topology) (life, bool) {
+	if t.Order == topology.Cloudify {
+		if lf, ok := cloudifyLives[name]; ok {
+			return lf, true
+		}
+	}
+	lf, ok := lives[name]
+	return lf, ok
+}
+
 // life is a generated workflow seen from one node.
 type life struct {
 	phases []phase
@@ -74,17 +86,17 @@ var lives = map[string]life{
 		phases: []phase{
 			{iface: standard, op: "create", before: "creating", after: "created", action: driver.Create},
 			{iface: standard, op: "configure", before: "configuring", after: "configured",
-				pre:  []string{"pre_configure_source", "pre_configure_target", "preconfigure"},
-				post: []string{"post_configure_source", "post_configure_target", "postconfigure"}},
+				pre:  []string{"pre_configure_source", "pre_configure_target"},
+				post: []string{"post_configure_source", "post_configure_target"}},
 			{iface: standard, op: "start", before: "starting", after: "started"},
 		},
-		afterwards: []string{"add_target", "add_source", "establish"},
+		afterwards: []string{"add_target", "add_source"},
 		forward:    true,
 	},
 	Uninstall: {
 		phases: []phase{
 			{iface: standard, op: "stop", before: "stopping", after: "stopped",
-				pre: []string{"remove_target", "remove_source"}, post: []string{"unlink"}},
+				pre: []string{"remove_target", "remove_source"}},
 			{iface: standard, op: "delete", before: "deleting", after: "deleted", action: driver.Delete, actionAfter: true},
 		},
 		forget: true,
@@ -110,12 +122,15 @@ var lives = map[string]life{
 
 // undoes says which acts of the journal are no longer done once the key has begun: a stopped instance is not started.
 var undoes = map[string][]string{
-	"stop":          {"start", "starting", "started"},
+	"stop":          {"start", "starting", "started", "poststart"},
 	"stopping":      {"starting", "started"},
-	"start":         {"stop", "stopping", "stopped"},
+	"start":         {"stop", "stopping", "stopped", "prestop"},
 	"starting":      {"stopping", "stopped"},
-	"create":        {"stop", "delete", "delete.script"},
+	"started":       {"stop", "stopping", "stopped", "prestop"},
+	"create":        {"stop", "prestop", "delete", "delete.script", "postdelete"},
 	"configure":     {"stop"},
+	"prestop":       {"poststart"},
+	"poststart":     {"prestop"},
 	"remove_target": {"add_target"},
 	"remove_source": {"add_source"},
 	"add_target":    {"remove_target"},
@@ -125,13 +140,13 @@ var undoes = map[string][]string{
 }
 
 // takesDown are the operations whose traces survive the deletion of what they have taken down, so that it goes on where it stopped.
-var takesDown = []string{"stop", "delete", "delete.script", "remove_target", "remove_source", "unlink"}
+var takesDown = []string{"prestop", "stop", "delete", "delete.script", "postdelete", "remove_target", "remove_source", "unlink"}
 
 // Begin writes an act into the journal and strikes out what counts no more from then on.
 func (r *Recorded) Begin(key string, e Entry) {
 	prefix, op := splitKey(key)
-	switch op {
-	case "delete", "delete.script":
+	switch key {
+	case "delete", "delete.script": // the instance's own: a custom interface may have a delete, too
 		for k := range r.Journal {
 			_, o := splitKey(k)
 			if !slices.Contains(takesDown, o) && (op == "delete" || k != "create") {

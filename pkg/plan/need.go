@@ -17,7 +17,7 @@ func (b *builder) need(workflow string, t *topology.Topology, s *Step) bool {
 		if s.Kind == SetState && b.passed(s) {
 			return false
 		}
-		s.Cause, needed = b.needUp(s)
+		s.Cause, needed = b.needUp(t, s)
 	case Uninstall:
 		s.Cause, needed = b.downCause(s.Of()), b.needDown(t, s)
 	default:
@@ -35,7 +35,7 @@ func (b *builder) need(workflow string, t *topology.Topology, s *Step) bool {
 }
 
 // needUp: an act of install runs unless the journal says that exactly this was done, here and with this other end.
-func (b *builder) needUp(s *Step) (cause string, needed bool) {
+func (b *builder) needUp(t *topology.Topology, s *Step) (cause string, needed bool) {
 	in := s.Of()
 	rec := b.in.Recorded[in]
 	if why, replaced := b.replacedHost(s); replaced && s.Kind != Infra {
@@ -45,6 +45,9 @@ func (b *builder) needUp(s *Step) (cause string, needed bool) {
 		return b.newCause(in), true
 	}
 	e, known := rec.Journal[s.Key()]
+	if b.inPlace(t, s, rec) && (!known || e.Status == Done) {
+		return "", false
+	}
 	if !known {
 		switch {
 		case s.TargetInstance != "" && b.in.Recorded[s.target()] == nil:
@@ -99,12 +102,12 @@ func (b *builder) needDown(t *topology.Topology, s *Step) bool {
 		return true
 	case s.Kind == Infra:
 		return rec.begun(string(driver.Create))
-	case op == "stop":
+	case op == "stop", op == "prestop":
 		if implemented(n.Operation(standard, "start")) {
 			return rec.begun("start")
 		}
 		return len(rec.Journal) > 0 || rec.State == "started"
-	case strings.HasPrefix(op, "delete"):
+	case strings.HasPrefix(op, "delete"), op == "postdelete":
 		return len(rec.Journal) > 0 || rec.State != "" && rec.State != "initial"
 	}
 	if adds, ok := map[string]string{"remove_target": "add_target", "remove_source": "add_source", "unlink": "establish"}[op]; ok {

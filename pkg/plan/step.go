@@ -45,3 +45,6 @@ func splitKey(key string) (prefix, op string) {
 	i := strings.LastIndexByte(key, '.')
 	return key[:i+1], key[i+1:]
 }
+
+// lastPart of a dotted name.
+func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -17,6 +20,7 @@ type weft struct {
 	instances map[string][]string
 	lanes     map[topology.Instance]*lane
 	order     []*lane
+	groups    map[groupKey]*group // Cloudify's relationship operations
 }
 
 type lane struct {
@@ -38,14 +42,20 @@ func (l *lane) id() topology.Instance { return topology.Instance{Node: l.node.Na
 
 // generated weaves a lifecycle over instances (node → indices).
 func (b *builder) generated(name string, t *topology.Topology, s *scaling, instances map[string][]string) *weft {
-	w := &weft{b: b, t: t, s: s, name: name, life: lives[name], instances: instances, lanes: map[topology.Instance]*lane{}}
+	lf, _ := lifeOf(name, t)
+	w := &weft{b: b, t: t, s: s, name: name, life: lf, instances: instances, lanes: map[topology.Instance]*lane{}, groups: map[groupKey]*group{}}
 	for _, n := range t.Nodes {
 		for _, i := range instances[n.Name] {
 			w.addLane(n, i)
 		}
 	}
 	for _, n := range t.Nodes {
-		for _, r := range n.Relationships {
+		rels := n.Relationships
+		if t.Order == topology.Cloudify && !lf.forward {
+			rels = slices.Clone(rels)
+			slices.Reverse(rels)
+		}
+		for _, r := range rels {
 			w.relate(n, r)
 		}
 	}
@@ -107,6 +117,9 @@ func (b *builder) acts(w *weft, n *topology.Node, index string, ph phase) []int 
 	}
 	if op := n.Operation(ph.iface, ph.op); implemented(op) {
 		s := b.opStep(act{t: w.t, s: w.s, node: n, index: index, op: op})
+		if n.Native && ph.op == "postdelete" && s.Host == s.Of().String() {
+			return out // nothing is left to run it on
+		}
 		if n.Native && ph.action != "" {
 			s.ID += ".script" // the infrastructure's own act has the plain name
 		}
@@ -162,6 +175,9 @@ func (w *weft) relate(n *topology.Node, r *topology.Relationship) {
 	}
 	for _, name := range w.life.afterwards {
 		for _, c := range w.calls(n, r, name) {
+			if side := w.t.NodeNamed(r.Target); c.atTarget && w.leftToLocation(side) || !c.atTarget && w.leftToLocation(n) {
+				continue
+			}
 			v := w.b.put(w, n, w.b.opStep(c.act), phase{})
 			for _, j := range c.targets {
 				w.b.g.edge(w.lanes[topology.Instance{Node: r.Target, Index: j}].end, v)
@@ -174,13 +190,18 @@ func (w *weft) relate(n *topology.Node, r *topology.Relationship) {
 	}
 }
 
+// leftToLocation: in Alien4Cloud the ends of relationships that the location makes have no operations of relationships (DefaultWorkflowBuilder).
+func (w *weft) leftToLocation(n *topology.Node) bool {
+	return n.Native && strings.HasPrefix(w.t.Dialect, "alien_dsl")
+}
+
 // weave says which moments of the two ends wait for each other. With all-to-all fan-out a gate in between saves the product.
 func (w *weft) weave(r *topology.Relationship) {
 	from, to := r.Target, r.Source // what comes first, what waits
 	if !w.life.forward {
 		from, to = to, from
 	}
-	first := func(l *lane) int { return l.end }
+	first := released(w.t, w.life, r)
 	then := func(l *lane) (int, *bool) { return l.begin, nil }
 	if w.t.Order == topology.CreateInParallel && !r.HostedOn() || w.t.Order == topology.Interleaved && r.Connects() {
 		switch w.name {
@@ -230,13 +251,14 @@ func (w *weft) operations(n *topology.Node, r *topology.Relationship, name strin
 			side = topology.Instance{Node: r.Target, Index: c.target}
 		}
 		l := w.lanes[side]
-		if l == nil {
+		if l == nil || w.leftToLocation(l.node) {
 			continue
 		}
 		v := w.b.put(w, l.node, w.b.opStep(c.act), w.life.phases[k])
 		if source := w.lanes[topology.Instance{Node: n.Name, Index: c.index}]; w.life.forget && source != nil {
 			w.b.g.edge(v, source.forget)
 		}
+		w.inTurn(l, k, c, v)
 		p := &l.phases[k]
 		if before {
 			w.b.g.edge(p.enter, v)

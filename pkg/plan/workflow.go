@@ -200,7 +200,7 @@ func (lm *loom) inline(wv *woven, act topology.Activity, begin, end int) []int {
 	}
 	wf := declared(lm.t, act.Name)
 	if wf == nil {
-		if _, ok := lives[act.Name]; !ok {
+		if _, ok := lifeOf(act.Name, lm.t); !ok {
 			lm.b.unknownWorkflow(act.Name, lm.t)
 			return nil
 		}
@@ -285,7 +285,7 @@ func (lm *loom) add(n *topology.Node, wv *woven, s *Step) int {
 
 // delegate hands a node to whoever makes it: infrastructure for native nodes, the lifecycle's own operations for others.
 func (lm *loom) delegate(n *topology.Node, wv *woven, act topology.Activity) []int {
-	lf, ok := lives[act.Name]
+	lf, ok := lifeOf(act.Name, lm.t)
 	if !ok {
 		lm.b.diags.Errorf("unknown-delegate", act.Pos, "step %s delegates %q, which no lifecycle has", wv.step.Name, act.Name).Hint =
 			diag.Suggest(act.Name, sortedKeys(lives))

@@ -14,7 +14,6 @@ const (
 	CodeRelationship = "unsupported-relationship"
 	CodeScaling      = "scaling-group"
 	CodeHost         = "no-host"
-	CodeUnserved     = "operation-not-called"
 )
 
 func init() {
@@ -22,7 +21,6 @@ func init() {
 		diag.Code{ID: CodeContained, Title: "A node is contained in two others", Text: "A node template has at most one relationship that derives from cloudify.relationships.contained_in."},
 		diag.Code{ID: CodeRelationship, Title: "A relationship's type or connection_type has no meaning", Text: "Relationship types derive from depends_on, connected_to or contained_in of cloudify.relationships; connection_type is all_to_all or all_to_one; depends_on_lifecycle_operation names an operation of its target."},
 		diag.Code{ID: CodeScaling, Title: "Scaling groups do not fit together", Text: "A node or group belongs to one scaling group at most, scaling groups do not contain themselves, and the members that are contained in other nodes share that container."},
-		diag.Code{ID: CodeUnserved, Title: "An operation is not called", Text: "The generated workflows call create, configure, start, stop and delete, and preconfigure, postconfigure, establish and unlink of relationships. Cloudify's further lifecycle operations can be executed one by one, but install and uninstall pass them over."},
 		diag.Code{ID: CodeHost, Title: "A host_agent operation has no host", Text: "An operation with executor host_agent runs on the host that contains the node; this node is in none. Say central_deployment_agent, or contain the node in a Compute node."},
 	)
 }
@@ -43,7 +41,6 @@ func Finish(top *topology.Topology, diags *diag.List) {
 	for _, n := range top.Nodes {
 		f.relationships(n)
 		f.executors(n)
-		f.unserved(n)
 	}
 	f.scalingGroups()
 }
@@ -76,16 +73,6 @@ func (f *finisher) relationships(n *topology.Node) {
 		}
 		if r.Type.Is(onOperation) {
 			f.operation(n, r)
-		}
-	}
-}
-
-// unserved warns of operations that Cloudify's workflows call and those that are generated here do not.
-func (f *finisher) unserved(n *topology.Node) {
-	for _, name := range []string{"precreate", "poststart", "prestop", "postdelete"} {
-		if o := n.Operation("Standard", name); o != nil && (o.Implementation != nil || o.Call != "") {
-			d := f.diags.Warnf(CodeUnserved, o.Pos, "%s defines %s, which install and uninstall do not call", n.Name, name)
-			d.Hint = "do it in create, start, stop or delete"
 		}
 	}
 }
