@@ -10,6 +10,7 @@ import (
 	"github.com/orch-project/orch/internal/sandbox"
 	"github.com/orch-project/orch/internal/sandbox/machine"
 	"github.com/orch-project/orch/pkg/driver/terraform"
+	"github.com/orch-project/orch/pkg/source"
 )
 
 func main() {
@@ -23,6 +24,7 @@ func main() {
 	os.Exit(cli.Main(context.Background(), os.Args[1:], stdio, cli.Deps{
 		Open:      openApp,
 		Source:    openSource,
+		Documents: source.Documents,
 		Load:      loadTopology,
 		ReadYAML:  readYAML,
 		WriteYAML: writeYAML,

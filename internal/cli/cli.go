@@ -32,6 +32,8 @@ type Deps struct {
 	Open func(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error)
 	// Source opens a file, directory or archive as a bundle.
 	Source func(path string) (*Bundle, error)
+	// Documents finds the documents below a directory that can be validated on their own.
+	Documents func(dir string) ([]string, error)
 	// Load validates a bundle without a service, cloud or inputs.
 	Load func(ctx context.Context, c *config.Config, b *Bundle) (*topology.Topology, diag.List)
 	// ReadYAML decodes a YAML or JSON file into plain values (maps with string keys, lists, scalars).

@@ -3,7 +3,9 @@ package diag
 import (
 	"encoding/json"
 	"io"
+	"net/url"
 	"path/filepath"
+	"strings"
 )
 
 // Report is the JSON form of a list.
@@ -57,6 +59,7 @@ type (
 		ID    string     `json:"id"`
 		Short *sarifText `json:"shortDescription,omitempty"`
 		Full  *sarifText `json:"fullDescription,omitempty"`
+		Help  *sarifText `json:"help,omitempty"`
 	}
 	sarifText struct {
 		Text string `json:"text"`
@@ -101,7 +104,7 @@ func WriteSARIF(w io.Writer, l List, version string) error {
 			index[d.Code] = i
 			rule := sarifRule{ID: d.Code}
 			if c, ok := Explain(d.Code); ok {
-				rule.Short, rule.Full = &sarifText{c.Title}, &sarifText{c.Text}
+				rule.Short, rule.Full, rule.Help = &sarifText{c.Title}, &sarifText{c.Text}, &sarifText{c.Text}
 			}
 			run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, rule)
 		}
@@ -127,8 +130,21 @@ func WriteSARIF(w io.Writer, l List, version string) error {
 	return indented(w, sarif{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}})
 }
 
+// uri is a file's name as a URI reference (RFC 3986): relative to where the command ran, or file:///… for an absolute one.
+func uri(file string) string {
+	if strings.Contains(file, "://") {
+		return file
+	}
+	p := filepath.ToSlash(file)
+	u := url.URL{Path: p}
+	if strings.HasPrefix(p, "/") {
+		u.Scheme = "file"
+	}
+	return u.String()
+}
+
 func physical(p Pos) *sarifPhysical {
-	ph := &sarifPhysical{Artifact: sarifArtifact{filepath.ToSlash(p.File)}}
+	ph := &sarifPhysical{Artifact: sarifArtifact{uri(p.File)}}
 	if p.Line > 0 {
 		ph.Region = &sarifRegion{p.Line, p.Col}
 	}

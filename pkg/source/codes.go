@@ -16,6 +16,6 @@ func init() {
 		diag.Code{ID: CodeArchive, Title: "The archive is refused", Text: "The archive is damaged, or an entry is dangerous: an absolute path, a path that leaves the archive (..), a link or device, an encrypted entry, or contents that unpack to far more than is reasonable."},
 		diag.Code{ID: CodeEntry, Title: "The root document cannot be found", Text: "A directory or archive needs TOSCA-Metadata/TOSCA.meta with a line 'Entry-Definitions: path', or exactly one YAML file at its root."},
 		diag.Code{ID: CodeUnknownKey, Title: "An unknown key in a configuration file or manifest", Text: "Configuration is read strictly, so that a typing error is not silently ignored."},
-		diag.Code{ID: CodeWrongType, Title: "A configuration value has the wrong type", Text: "The message says what is expected."},
+		diag.Code{ID: CodeWrongType, Title: "A configuration value has the wrong type", Text: "The message names the setting and says what is expected: a text, a number, true or false, a duration such as 30s, a list or a map."},
 	)
 }

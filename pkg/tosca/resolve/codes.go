@@ -8,7 +8,7 @@ func init() {
 		diag.Code{ID: "type-cycle", Title: "A type derives from itself", Text: "Following derived_from leads back to the type."},
 		diag.Code{ID: "refinement", Title: "A definition does not refine the one it inherits", Text: "A derived type may narrow what it inherits: a derived type in place of the declared one, more constraints, another default. It cannot change the type to an unrelated one or alter a fixed value."},
 		diag.Code{ID: "native-type-properties", Title: "A data type derived from a primitive has properties", Text: "A data type is either structured (properties) or a restricted primitive (constraints)."},
-		diag.Code{ID: "constraint-not-applicable", Title: "A constraint does not apply to the type", Text: "Lengths are of texts, lists and maps."},
+		diag.Code{ID: "constraint-not-applicable", Title: "A constraint does not apply to the type", Text: "Lengths (length, min_length, max_length) are of texts, lists and maps; comparisons (greater_than, in_range …) are of what has an order: numbers, versions, timestamps and scalars with a unit; a pattern is for texts."},
 		diag.Code{ID: "pattern", Title: "A pattern cannot be checked", Text: "Patterns are checked with RE2 regular expressions, which lack look-around and back-references. The constraint is ignored."},
 		diag.Code{ID: "scalar-type", Title: "A scalar type's definition is wrong", Text: "A TOSCA 2.0 data type that derives from scalar has units (with multipliers), a canonical_unit of multiplier 1 if there are several, a data_type of integer or float, and prefixes only with a single unit."},
 		diag.Code{ID: "unknown-interface", Title: "There is no such interface", Text: "A template gives operations to an interface that its type does not declare."},
