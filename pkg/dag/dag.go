@@ -1,5 +1,5 @@
-// Package dag is a directed graph of ordered ids: cycles with their path, topological order, reduction, critical path, and a
-// bounded concurrent walk. It knows nothing of what the ids stand for.
+// Package dag is a directed graph of ordered ids: cycles with their path, topological order, reduction and critical path. It knows
+// nothing of what the ids stand for.
 //
 // An edge goes from what comes first to what comes after it. Every result is determined by the ids and edges alone, never by the order
 // in which they were added.

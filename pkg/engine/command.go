@@ -34,9 +34,11 @@ const (
 var errForced = errors.New("killed by a forced cancellation")
 
 func (r *run) command(c Command) {
+	halted := r.halted
+	r.halted = false // whoever steers the task now does not wait for it to go on
 	switch c {
 	case CommandCancel:
-		if r.stop == goOn {
+		if r.stop == goOn || halted {
 			r.stop = stopStarting
 			r.tellWaiting()
 		}
@@ -48,6 +50,17 @@ func (r *run) command(c Command) {
 		r.stop = stopNow
 		r.actStop(driver.ErrDetach)
 	}
+	for _, st := range r.later.drop() { // nobody waits for another attempt
+		r.fail(st, st.err)
+	}
+}
+
+// halt stops starting steps after a failure.
+func (r *run) halt() {
+	if !r.job.Halt || r.stop != goOn {
+		return
+	}
+	r.stop, r.halted = stopStarting, true
 	for _, st := range r.later.drop() { // nobody waits for another attempt
 		r.fail(st, st.err)
 	}

@@ -66,7 +66,7 @@ func (r *run) decide(st *step) {
 	}
 	st.decided = true
 	switch {
-	case st.bad && r.stop != goOn:
+	case st.bad && r.stop != goOn && !r.halted:
 		r.ended(st, Cancelled)
 	case st.bad:
 		r.skip(st)

@@ -59,7 +59,7 @@ type Cipher interface {
 // Limits on what runs at once; 0 is the default, below 0 none.
 type Limits struct {
 	Deployment int            // operations of one task; default 64
-	Host       int            // operations on one host; default 1: scripts that install packages disturb each other
+	Host       int            // operations of a deployment on one host; default 1: scripts that install packages disturb each other
 	Drivers    map[string]int // by Driver.Name; default none
 }
 
@@ -71,8 +71,12 @@ type Retry struct {
 	MaxAfter time.Duration // longest RetryAfter that is honoured; 0: 10 min
 }
 
-// Engine runs tasks. It is safe for concurrent use; each deployment needs its own lease.
-type Engine struct{ opts Options }
+// Engine runs tasks. It is safe for concurrent use: several tasks of one deployment may run under its lease if their plans' footprints do
+// not overlap.
+type Engine struct {
+	opts  Options
+	turns turns
+}
 
 // New returns an engine.
 func New(o Options) *Engine {
@@ -120,6 +124,8 @@ type Job struct {
 	Revision           int
 	// Skip holds steps that are to count as done without being run.
 	Skip map[string]bool
+	// Halt stops starting steps once one has failed: what runs is waited for, the rest stays pending.
+	Halt bool
 	// Parallel bounds concurrent operations below Limits.Deployment.
 	Parallel int
 }
@@ -129,6 +135,8 @@ type Outcome struct {
 	Status   Status
 	Failure  *Failure
 	Progress Progress
+	// Halted: steps are pending because another failed (Job.Halt).
+	Halted bool
 	// Detached steps were left running; they go on with their operation when the task is resumed.
 	Detached []string
 }

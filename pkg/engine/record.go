@@ -46,12 +46,13 @@ type Instance struct {
 
 // Status of a task or a step.
 //
-//	task:  pending ─▶ running ─▶ done | failed | cancelled        failed | cancelled ──resume──▶ running
-//	                     └──cancel──▶ cancelling ─▶ cancelled
+//	task:  queued ─▶ pending ─▶ running ─▶ done | failed | paused | cancelled     failed | paused | cancelled ──resume──▶ running
+//	         └────────cancel──────▶└──cancel──▶ cancelling ─▶ cancelled
 //	step:  pending ─▶ doing ─▶ done | failed | cancelled          pending ─▶ skipped | cancelled
 type Status string
 
 const (
+	Queued     Status = "queued" // waits for other tasks of the deployment
 	Pending    Status = "pending"
 	Running    Status = "running"
 	Doing      Status = "doing"
@@ -60,12 +61,16 @@ const (
 	Skipped    Status = "skipped" // its predecessors failed, or it is an alternative that was not taken
 	Cancelling Status = "cancelling"
 	Cancelled  Status = "cancelled"
+	Paused     Status = "paused" // a step failed, and somebody has to say how it goes on
 )
 
 // Ended reports whether nothing more happens without a new request.
 func (s Status) Ended() bool {
 	return s == Done || s == Failed || s == Skipped || s == Cancelled
 }
+
+// Works reports whether a task in this status has, or should have, a process that works on it.
+func (s Status) Works() bool { return s == Pending || s == Running || s == Cancelling }
 
 // Task is the record of a task.
 type Task struct {
@@ -92,6 +97,27 @@ type Task struct {
 	Checked []string `json:"checked,omitempty"`
 	// Purge the deployment when the task is done.
 	Purge bool `json:"purge,omitempty"`
+	// Footprint is what its plan works with; Request identifies what was asked for, so that asking again finds it.
+	Footprint plan.Footprint `json:"footprint,omitzero"`
+	Request   string         `json:"request,omitempty"`
+	// Waits says what a queued task waits for.
+	Waits string `json:"waits,omitempty"`
+	// OnFailure is what a failure leads to: keep, rollback or pause.
+	OnFailure string `json:"on_failure,omitempty"`
+	// Limited tasks plan a part of the topology only (scaling).
+	Limited bool `json:"limited,omitempty"`
+	// Before is the deployment before the task: what a rollback leads back to.
+	Before *Before `json:"before,omitempty"`
+	// Undoes is the task that this one rolls back, Undo the one that rolls this one back.
+	Undoes string `json:"undoes,omitempty"`
+	Undo   string `json:"undo,omitempty"`
+}
+
+// Before is what a deployment was when a task began.
+type Before struct {
+	Status   string         `json:"status,omitempty"`
+	Revision int            `json:"revision,omitempty"` // the last one that was reached; 0 for none
+	Scale    map[string]int `json:"scale,omitempty"`
 }
 
 // Progress counts steps that act.
@@ -99,23 +125,24 @@ type Progress struct {
 	Total, Done, Failed, Skipped, Running int
 }
 
-// Failure is a first cause.
+// Failure is a first cause: not the last symptom.
 type Failure struct {
-	Step      string    `json:"step"`
-	Node      string    `json:"node"`
-	Instance  string    `json:"instance,omitempty"`
-	Operation string    `json:"operation,omitempty"`
-	Host      string    `json:"host,omitempty"`
-	ExitCode  int       `json:"exit_code,omitempty"`
-	Message   string    `json:"message"`
-	Stderr    []string  `json:"stderr,omitempty"`
-	Detail    string    `json:"detail,omitempty"`
-	Hint      string    `json:"hint,omitempty"`
-	Pos       diag.Pos  `json:"pos,omitzero"`
-	Attempts  int       `json:"attempts,omitempty"`
-	Infra     bool      `json:"infra,omitempty"` // the cloud's, not a host's
-	Skipped   []string  `json:"skipped,omitempty"`
-	Others    []Failure `json:"others,omitempty"`
+	Step      string   `json:"step"`
+	Node      string   `json:"node"`
+	Instance  string   `json:"instance,omitempty"`
+	Operation string   `json:"operation,omitempty"`
+	Host      string   `json:"host,omitempty"`
+	ExitCode  int      `json:"exit_code,omitempty"`
+	Message   string   `json:"message"`
+	Stderr    []string `json:"stderr,omitempty"`
+	Detail    string   `json:"detail,omitempty"`
+	Hint      string   `json:"hint,omitempty"`
+	Pos       diag.Pos `json:"pos,omitzero"`
+	Attempts  int      `json:"attempts,omitempty"`
+	Infra     bool     `json:"infra,omitempty"` // the cloud's, not a host's
+	// Skipped steps because of it; Others are further independent failures.
+	Skipped []string  `json:"skipped,omitempty"`
+	Others  []Failure `json:"others,omitempty"`
 }
 
 // Transition of a step.

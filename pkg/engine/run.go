@@ -73,6 +73,7 @@ type run struct {
 	open     int // steps that have not ended
 	stop     stopping
 	cleaning bool // after a cancellation: only on_cancel steps run
+	halted   bool // stop is due to a failure, not to a cancellation
 	failures []*Failure
 	causes   map[string]*Failure
 
@@ -266,6 +267,9 @@ func (r *run) loop(ctx context.Context, commands <-chan Command) error {
 		for _, launch := range started {
 			launch()
 		}
+		if r.acting == 0 && r.halted {
+			return nil
+		}
 		if r.acting == 0 && r.stop != goOn && !r.cleaning {
 			r.cancelRest()
 			continue
@@ -328,6 +332,7 @@ func (r *run) outcome() *Outcome {
 		o.Failure = r.firstCause()
 	}
 	for _, st := range r.steps {
+		o.Halted = o.Halted || r.halted && st.status == Pending
 		if st.status != Cancelled {
 			continue
 		}

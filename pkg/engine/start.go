@@ -201,12 +201,30 @@ func (r *run) act(st *step) {
 	if st.Kind == plan.Infra {
 		ctx = r.actCtx // infrastructure is never killed, only let go of
 	}
+	if host := r.turnOf(st); host != "" {
+		free, err := r.e.turns.take(ctx, host, r.e.opts.Limits.Host, func() {
+			r.emit(st)(event.Event{Type: event.Waiting, Message: "waiting for a free place: another task works on " + st.Host})
+		})
+		if err != nil {
+			r.send(message{step: st, err: err})
+			return
+		}
+		defer free()
+	}
 	if st.Timeout > 0 {
 		ctx, stop = withTimeout(ctx, st.Timeout)
 	}
 	defer stop()
 	res, err := r.perform(ctx, st)
 	r.send(message{step: st, result: res, err: err})
+}
+
+// turnOf names the host whose operations take turns; "" where they need not.
+func (r *run) turnOf(st *step) string {
+	if r.e.opts.Limits.Host <= 0 || st.Kind != plan.Op || st.Host == "" || st.Host == plan.OnOrchestrator {
+		return ""
+	}
+	return r.job.Deployment + " " + st.Host
 }
 
 func withTimeout(ctx context.Context, d time.Duration) (context.Context, func()) {

@@ -300,6 +300,9 @@ func (r *run) fail(st *step, err error) {
 		}
 	}
 	r.ended(st, Failed)
+	if !st.IgnoreFailure && !st.handled {
+		r.halt()
+	}
 }
 
 // unknownEnd reports whether nobody knows how the act has ended: the connection was lost, and stayed so. Its journal keeps it as being done,

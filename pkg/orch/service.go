@@ -10,6 +10,7 @@ import (
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/engine"
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
@@ -172,23 +173,7 @@ type Progress struct {
 }
 
 // Failure is the first cause of a failed task: not the last symptom.
-type Failure struct {
-	Step      string   `json:"step"`
-	Node      string   `json:"node"`
-	Instance  string   `json:"instance,omitempty"`
-	Operation string   `json:"operation,omitempty"`
-	Host      string   `json:"host,omitempty"`
-	ExitCode  int      `json:"exit_code,omitempty"`
-	Message   string   `json:"message"`
-	Stderr    []string `json:"stderr,omitempty"`
-	Detail    string   `json:"detail,omitempty"`
-	Hint      string   `json:"hint,omitempty"`
-	Pos       diag.Pos `json:"pos,omitzero"`
-	Attempts  int      `json:"attempts,omitempty"`
-	// Skipped steps because of it; Others are further independent failures.
-	Skipped []string  `json:"skipped,omitempty"`
-	Others  []Failure `json:"others,omitempty"`
-}
+type Failure = engine.Failure
 
 // StepStatus of a plan's step.
 type StepStatus struct {

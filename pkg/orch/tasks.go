@@ -59,19 +59,7 @@ func (l *Local) progress(ctx context.Context, t engine.Task) (p engine.Progress)
 // task is a record as the Service shows it.
 func (l *Local) task(t engine.Task) Task {
 	return Task{ID: t.ID, Deployment: t.Deployment, Verb: Verb(t.Verb), Workflow: t.Workflow, Status: string(t.Status), User: t.User, Created: t.Created,
-		Started: t.Started, Ended: t.Ended, Steps: Progress(t.Progress), Failure: failure(t.Failure), Changed: t.Changed, Left: t.Left, Checked: t.Checked}
-}
-
-func failure(f *engine.Failure) *Failure {
-	if f == nil {
-		return nil
-	}
-	out := &Failure{Step: f.Step, Node: f.Node, Instance: f.Instance, Operation: f.Operation, Host: f.Host, ExitCode: f.ExitCode, Message: f.Message,
-		Stderr: f.Stderr, Detail: f.Detail, Hint: f.Hint, Pos: f.Pos, Attempts: f.Attempts, Skipped: f.Skipped}
-	for i := range f.Others {
-		out.Others = append(out.Others, *failure(&f.Others[i]))
-	}
-	return out
+		Started: t.Started, Ended: t.Ended, Steps: Progress(t.Progress), Failure: t.Failure, Changed: t.Changed, Left: t.Left, Checked: t.Checked}
 }
 
 // Steps implements Service: the plan's steps with what has become of them.

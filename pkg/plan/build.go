@@ -44,6 +44,7 @@ type builder struct {
 	scales   map[*topology.Topology]*scaling
 	digests  digests
 	later    []func() // what can be added only when it is known which steps run
+	limit    *limit
 }
 
 func newBuilder(in Input) *builder {
@@ -60,6 +61,7 @@ func newBuilder(in Input) *builder {
 	}
 	b.wanted = b.scale(in.Topology)
 	b.wanted.want()
+	b.limit = b.limited()
 	return b
 }
 

@@ -13,6 +13,9 @@ import (
 func (b *builder) gone() map[string][]string {
 	gone := map[string][]string{}
 	for node, have := range b.recorded {
+		if b.limit != nil && !b.limit.nodes[node] {
+			continue
+		}
 		for _, i := range have {
 			if !slices.Contains(b.wanted.wanted[node], i) {
 				gone[node] = append(gone[node], i)

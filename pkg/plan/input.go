@@ -40,6 +40,9 @@ type Input struct {
 	Recorded map[topology.Instance]*Recorded
 	// Scale overrides the number of instances of a node (the end of a hosted-on chain).
 	Scale map[string]int
+	// Only limits an installation to these nodes (with what scales with them) and what they require; nil is the whole topology. Scaling does
+	// so: whatever else is unfinished or changed stays as it is.
+	Only []string
 	// Replaced instances are made anew by the infrastructure in this plan: what is hosted on them is installed again. The value is
 	// the cause, "" for a general one.
 	Replaced map[topology.Instance]string

@@ -11,6 +11,9 @@ import (
 
 // need decides whether a step of a workflow runs, and says why.
 func (b *builder) need(workflow string, t *topology.Topology, s *Step) bool {
+	if !b.limit.step(s) {
+		return false
+	}
 	var needed bool
 	switch workflow {
 	case Install:

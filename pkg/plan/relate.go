@@ -105,7 +105,7 @@ func (w *weft) changed(n *topology.Node, r *topology.Relationship) {
 				}
 				s := w.b.opStep(c.act)
 				s.Cause = from.id().String() + " is changed"
-				if !w.b.wasThere(at) || !w.b.wasThere(from) || !w.changes(from) && !w.b.unfinished(s) {
+				if !w.b.limit.step(s) || !w.b.wasThere(at) || !w.b.wasThere(from) || !w.changes(from) && !w.b.unfinished(s) {
 					return
 				}
 				v := w.b.g.add(n, s)
