@@ -169,6 +169,7 @@ func dumpNode(n *Node) any {
 	put(o, "description", n.Description)
 	put(o, "metadata", n.Metadata)
 	put(o, "directives", n.Directives)
+	put(o, "substituted_by", n.SubstitutedBy)
 	put(o, "properties", n.Properties)
 	put(o, "attributes", n.Attributes)
 	put(o, "scales_with", n.ScalesWith)

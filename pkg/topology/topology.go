@@ -152,6 +152,9 @@ type Node struct {
 	// Count of instances that the template itself asks for (TOSCA 2.0 count, Cloudify instances); nil: 1, or what the host's Scalable
 	// capability says. See Topology.Scale.
 	Count *Value
+	// SubstitutedBy is the document whose topology template stands in for the node: its nodes, named NODE--INNER, are the node's
+	// implementation, and the node itself only holds the properties and attributes that others ask for. "" for none.
+	SubstitutedBy string
 	// Native nodes are made by the location (a Terraform mapping), not by scripts. Set when the plugins bind the topology.
 	Native bool
 	// ScalesWith names the node whose number of instances this one shares, one to one (its host; the server of a volume, port or

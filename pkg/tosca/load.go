@@ -88,6 +88,7 @@ func (l *loader) run() *topology.Topology {
 	if root == nil {
 		return nil
 	}
+	l.templates(root)
 	missing := diag.Error
 	if l.b.Single {
 		missing = diag.Warning

@@ -154,7 +154,9 @@ type Activity struct {
 
 // Substitution mappings.
 type Substitution struct {
-	Type         Name
+	Type Name
+	// Filter restricts the nodes that the template stands in for; nil for none.
+	Filter       *NodeFilter
 	Properties   []Mapping
 	Attributes   []Mapping
 	Capabilities []Mapping

@@ -238,7 +238,7 @@ func (d *decoder) substitution(n *source.Node, path string) *document.Substituti
 	if n.Get("node_type") == nil && !d.a4c {
 		d.diags.Errorf(CodeMissingKeyname, n.Pos, "substitution_mappings has no node_type").Path = path
 	}
-	d.nodeFilter(n.Get("substitution_filter"), path+".substitution_filter")
+	s.Filter = d.nodeFilter(n.Get("substitution_filter"), path+".substitution_filter")
 	s.Properties = d.mappings(n.Get("properties"), path+".properties", true)
 	s.Attributes = d.mappings(n.Get("attributes"), path+".attributes", false)
 	s.Capabilities = d.mappings(n.Get("capabilities"), path+".capabilities", false)
@@ -268,7 +268,7 @@ func (d *decoder) mappings(n *source.Node, path string, values bool) []document.
 		switch {
 		case v.Is(source.Sequence):
 			m.To = d.names(v, e.path)
-		case values:
+		case values && !(d.v2 && v.Is(source.Scalar)): // TOSCA 2.0 names the input alone, 1.x may give a value
 			m.Value = v
 		case v.Is(source.Scalar):
 			m.To = []document.Name{d.name(v, e.path)}

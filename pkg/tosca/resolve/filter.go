@@ -1,6 +1,8 @@
 package resolve
 
 import (
+	gocontext "context"
+
 	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
@@ -8,7 +10,7 @@ import (
 // passes tells whether a node satisfies a node filter. Values that are computed later pass.
 func (r *resolver) passes(c *node, f *document.NodeFilter, file *File) bool {
 	if f.Condition != nil {
-		return true // TOSCA 2.0: judged by selection, which needs values of nodes outside of the topology
+		return r.conditionHolds(c, f, file)
 	}
 	for _, p := range f.Properties {
 		if !r.holds(p, c.Properties, c.Declared, file) {
@@ -21,6 +23,31 @@ func (r *resolver) passes(c *node, f *document.NodeFilter, file *File) bool {
 		}
 	}
 	return true
+}
+
+// conditionHolds evaluates a boolean function of TOSCA 2.0 with the node as SELF. What is not known before the deployment holds; what the
+// node does not have does not.
+func (r *resolver) conditionHolds(c *node, f *document.NodeFilter, file *File) bool {
+	if v, ok := r.conditions[f]; ok && v == nil {
+		return true // malformed, and reported
+	}
+	if r.conditions[f] == nil {
+		found := len(*r.diags)
+		v := r.value(&context{file: file, validation: true}, f.Condition, nil, f.Path)
+		if len(*r.diags) > found || v.Kind != topology.CallValue {
+			v = nil
+		}
+		r.conditions[f] = v
+		if v == nil {
+			return true
+		}
+	}
+	got, err := topology.Eval(gocontext.Background(), topology.Scope{Topology: r.top, Node: c.Node}, r.conditions[f], nil)
+	if err != nil {
+		return false
+	}
+	ok, known := got.(bool)
+	return ok || !known
 }
 
 func (r *resolver) capabilityPasses(c *node, cf document.CapabilityFilter, file *File) bool {

@@ -27,22 +27,31 @@ type resolver struct {
 	groups       map[string]*topology.Group
 	calls        []call
 	filters      map[filterKey]topology.Constraint
+	conditions   map[*document.NodeFilter]*topology.Value // parsed, nil for what is malformed
 
 	// requiredInputs are the placeholders of operation inputs that need a value.
 	requiredInputs map[*topology.Value]bool
 
 	stat map[string]bool // files looked for
 	used map[string]bool // files found
+
+	chosen   []substitute // what stands in for which node
+	expanded map[string]*expansion
 }
 
 // Resolve makes the topology of the root document. It is never nil; with errors in diags it is a best effort that must not be deployed.
-func Resolve(in Input, diags *diag.List) *topology.Topology {
-	r := &resolver{
+func Resolve(in Input, diags *diag.List) *topology.Topology { return newResolver(in, diags).resolve() }
+
+func newResolver(in Input, diags *diag.List) *resolver {
+	return &resolver{
 		in: in, diags: diags, top: &topology.Topology{},
 		byName: map[string]*node{}, groups: map[string]*topology.Group{}, relTemplates: map[string]*document.RelationshipTemplate{},
-		filters: map[filterKey]topology.Constraint{}, requiredInputs: map[*topology.Value]bool{}, stat: map[string]bool{}, used: map[string]bool{},
+		filters: map[filterKey]topology.Constraint{}, conditions: map[*document.NodeFilter]*topology.Value{}, requiredInputs: map[*topology.Value]bool{}, stat: map[string]bool{}, used: map[string]bool{},
 	}
-	doc := in.Root.Doc
+}
+
+func (r *resolver) resolve() *topology.Topology {
+	in, doc := r.in, r.in.Root.Doc
 	r.top.Name, r.top.Version = doc.ArchiveName, doc.ArchiveVersion
 	if r.top.Name == "" {
 		r.top.Name = in.Name
@@ -53,11 +62,15 @@ func Resolve(in Input, diags *diag.List) *topology.Topology {
 		r.index(f)
 		f.root = in.Root
 	}
-	r.types()
+	if in.nest == nil {
+		r.types() // a template that stands in for a node is one of the files that are checked already
+	}
 	if doc.Topology != nil {
 		r.topology(doc.Topology)
 	}
 	r.checkCalls()
+	r.chosen = r.substitutes()
+	r.expand()
 	r.top.Sources = slices.Sorted(maps.Keys(r.used))
 	r.top.Sources = append(r.top.Sources, sourceFiles(in.Files)...)
 	slices.Sort(r.top.Sources)

@@ -49,6 +49,7 @@ type Input struct {
 	Name string
 	// MissingFiles is the severity of an artifact file that is not there.
 	MissingFiles diag.Severity
+	nest         *nesting // of a template that stands in for a node; nil for the root document
 	// Escaped is called when a path leaves the root by that many directories; true: the caller will come again with a wider root.
 	Escaped func(levels int) bool
 }
@@ -67,7 +68,7 @@ type reached struct {
 func (r *resolver) index(f *File) {
 	f.types = make(map[typeKey]*typ, len(f.Doc.Types))
 	f.found = map[typeKey]*typ{}
-	f.short = map[typeKey]*typ{}
+	f.short, f.exts = map[typeKey]*typ{}, nil
 	for _, def := range f.Doc.Types {
 		t := &typ{def: def, file: f}
 		f.types[typeKey{def.Kind, def.Name.Text}] = t
