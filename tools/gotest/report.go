@@ -126,7 +126,7 @@ func (r *report) endTest(e event, p *pkg) {
 		p.drop(e.Test)
 	case "fail":
 		r.failed++
-		r.failures = append(r.failures, e.Package+" "+e.Test)
+		r.failures = append(r.failures, e.Package+" "+e.Test+p.complaints(e.Test))
 	case "skip":
 		r.skips = append(r.skips, skip{e.Package, e.Test, p.reason(e.Test)})
 		p.drop(e.Test)
@@ -136,6 +136,22 @@ func (r *report) endTest(e event, p *pkg) {
 // drop the output of a test that is of no more interest.
 func (p *pkg) drop(test string) {
 	p.lines = slices.DeleteFunc(p.lines, func(l line) bool { return l.test == test })
+}
+
+// complaints are lines that a failed test wrote with a place in a test file, to stand where a log is read first: at its end. Of many
+// the first and the last ones are shown: the first cause, and what ended the test.
+func (p *pkg) complaints(test string) string {
+	var said []string
+	for _, l := range p.lines {
+		text := strings.TrimSpace(l.text)
+		if place, _, ok := strings.Cut(text, ": "); ok && l.test == test && strings.Contains(place, "_test.go:") {
+			said = append(said, "\n      "+text)
+		}
+	}
+	if len(said) > 4 {
+		said = append(append(said[:2:2], "\n      …"), said[len(said)-2:]...)
+	}
+	return strings.Join(said, "")
 }
 
 // reason is what the test said when it skipped, without the place.

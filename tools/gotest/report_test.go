@@ -85,7 +85,7 @@ func TestSilent(t *testing.T) { t.SkipNow() }
 	}
 	contains(t, out, `a_test.go:4: before`, `a_test.go:4: it broke`, `^FAIL\texample.org/m/a`,
 		`^skipped:\n(.*\n)*  needs root: run as root\n    example.org/m/a TestNot$`, `^  no reason given\n    example.org/m/a TestSilent$`,
-		`^failed:\n  example.org/m/a TestBad\n  example.org/m/a TestBad/sub$`, `^1 passed, 2 failed, 2 skipped`)
+		`^failed:\n  example.org/m/a TestBad\n      a_test.go:4: before\n  example.org/m/a TestBad/sub\n      a_test.go:4: it broke$`, `^1 passed, 2 failed, 2 skipped`)
 	if strings.Contains(out, "chatter") {
 		t.Errorf("output of a passing test is shown:\n%s", out)
 	}

@@ -94,6 +94,8 @@ func newCluster(t testing.TB, exe string, n int, config []map[string]any) *Consu
 			maps.Copy(cfg, map[string]any{
 				"server": true, "bootstrap_expect": n, "data_dir": filepath.Join(dir, "data"), "retry_join": join, "retry_interval": "100ms",
 				"leave_on_terminate": false, "skip_leave_on_interrupt": true,
+				// A server that was away counts in votes again as soon as it is well; see Spare.
+				"autopilot": map[string]any{"server_stabilization_time": "200ms"},
 			})
 		}
 		for _, more := range config {
@@ -136,6 +138,28 @@ func (c *ConsulCluster) Wait() error {
 		}
 	}
 	return nil
+}
+
+// Spare waits until one more server may be killed. That a restarted server answers does not say so: Consul's autopilot removes a dead
+// server from Raft's voters, and makes it one again only when it has caught up. With two voters the next kill would stop the cluster for good.
+func (c *ConsulCluster) Spare(t testing.TB) {
+	t.Helper()
+	var last string
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		for _, s := range c.Servers {
+			if s.proc == nil {
+				continue
+			}
+			_, body, err := s.get("/v1/operator/autopilot/health")
+			var health struct{ FailureTolerance int }
+			if err == nil && json.Unmarshal(body, &health) == nil && health.FailureTolerance > 0 {
+				return
+			}
+			last = fmt.Sprintf("%s, %v", body, err)
+		}
+	}
+	c.logTails(t)
+	t.Fatalf("no server of Consul can be spared after %s: %s", startTimeout, last)
 }
 
 // Leader returns the server that leads now; it fails the test when there is none for long.
@@ -225,11 +249,14 @@ func (c *ConsulCluster) portTaken() bool {
 	return false
 }
 
+// logTails shows the last lines of every server's log: few, so that they do not hide what the test has found.
 func (c *ConsulCluster) logTails(t testing.TB) {
 	for _, s := range c.Servers {
-		t.Logf("end of the log of Consul's %s:\n%s", s.Name, s.log.String())
+		t.Logf("end of the log of Consul's %s:\n%s", s.Name, s.log.tail(tailLines))
 	}
 }
+
+const tailLines = 12
 
 // process is a child that dies with this process, however this process ends.
 type process struct {

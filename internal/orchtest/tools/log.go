@@ -1,6 +1,9 @@
 package tools
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 // logBuffer keeps the end of a server's log.
 type logBuffer struct {
@@ -21,4 +24,18 @@ func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return string(b.data)
+}
+
+// tail returns the last lines, without those that differ from one before only in their time.
+func (b *logBuffer) tail(n int) string {
+	seen := map[string]bool{}
+	var kept []string
+	for line := range strings.Lines(b.String()) {
+		_, said, _ := strings.Cut(line, " ")
+		if !seen[said] {
+			seen[said] = true
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept[max(0, len(kept)-n):], "")
 }

@@ -59,6 +59,34 @@ func TestThreeConsulsSurviveTheirLeader(t *testing.T) {
 	}
 }
 
+func TestSpareWaitsForTheVote(t *testing.T) {
+	t.Parallel()
+	c := StartConsul(t, 3)
+	for range 3 { // each round kills another one; without the wait the second or third would end the cluster
+		c.Spare(t)
+		leader := c.Leader(t)
+		leader.Kill()
+		if err := c.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		put(t, c.Leader(t).Addr(), "a", leader.Name)
+		leader.Start(t)
+	}
+}
+
+func TestLogTailIsShortAndDoesNotRepeat(t *testing.T) {
+	var b logBuffer
+	for i := range 100 {
+		fmt.Fprintf(&b, "%02d [WARN] no leader\n%02d [WARN] %d\n", i, i, i/2)
+	}
+	if got := b.tail(2); got != "96 [WARN] 48\n98 [WARN] 49\n" {
+		t.Errorf("got %q", got)
+	}
+	if n := strings.Count(b.tail(1000), "no leader"); n != 1 {
+		t.Errorf("a line is repeated %d times", n)
+	}
+}
+
 func TestSettingsReachConsul(t *testing.T) {
 	t.Parallel()
 	c := StartConsul(t, 1, map[string]any{"session_ttl_min": "1s"})

@@ -185,19 +185,18 @@ func TestLeaderIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	follow := make(chan uint64, 1)
+	var followed atomic.Uint64
+	follow := make(chan error, 1)
 	go func() {
-		var last uint64
 		for e, err := range state.NewEventLog(s).Follow(ctx, state.EventFilter{Deployment: "d"}, 0) {
 			if err != nil {
-				break
+				follow <- err
+				return
 			}
-			if e.Seq != last+1 {
+			if last := followed.Swap(e.Seq); e.Seq != last+1 {
 				t.Errorf("followed %d after %d", e.Seq, last)
 			}
-			last = e.Seq
 		}
-		follow <- last
 	}()
 	want := map[string]int{}
 	var mu sync.Mutex
@@ -240,6 +239,7 @@ func TestLeaderIsKilled(t *testing.T) {
 	}
 	for range 2 {
 		progress()
+		c.Spare(t)
 		leader := c.Leader(t)
 		leader.Kill()
 		progress()
@@ -254,10 +254,12 @@ func TestLeaderIsKilled(t *testing.T) {
 	if err := l.Err(); err != nil {
 		t.Errorf("the lease was lost, though nobody wanted it: %v", err)
 	}
-	time.Sleep(500 * time.Millisecond)
+	for end := time.Now().Add(time.Minute); followed.Load() < uint64(total()) && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond) // the follower may be in the pause after its last failure
+	}
 	stop()
-	if last := <-follow; last != uint64(total()) {
-		t.Errorf("followed %d of %d events", last, total())
+	if err := <-follow; followed.Load() != uint64(total()) || !errors.Is(err, context.Canceled) {
+		t.Errorf("followed %d of %d events, %v", followed.Load(), total(), err)
 	}
 }
 
