@@ -15,8 +15,9 @@ import (
 	"github.com/orch-project/orch/pkg/orch"
 )
 
-// recoverPace is how often a server looks for tasks that a dead process has left.
-const recoverPace = 15 * time.Second
+// recoverPace is how often a server looks for tasks that a dead process has left. A lease ends within state.DefaultTTL after a death: this is
+// what comes on top of it until the work goes on. A look costs two lists, however many deployments there are.
+const recoverPace = 2 * time.Second
 
 // serve keeps the store and answers until ctx ends: native API and Alien4Cloud's endpoint on the listener, and, where the store is a file,
 // the socket by which commands on this machine reach it.
@@ -75,13 +76,17 @@ func hold(ctx context.Context, c *config.Config, log *slog.Logger) (*service, fu
 
 // takeOver goes on with the tasks of dead processes, now and from time to time.
 func takeOver(ctx context.Context, svc *service, log *slog.Logger) {
+	said := ""
 	for {
 		taken, err := svc.Recover(ctx)
 		for _, t := range taken {
 			log.Info("going on with a task that its process has left", "deployment", t.Deployment, "task", t.ID)
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && err.Error() != said { // once, not every few seconds
 			log.Warn("cannot go on with every task", "error", err)
+		}
+		if said = ""; err != nil {
+			said = err.Error()
 		}
 		select {
 		case <-ctx.Done():

@@ -105,7 +105,7 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 	}
 	keys := hostKeys{store}
 	remote := ssh.New(ssh.Options{Secrets: secrets, Pin: keys.Pin, ConsoleKeys: where.consoleKeys, ReadyTimeout: c.SSH.ReadyTimeout, Timeout: c.SSH.OperationTimeout})
-	here, err := local.New(local.Options{Dir: filepath.Join(c.Home, "ops"), Timeout: c.SSH.OperationTimeout, AllowSudo: true})
+	here, err := local.New(local.Options{Dir: opsDir(c), Timeout: c.SSH.OperationTimeout, AllowSudo: true})
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +136,24 @@ func (s *service) Host(ctx context.Context, deployment string, in topology.Insta
 		return nil, err
 	}
 	return s.reach.reach(ctx, deployment, h, nil)
+}
+
+// opsDir is where operations on this machine have their journal. Servers that share a store share it, too, as far as they are on one machine:
+// what one of them has begun when it dies is found by the other, and not done twice.
+func opsDir(c *config.Config) string {
+	own := filepath.Join(c.Home, "ops")
+	if ownedByOneProcess(c.Store) {
+		return own
+	}
+	base := os.Getenv("XDG_STATE_HOME") // https://specifications.freedesktop.org/basedir-spec: "actions history"
+	if base == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return own
+		}
+		base = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(base, "orch", "ops", hash(c.Store))
 }
 
 // masterKey reads the key; it may be made as long as nothing was encrypted with another one.

@@ -190,28 +190,3 @@ func (l *Local) jobOf(ctx context.Context, d record, t engine.Task) (engine.Job,
 	}
 	return job, nil
 }
-
-// Recover goes on with every task whose process has died: what a server does when it starts, and again from time to time. It returns the
-// tasks that it has taken.
-func (l *Local) Recover(ctx context.Context) ([]Task, error) {
-	names, err := l.names(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var taken []Task
-	var errs []error
-	for _, name := range names {
-		t, err := l.findTask(ctx, name, "")
-		if err != nil || t.Status.Ended() {
-			continue
-		}
-		switch err := l.resume(ctx, t, Control{Deployment: name, Task: t.ID, Verb: "resume"}); {
-		case err == nil:
-			taken = append(taken, l.task(t))
-		case errors.Is(err, state.ErrHeld):
-		default:
-			errs = append(errs, fmt.Errorf("cannot go on with task %s of %s: %w", t.ID, name, err))
-		}
-	}
-	return taken, errors.Join(errs...)
-}

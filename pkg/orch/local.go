@@ -70,6 +70,7 @@ type Local struct {
 	events  *state.EventLog
 	secrets *SecretStore
 	log     *slog.Logger
+	settled settled // what Recover need not look at
 
 	mu      sync.Mutex
 	running map[string]*running // by deployment

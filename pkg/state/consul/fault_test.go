@@ -327,6 +327,32 @@ func TestTakeoverAfterKill(t *testing.T) {
 	}
 }
 
+// Who only asks for the holders, as a server does that looks for work, finds out about a death as soon as who waits for the lease.
+func TestHoldersNoticeADeath(t *testing.T) {
+	t.Parallel()
+	c := tools.StartConsul(t, 1)
+	victim := startHolder(t, c.Addr())
+	s := connect(t, consul.Options{Addresses: []string{c.Addr()}})
+	if hs, err := s.Holders(t.Context(), ""); err != nil || len(hs) != 1 {
+		t.Fatalf("%v, %v", hs, err)
+	}
+	if err := victim.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		hs, err := s.Holders(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(hs) == 0 {
+			return
+		}
+		if time.Since(began) > 15*time.Second {
+			t.Fatalf("held after 15 s by %v", hs)
+		}
+	}
+}
+
 // A holder that is cut off notices before another can have taken the lease, and what it still tries to write is refused.
 func TestCutOffHolder(t *testing.T) {
 	t.Parallel()

@@ -246,6 +246,7 @@ func (s *Store) BreakLease(ctx context.Context, key string) error {
 func (s *Store) Holders(ctx context.Context, prefix string) ([]state.Holder, error) {
 	ctx, cancel := s.during(ctx)
 	defer cancel()
+	s.live.look(s)
 	var pairs api.KVPairs
 	if err := s.retry(ctx, func(ctx context.Context) (err error) {
 		pairs, _, err = s.client.KV().List(s.leaseKey(prefix), s.consistent(ctx))

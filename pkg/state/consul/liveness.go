@@ -57,7 +57,7 @@ type beat struct {
 
 func (s *Store) beatKey(id string) string { return s.root + "beat/" + id }
 
-// look starts looking for the dead, if that is not done already: who wants a lease has an interest in its holder.
+// look starts looking for the dead, if that is not done already: who wants a lease, or asks who has one, has an interest in its holder.
 func (v *liveness) look(s *Store) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

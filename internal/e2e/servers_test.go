@@ -1,0 +1,228 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/orch-project/orch/internal/orchtest/tools"
+	"github.com/orch-project/orch/pkg/client"
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+// fleet is some orch servers, each with a home of its own, on one Consul.
+type fleet struct {
+	t     *testing.T
+	dir   string
+	store string
+}
+
+// server is a running `orch server`.
+type server struct {
+	name string
+	cmd  *exec.Cmd
+	url  string
+}
+
+func newFleet(t *testing.T) *fleet {
+	t.Helper()
+	t.Parallel()
+	_ = os.Getenv("ORCH_TEST_DIGEST") // see newUser
+	return &fleet{t: t, dir: t.TempDir(), store: "consul://" + tools.StartConsul(t, 1).Addr() + "/orch"}
+}
+
+// service is what a client of the server has.
+func (s *server) service(t *testing.T) orch.Service {
+	t.Helper()
+	c := client.New(s.url, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// deploy starts a deployment on the server.
+func (s *server) deploy(t *testing.T, name, topology string) orch.Task {
+	t.Helper()
+	task, err := s.service(t).Apply(t.Context(), orch.Request{Verb: orch.Deploy, Deployment: name, Source: os.DirFS(filepath.Dir(topology)),
+		Entry: filepath.Base(topology), SourceName: topology})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
+
+// done waits until the server says that the task is done.
+func (s *server) done(t *testing.T, task orch.Task) {
+	t.Helper()
+	ended, err := s.service(t).Wait(t.Context(), task.Deployment, task.ID)
+	if err != nil || ended.Status != "done" {
+		t.Fatalf("%+v, %v", ended, err)
+	}
+}
+
+var listening = regexp.MustCompile(`listening on (http://\S+)`)
+
+// start a server; nothing tells it or the others that there are more of them.
+func (f *fleet) start(name string) *server {
+	f.t.Helper()
+	s := &server{name: name, cmd: exec.Command(binary, "server", "--listen", "127.0.0.1:0")}
+	s.cmd.Env = append(cleanEnv(), "ORCH_HOME="+filepath.Join(f.dir, name), "ORCH_STORE="+f.store, "XDG_STATE_HOME="+f.dir,
+		"ORCH_MASTER_KEY_FILE="+filepath.Join(f.dir, "master.key"))
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	log, err := os.Create(filepath.Join(f.dir, name+".log"))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer log.Close()
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	s.cmd.Stderr = log
+	if err := s.cmd.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		if text, err := os.ReadFile(log.Name()); f.t.Failed() && err == nil {
+			f.t.Logf("log of server %s:\n%s", name, text)
+		}
+	})
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if m := listening.FindStringSubmatch(lines.Text()); m != nil {
+			s.url = m[1]
+			go func() { // nothing must block it
+				for lines.Scan() {
+				}
+			}()
+			return s
+		}
+	}
+	f.t.Fatalf("server %s did not start", name)
+	return nil
+}
+
+func (s *server) kill() {
+	_ = s.cmd.Process.Signal(syscall.SIGKILL)
+	_ = s.cmd.Wait()
+}
+
+// chain is a topology of n nodes, each depending on the one before, whose operations run where orch runs: they take a while and write
+// their node's name into a file when they begin, and again when they end.
+func chain(t *testing.T, dir, name string, n int, seconds float64) (topology, effects string) {
+	t.Helper()
+	effects = filepath.Join(dir, name+".effects")
+	topology = filepath.Join(dir, name, "topology.yaml")
+	if err := os.MkdirAll(filepath.Dir(topology), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	script := fmt.Sprintf("#!/bin/sh\necho \"begin $NODE $$\" >> '%s'\nsleep %.1f\necho \"end $NODE\" >> '%s'\n", effects, seconds, effects)
+	if err := os.WriteFile(filepath.Join(dir, name, "create.sh"), []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "tosca_definitions_version: tosca_simple_yaml_1_3\nmetadata: { template_name: %s, template_version: 1.0.0 }\ntopology_template:\n  node_templates:\n", name)
+	for i := range n {
+		fmt.Fprintf(&b, "    n%d:\n      type: tosca.nodes.Root\n      interfaces:\n        Standard:\n          operations:\n            create: { implementation: create.sh, inputs: { NODE: n%d } }\n", i, i)
+		if i > 0 {
+			fmt.Fprintf(&b, "      requirements: [ { dependency: n%d } ]\n", i-1)
+		}
+	}
+	if err := os.WriteFile(topology, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return topology, effects
+}
+
+func happened(file string) []string {
+	text, _ := os.ReadFile(file)
+	return strings.Fields(strings.ReplaceAll(strings.TrimSpace(string(text)), " ", "_"))
+}
+
+// until waits for something to become true, and says how long it took.
+func until(t *testing.T, what string, limit time.Duration, true func() bool) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for !true() {
+		if time.Since(began) > limit {
+			t.Fatalf("not within %v: %s", limit, what)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// begun is whether the operation of a node has begun.
+func begun(effects, node string) func() bool {
+	return func() bool {
+		return slices.ContainsFunc(happened(effects), func(s string) bool { return strings.HasPrefix(s, "begin_"+node+"_") })
+	}
+}
+
+func checkChain(t *testing.T, effects string, n int) {
+	t.Helper()
+	var got, want []string
+	for _, s := range happened(effects) {
+		parts := strings.Split(s, "_")
+		got = append(got, parts[0]+" "+parts[1])
+	}
+	for i := range n {
+		want = append(want, fmt.Sprintf("begin n%d", i), fmt.Sprintf("end n%d", i))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("happened: %v, want each once and in order", got)
+	}
+}
+
+// The server that works is killed: another one, which nobody has told anything, goes on; what was being done is not done again.
+func TestAnotherServerTakesOver(t *testing.T) {
+	f := newFleet(t)
+	a := f.start("a")
+	topology, effects := chain(t, f.dir, "relay", 5, 2)
+	task := a.deploy(t, "relay", topology)
+	b := f.start("b")
+	until(t, "n1 begins", time.Minute, begun(effects, "n1"))
+	d, err := b.service(t).Deployment(t.Context(), "relay")
+	host, _ := os.Hostname()
+	if err != nil || !strings.Contains(d.Owner, fmt.Sprintf("process %d on %s, since 20", a.cmd.Process.Pid, host)) {
+		t.Errorf("the holder is %q, %v", d.Owner, err)
+	}
+	a.kill()
+	took := until(t, "n2 begins on the other server", time.Minute, begun(effects, "n2"))
+	t.Logf("from SIGKILL to the next operation: %v", took.Round(100*time.Millisecond))
+	if took > 20*time.Second {
+		t.Errorf("taking over took %v, want at most 20 s", took)
+	}
+	b.done(t, task)
+	checkChain(t, effects, 5)
+}
+
+// A server that is told to end lets go at once, and another one goes on at once.
+func TestServerDrains(t *testing.T) {
+	f := newFleet(t)
+	a := f.start("a")
+	topology, effects := chain(t, f.dir, "drain", 4, 2)
+	task := a.deploy(t, "drain", topology)
+	b := f.start("b")
+	until(t, "n1 begins", time.Minute, begun(effects, "n1"))
+	if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.cmd.Wait(); err != nil {
+		t.Errorf("the server did not end in order: %v", err)
+	}
+	took := until(t, "n2 begins on the other server", time.Minute, begun(effects, "n2"))
+	t.Logf("from SIGTERM to the next operation: %v after the end of the first server", took.Round(100*time.Millisecond))
+	b.done(t, task)
+	checkChain(t, effects, 4)
+}

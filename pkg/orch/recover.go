@@ -1,0 +1,114 @@
+package orch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/orch-project/orch/pkg/state"
+)
+
+// settled remembers the deployments that need nobody, by the revision of their record: whatever begins or ends a task writes that. So a
+// look at many deployments, of which few have work, is one list.
+type settled struct {
+	mu   sync.Mutex
+	revs map[string]state.Rev
+}
+
+func (s *settled) is(name string, rev state.Rev) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.revs[name] == rev
+}
+
+func (s *settled) set(name string, rev state.Rev) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.revs == nil {
+		s.revs = map[string]state.Rev{}
+	}
+	s.revs[name] = rev
+}
+
+// keep forgets what no longer exists.
+func (s *settled) keep(names map[string]state.Rev) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.revs {
+		if _, ok := names[name]; !ok {
+			delete(s.revs, name)
+		}
+	}
+}
+
+// Recover goes on with every task that has not ended and that nobody holds: its process has died, or has let go of it. A server does this
+// when it starts and every few seconds; of several servers the lease decides. It returns the tasks that it has taken.
+func (l *Local) Recover(ctx context.Context) ([]Task, error) {
+	open, err := l.unsettled(ctx)
+	if err != nil || len(open) == 0 {
+		return nil, err
+	}
+	held, err := l.owners(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var taken []Task
+	var errs []error
+	for name, rev := range open {
+		if held[name] != "" || ctx.Err() != nil {
+			continue
+		}
+		t, err := l.findTask(ctx, name, "")
+		switch {
+		case errors.Is(err, ErrNotFound): // purged meanwhile, or nothing was ever done
+			l.settled.set(name, rev)
+			continue
+		case err != nil:
+			errs = append(errs, err)
+			continue
+		case t.Status.Ended():
+			l.settled.set(name, rev)
+			continue
+		}
+		switch err := l.resume(ctx, t, Control{Deployment: name, Task: t.ID, Verb: "resume"}); {
+		case err == nil:
+			taken = append(taken, l.task(t))
+		case errors.Is(err, state.ErrHeld), isConflict(err):
+			// Another server was quicker, or it has ended just now.
+		default:
+			errs = append(errs, fmt.Errorf("cannot go on with task %s of %s: %w", t.ID, name, err))
+		}
+	}
+	return taken, errors.Join(errs...)
+}
+
+// unsettled are the deployments whose records have changed since their last task was seen to have ended.
+func (l *Local) unsettled(ctx context.Context) (map[string]state.Rev, error) {
+	all, open := map[string]state.Rev{}, map[string]state.Rev{}
+	err := l.store.View(ctx, func(tx state.Tx) error {
+		clear(all)
+		clear(open)
+		for e, err := range tx.List(deploymentPrefix) {
+			if err != nil {
+				return err
+			}
+			name := state.Last(e.Key)
+			all[name] = e.Rev
+			if !l.settled.is(name, e.Rev) {
+				open[name] = e.Rev
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, storeError(err)
+	}
+	l.settled.keep(all)
+	return open, nil
+}
+
+func isConflict(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Kind == KindConflict
+}
