@@ -32,8 +32,8 @@ func graphCmd(env *environment) *cobra.Command {
 		Use:   "graph FILE",
 		Short: "Draw the nodes and relationships of a topology",
 		Long: `Prints the resolved topology as a graph: an arrow goes from the node that requires to the one that provides,
-a bold one says where a node is hosted. The graph of what will be done is ` + "`orch plan FILE --graph=dot`.",
-		Example: "  orch graph app.yaml | dot -Tsvg > app.svg\n  orch graph app.yaml -o mermaid\n  orch graph app.yaml -o json",
+a bold one says where a node is hosted. -o svg draws it, with each node's type as its tooltip. The graph of what will be done is ` + "`orch plan FILE --graph=dot`.",
+		Example: "  orch graph app.yaml -o svg > app.svg\n  orch graph app.yaml | dot -Tpdf > app.pdf\n  orch graph app.yaml -o mermaid\n  orch graph app.yaml -o json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			t, err := env.load(c, args[0])
@@ -44,6 +44,8 @@ a bold one says where a node is hosted. The graph of what will be done is ` + "`
 			switch as {
 			case "dot":
 				return g.DOT(env.out.W)
+			case "svg":
+				return g.SVG(env.out.W)
 			case "mermaid":
 				return g.Mermaid(env.out.W)
 			}
@@ -51,6 +53,6 @@ a bold one says where a node is hosted. The graph of what will be done is ` + "`
 			return env.print(g, nil)
 		},
 	}
-	outputFlag(c, &as, false, "dot", "mermaid", "json", "yaml")
+	outputFlag(c, &as, false, "dot", "mermaid", "svg", "json", "yaml")
 	return c
 }
