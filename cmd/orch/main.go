@@ -26,6 +26,7 @@ func main() {
 		Source:    openSource,
 		Documents: source.Documents,
 		Load:      loadTopology,
+		Pack:      packTopology, Unpack: unpackArchive, ArchiveBase: archiveBase,
 		ReadYAML:  readYAML,
 		WriteYAML: writeYAML,
 		Sandbox:   sandboxControl{},

@@ -36,6 +36,10 @@ type Deps struct {
 	Documents func(dir string) ([]string, error)
 	// Load validates a bundle without a service, cloud or inputs.
 	Load func(ctx context.Context, c *config.Config, b *Bundle) (*topology.Topology, diag.List)
+	// Pack decides what the archive of a loaded topology holds; Unpack writes an archive's files into a directory, by default ArchiveBase.
+	Pack        Packer
+	Unpack      Unpacker
+	ArchiveBase func(archive string) string
 	// ReadYAML decodes a YAML or JSON file into plain values (maps with string keys, lists, scalars).
 	ReadYAML func(path string) (map[string]any, error)
 	// WriteYAML encodes any JSON-encodable value.
@@ -190,7 +194,7 @@ Exit codes:
 			root.AddCommand(c)
 		}
 	}
-	add("doc", validateCmd(env), explainCmd(env), graphCmd(env), inputsCmd(env))
+	add("doc", validateCmd(env), explainCmd(env), graphCmd(env), inputsCmd(env), packCmd(env), unpackCmd(env))
 	add("life", planCmd(env), deployCmd(env), undeployCmd(env), sweepCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
 		controlCmd(env, "skip"), controlCmd(env, "cancel"))
 	add("look", listCmd(env), statusCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))

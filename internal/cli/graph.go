@@ -32,7 +32,8 @@ func graphCmd(env *environment) *cobra.Command {
 		Use:   "graph FILE",
 		Short: "Draw the nodes and relationships of a topology",
 		Long: `Prints the resolved topology as a graph: an arrow goes from the node that requires to the one that provides,
-a bold one says where a node is hosted. -o svg draws it, with each node's type as its tooltip. The graph of what will be done is ` + "`orch plan FILE --graph=dot`.",
+a bold one says where a node is hosted. -o svg draws it, with each node's type as its tooltip.
+The graph of what will be done is ` + "`orch plan FILE --graph=dot`.",
 		Example: "  orch graph app.yaml -o svg > app.svg\n  orch graph app.yaml | dot -Tpdf > app.pdf\n  orch graph app.yaml -o mermaid\n  orch graph app.yaml -o json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -2,6 +2,8 @@ package view
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -84,6 +86,34 @@ func TestDiagnosticsShowTheLine(t *testing.T) {
 
 func TestWrap(t *testing.T) {
 	if diff := cmp.Diff("one two\nthree\n  kept as it is\nfour", Wrap("one two three\n  kept as it is\nfour", 8)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTemplateIsAFileOfInputs(t *testing.T) {
+	n := Needs{Secrets: []string{"pw"}, Inputs: []NeededInput{
+		{Name: "size", Type: "integer", Required: true, Description: "two\nlines", Constraints: []map[string]any{{"in_range": []any{1, 4}}}},
+		{Name: "name", Type: "string", Default: topology.Lit("web")},
+		{Name: "computed", Default: &topology.Value{Kind: topology.CallValue, Call: &topology.Call{Fn: "get_secret"}}},
+		{Name: "free", Fields: map[string]NeededField{"a": {Type: "integer", Required: true}}},
+	}}
+	var b bytes.Buffer
+	err := n.Template(&b, func(w io.Writer, v any) error {
+		for k, v := range v.(map[string]any) {
+			if v == nil {
+				v = "null"
+			}
+			fmt.Fprintf(w, "%s: %v\n", k, v)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "# Inputs: fill in what has no value and give the file to `orch deploy --inputs`.\n# Secrets are not kept here; set them with `orch secrets set NAME`: pw\n" +
+		"\n# two\n# lines\n# integer; required; in range [1,4]\nsize:\n\n# string; has a default\n# name: web\n" +
+		"\n# the default is computed: {\"$get_secret\":[]}\n# computed: null\n\n# optional; a: integer (required)\n# free: null\n"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
 	}
 }

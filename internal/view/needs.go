@@ -3,6 +3,7 @@ package view
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -27,6 +28,16 @@ type NeededInput struct {
 	Required    bool            `json:"required"` // must be given: it has no default
 	Default     *topology.Value `json:"default,omitempty"`
 	Description string          `json:"description,omitempty"`
+	// Constraints by their names, with their arguments; Fields of a structured type, by name.
+	Constraints []map[string]any       `json:"constraints,omitempty"`
+	Fields      map[string]NeededField `json:"fields,omitempty"`
+}
+
+// NeededField is a field of an input's data type.
+type NeededField struct {
+	Type     string          `json:"type"`
+	Required bool            `json:"required"`
+	Default  *topology.Value `json:"default,omitempty"`
 }
 
 // NeedsOf collects what a topology needs.
@@ -35,7 +46,10 @@ func NeedsOf(t *topology.Topology) (Needs, error) {
 	for _, p := range t.Inputs {
 		in := NeededInput{Name: p.Name, Required: p.Required && p.Value == nil, Default: p.Value, Description: p.Description}
 		if p.Schema != nil {
-			in.Type = typeOf(p.Schema)
+			in.Type, in.Fields = typeOf(p.Schema), fieldsOf(p.Schema)
+			for _, c := range p.Schema.Constraints {
+				in.Constraints = append(in.Constraints, map[string]any{c.Op: argsOf(c)})
+			}
 			if in.Description == "" {
 				in.Description = p.Schema.Description
 			}
@@ -62,6 +76,29 @@ func typeOf(s *topology.Schema) string {
 		return s.Type.Name() + " of " + typeOf(s.Entry)
 	}
 	return s.Type.Name()
+}
+
+// argsOf is a constraint's argument as documents write it: one value, or a list for those that take several.
+func argsOf(c topology.Constraint) any {
+	if len(c.Args) == 1 && c.Op != "valid_values" {
+		return c.Args[0]
+	}
+	return c.Args
+}
+
+func fieldsOf(s *topology.Schema) map[string]NeededField {
+	if len(s.Fields) == 0 {
+		return nil
+	}
+	out := make(map[string]NeededField, len(s.Fields))
+	for _, f := range s.Fields {
+		nf := NeededField{Required: f.Required && f.Default == nil, Default: f.Default}
+		if f.Schema != nil {
+			nf.Type = typeOf(f.Schema)
+		}
+		out[f.Name] = nf
+	}
+	return out
 }
 
 func called(plugins map[string]bool, is []*topology.Interface) {
@@ -121,9 +158,9 @@ func (p *Printer) Needs(n Needs) {
 			case in.Default != nil:
 				given = defaultText(in.Default)
 			}
-			rows = append(rows, []string{in.Name, in.Type, given, firstLine(in.Description)})
+			rows = append(rows, []string{in.Name, in.Type, given, in.limits(), firstLine(in.Description)})
 		}
-		p.Table([]string{"INPUT", "TYPE", "DEFAULT", "DESCRIPTION"}, rows)
+		p.Table([]string{"INPUT", "TYPE", "DEFAULT", "LIMITS", "DESCRIPTION"}, rows)
 	}
 	p.list("Secrets (orch secrets set NAME)", n.Secrets)
 	p.list("Plugins whose operations are called", n.Plugins)
@@ -132,6 +169,113 @@ func (p *Printer) Needs(n Needs) {
 		types = append(types, fmt.Sprintf("%s (%d)", name, n.Types[name]))
 	}
 	p.list("Node types", types)
+}
+
+// limits are an input's constraints on one line.
+func (in NeededInput) limits() string {
+	var parts []string
+	for _, c := range in.Constraints {
+		for op, args := range c {
+			b, err := json.Marshal(args)
+			if err == nil {
+				parts = append(parts, strings.ReplaceAll(op, "_", " ")+" "+string(b))
+			}
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Template writes a YAML file of inputs to fill in: those that must be given, and the others with their defaults, commented out.
+func (n Needs) Template(w io.Writer, writeYAML func(w io.Writer, v any) error) error {
+	var b strings.Builder
+	b.WriteString("# Inputs: fill in what has no value and give the file to `orch deploy --inputs`.\n")
+	if len(n.Secrets) > 0 {
+		b.WriteString("# Secrets are not kept here; set them with `orch secrets set NAME`: " + strings.Join(n.Secrets, ", ") + "\n")
+	}
+	for _, in := range n.Inputs {
+		b.WriteString("\n")
+		for line := range strings.Lines(strings.TrimSpace(in.Description)) {
+			b.WriteString("# " + strings.TrimRight(line, "\n") + "\n")
+		}
+		b.WriteString("# " + in.summary() + "\n")
+		var value strings.Builder
+		if err := writeYAML(&value, map[string]any{in.Name: literal(in.Default)}); err != nil {
+			return err
+		}
+		text := value.String()
+		if in.Required {
+			text = strings.TrimSuffix(text, " null\n") + "\n"
+		} else {
+			text = "# " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n# ") + "\n"
+		}
+		b.WriteString(text)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// summary of an input in one line: type, whether it must be given, limits, fields.
+func (in NeededInput) summary() string {
+	var parts []string
+	if in.Type != "" {
+		parts = append(parts, in.Type)
+	}
+	switch {
+	case in.Required:
+		parts = append(parts, "required")
+	case in.Default == nil:
+		parts = append(parts, "optional")
+	case literal(in.Default) == nil:
+		parts = append(parts, "the default is computed: "+defaultText(in.Default))
+	default:
+		parts = append(parts, "has a default")
+	}
+	if l := in.limits(); l != "" {
+		parts = append(parts, l)
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Fields)) {
+		f := in.Fields[name]
+		text := name + ": " + f.Type
+		if f.Required {
+			text += " (required)"
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// literal is a value without expressions as plain data, else nil.
+func literal(v *topology.Value) any {
+	if v == nil {
+		return nil
+	}
+	raw, err := json.Marshal(v)
+	if err != nil || hasCall(v) {
+		return nil
+	}
+	d := json.NewDecoder(strings.NewReader(string(raw)))
+	d.UseNumber()
+	var out any
+	if d.Decode(&out) != nil {
+		return nil
+	}
+	return out
+}
+
+func hasCall(v *topology.Value) bool {
+	switch v.Kind {
+	case topology.CallValue:
+		return true
+	case topology.ListValue:
+		return slices.ContainsFunc(v.List, hasCall)
+	case topology.MapValue:
+		for _, e := range v.Map.All() {
+			if hasCall(e) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (p *Printer) list(title string, items []string) {

@@ -21,6 +21,7 @@ import (
 const (
 	CodeArchive = "bad-archive"
 	CodeEntry   = "no-entry"
+	CodeUnpack  = "cannot-unpack"
 )
 
 // Bundle is an opened file, directory or archive: a rooted file system and the document to begin with.

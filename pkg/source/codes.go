@@ -15,6 +15,7 @@ func init() {
 		diag.Code{ID: CodeRead, Title: "A file cannot be read", Text: "The file does not exist, is a directory, or may not be read. The message has the system's reason."},
 		diag.Code{ID: CodeArchive, Title: "The archive is refused", Text: "The archive is damaged, or an entry is dangerous: an absolute path, a path that leaves the archive (..), a link or device, an encrypted entry, or contents that unpack to far more than is reasonable."},
 		diag.Code{ID: CodeEntry, Title: "The root document cannot be found", Text: "A directory or archive needs TOSCA-Metadata/TOSCA.meta with a line 'Entry-Definitions: path', or exactly one YAML file at its root."},
+		diag.Code{ID: CodeUnpack, Title: "The archive cannot be unpacked there", Text: "An archive is unpacked into a directory that is empty or does not exist yet, so that nothing is overwritten. The message has the system's reason where that is the problem. What a failed unpacking wrote is removed."},
 		diag.Code{ID: CodeUnknownKey, Title: "An unknown key in a configuration file or manifest", Text: "Configuration is read strictly, so that a typing error is not silently ignored."},
 		diag.Code{ID: CodeWrongType, Title: "A configuration value has the wrong type", Text: "The message names the setting and says what is expected: a text, a number, true or false, a duration such as 30s, a list or a map."},
 	)
