@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/internal/server"
 	"github.com/orch-project/orch/internal/server/a4c"
+	"github.com/orch-project/orch/internal/server/auth"
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -34,8 +36,13 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeO
 			err = cerr
 		}
 	}()
-	alien := a4c.New(a4c.Options{Service: svc, Feed: svc, Locations: slices.Sorted(maps.Keys(c.Locations)), Logger: log, Stop: ctx.Done()})
-	s := server.New(server.Options{Service: svc, Reveal: svc.reveal, Logger: log, Root: alien.Handler(), TLS: o.TLS, Drain: o.Drain})
+	aliens := &byTenant{make: func(tenant string) http.Handler {
+		return a4c.New(a4c.Options{Service: orch.InTenant(svc, tenant), Feed: orch.FeedInTenant(svc, tenant), Locations: slices.Sorted(maps.Keys(c.Locations)),
+			Logger: log, Stop: ctx.Done()}).Handler()
+	}}
+	who := auth.New(auth.Options{Accounts: svc.access, Open: o.Loopback, Everybody: o.NoAuth})
+	s := server.New(server.Options{Service: svc, Reveal: svc.reveal, Sweep: svc.sweep, Auth: who, AnyHost: o.NoAuth, Logger: log,
+		Mounts: []server.Mount{{Handler: aliens}}, TLS: o.TLS, Drain: o.Drain})
 	recovering, enough := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -59,7 +66,7 @@ func hold(ctx context.Context, c *config.Config, log *slog.Logger) (*service, fu
 		}
 		return svc, svc.Close, nil
 	}
-	s := newShared(c.Home, log, open)
+	s := newShared(c.Home, c.Tenant, log, open)
 	s.mu.Lock()
 	_, _, err := s.acquire(ctx, true)
 	svc := s.kept

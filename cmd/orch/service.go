@@ -13,6 +13,7 @@ import (
 
 	"github.com/orch-project/orch/internal/cli"
 	"github.com/orch-project/orch/internal/config"
+	"github.com/orch-project/orch/pkg/access"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/driver/local"
@@ -33,14 +34,15 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 	}
 	open := func(ctx context.Context) (*service, error) { return openService(ctx, c, log) }
 	if ownedByOneProcess(c.Store) {
-		s := newShared(c.Home, log, open)
-		return &cli.App{Service: s, Shell: s.shell, Sweep: sweeper(c, s)}, nil
+		s := newShared(c.Home, c.Tenant, log, open)
+		return &cli.App{Service: s, Shell: s.shell, Sweep: tenantSweep(c, s)}, nil
 	}
 	svc, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &cli.App{Service: svc, Shell: svc.shell, Sweep: sweeper(c, svc)}, nil
+	in := orch.InTenant(svc, c.Tenant)
+	return &cli.App{Service: in, Shell: svc.shell, Sweep: tenantSweep(c, in)}, nil
 }
 
 // service is the engine in this process with everything that it works on.
@@ -50,6 +52,9 @@ type service struct {
 	reach   remoteDriver
 	ssh     *ssh.Driver
 	store   state.Store
+	access  *access.Accounts
+	// sweep lists or removes what the cloud has of a deployment, by its recorded name.
+	sweep func(ctx context.Context, deployment, location string, remove bool) ([]orch.Stray, error)
 }
 
 // Close ends the service, its connections and its store.
@@ -118,15 +123,16 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 		return loc.Setting("bastion") == "auto", err
 	}}
 	reach := remoteDriver{remote, keys, ways}
+	accounts := access.New(store)
 	svc, err := orch.New(orch.Options{
-		Store: store, Load: loader(c, libraries), Bind: where.bind, Infra: infra, Remote: reach, Local: here,
+		Store: store, Accounts: accounts, Load: loader(c, libraries), Bind: where.bind, Infra: infra, Remote: reach, Local: here,
 		Inventory: inventory{where}, Cipher: cipher, Redactor: redactor, Limits: engine.Limits{Deployment: c.Parallel}, Logger: log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	ways.deployments = svc
-	return &service{Local: svc, secrets: secrets, reach: reach, ssh: remote, store: store}, nil
+	return &service{Local: svc, secrets: secrets, reach: reach, ssh: remote, store: store, access: accounts, sweep: sweeper(c, svc)}, nil
 }
 
 // Host of an instance, with the way to it and the keys pinned for it.

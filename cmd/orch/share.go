@@ -32,6 +32,7 @@ import (
 // So `orch status` and `orch logs -f` work beside a running `orch deploy`, and none of them gets in the way of the next command.
 type shared struct {
 	socket string
+	tenant string
 	log    *slog.Logger
 	open   func(ctx context.Context) (*service, error)
 
@@ -49,8 +50,16 @@ const (
 	poll     = 50 * time.Millisecond
 )
 
-func newShared(home string, log *slog.Logger, open func(ctx context.Context) (*service, error)) *shared {
-	return &shared{socket: socketPath(home), log: log, open: open, held: heldSecrets{}}
+// opened is the service in this process, as the tenant sees it.
+type opened struct {
+	orch.Service
+	all *service
+}
+
+func (s *shared) opened(svc *service) opened { return opened{orch.InTenant(svc, s.tenant), svc} }
+
+func newShared(home, tenant string, log *slog.Logger, open func(ctx context.Context) (*service, error)) *shared {
+	return &shared{socket: socketPath(home), tenant: tenant, log: log, open: open, held: heldSecrets{}}
 }
 
 // socketPath lies in the home directory; a longer path than a socket may have goes below the temporary directory.
@@ -69,7 +78,7 @@ func (s *shared) use(ctx context.Context, keep bool, fn func(svc orch.Service) e
 	if s.kept != nil {
 		kept := s.kept
 		s.mu.Unlock()
-		return fn(kept)
+		return fn(s.opened(kept))
 	}
 	svc, done, err := s.acquire(ctx, keep)
 	s.mu.Unlock()
@@ -114,9 +123,9 @@ func (s *shared) acquire(ctx context.Context, keep bool) (orch.Service, func(), 
 		switch {
 		case err == nil && keep:
 			s.keep(l)
-			return l, func() {}, nil
+			return s.opened(l), func() {}, nil
 		case err == nil:
-			return l, func() {
+			return s.opened(l), func() {
 				if err := l.Close(); err != nil {
 					s.log.Warn("cannot close the store", "error", err)
 				}
@@ -141,7 +150,7 @@ func (s *shared) serving(ctx context.Context) *client.Client {
 	}
 	_ = conn.Close()
 	if s.remote == nil {
-		s.remote = client.NewUnix(s.socket)
+		s.remote = client.NewUnix(s.socket).WithAccess(client.Access{Tenant: s.tenant})
 	}
 	return s.remote
 }
@@ -169,7 +178,7 @@ func (s *shared) keep(l *service) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := server.New(server.Options{Service: l, Reveal: l.reveal, Logger: s.log}).Serve(ctx, listener); err != nil {
+		if err := server.New(server.Options{Service: l, Reveal: l.reveal, Sweep: l.sweep, Logger: s.log, Owner: userName()}).Serve(ctx, listener); err != nil {
 			s.log.Warn("the socket ended", "error", err)
 		}
 	}()
@@ -245,7 +254,7 @@ func (s *shared) Steps(ctx context.Context, deployment, task string) ([]orch.Ste
 func (s *shared) Host(ctx context.Context, deployment string, in topology.Instance) (*driver.Host, error) {
 	return ask(ctx, s, false, func(svc orch.Service) (*driver.Host, error) {
 		if c, ok := svc.(*client.Client); ok {
-			access, err := c.Access(ctx, deployment, in)
+			access, err := c.HostAccess(ctx, deployment, in)
 			for ref, v := range access.Secrets {
 				s.held[ref] = secret.New(v)
 			}
@@ -255,7 +264,7 @@ func (s *shared) Host(ctx context.Context, deployment string, in topology.Instan
 		if err != nil {
 			return nil, err
 		}
-		return h, s.held.fetch(ctx, h, svc.(*service).reveal)
+		return h, s.held.fetch(ctx, h, svc.(opened).all.reveal)
 	})
 }
 

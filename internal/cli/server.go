@@ -24,12 +24,14 @@ type ServeOptions struct {
 	TLS      *tls.Config
 	// Drain is how long requests may go on when the server is told to stop.
 	Drain time.Duration
+	// Loopback is set where only this machine can reach the listener; NoAuth lets everybody do everything.
+	Loopback, NoAuth bool
 }
 
 type serverFlags struct {
 	listen             string
 	cert, key, clients string
-	noAuth             bool
+	noAuth, noTLS      bool
 	drain              time.Duration
 }
 
@@ -41,9 +43,10 @@ func serverCmd(env *environment) *cobra.Command {
 		Long: `The server keeps the store open, goes on with tasks that a killed process has left, and answers on one port: the native API below
 /api/v1, and at the root the paths that Alien4Cloud's orchestrator plugin asks for.
 
-It listens on this machine only. Other addresses need clients that prove who they are by certificate (--tls-cert, --tls-key, --client-ca):
-there is no other authentication, and whoever reaches the port may do everything. SIGTERM stops it in an orderly way: running requests
-finish, running tasks are left to the next server, which goes on with them.`,
+It listens on this machine only, and lets everybody of this machine in until there is a user (orch users bootstrap). Other addresses need
+TLS (--tls-cert, --tls-key), and clients must always say who they are: by token, by password, or by a certificate of --client-ca, of which
+name or alternative name is a user. SIGTERM stops it in an orderly way: running requests finish, running tasks are left to the next
+server, which goes on with them.`,
 		Example: `  orch server
   orch server --listen 10.0.0.5:8800 --tls-cert server.pem --tls-key server.key --client-ca clients.pem`,
 		Args: cobra.NoArgs,
@@ -55,6 +58,7 @@ finish, running tasks are left to the next server, which goes on with them.`,
 	fl.StringVar(&f.key, "tls-key", "", "`file` with its private key (PEM)")
 	fl.StringVar(&f.clients, "client-ca", "", "`file` with the authorities whose certificates clients must have (PEM)")
 	fl.BoolVar(&f.noAuth, "insecure-no-auth", false, "let everybody who reaches the address do everything")
+	fl.BoolVar(&f.noTLS, "insecure-no-tls", false, "listen without TLS on an address that other machines can reach: passwords and tokens travel in clear")
 	fl.DurationVar(&f.drain, "drain", 15*time.Second, "how long running requests may go on when the server is told to stop")
 	return c
 }
@@ -85,7 +89,7 @@ func (e *environment) serve(ctx context.Context, f serverFlags) error {
 		scheme = "https"
 	}
 	ready := func() { e.out.Printf("orch is listening on %s://%s\n", scheme, l.Addr()) }
-	return e.deps.Serve(ctx, cfg, e.logger(), ServeOptions{Listener: l, TLS: conf, Drain: f.drain}, ready)
+	return e.deps.Serve(ctx, cfg, e.logger(), ServeOptions{Listener: l, TLS: conf, Drain: f.drain, Loopback: addr.Addr().IsLoopback(), NoAuth: f.noAuth}, ready)
 }
 
 // address resolves the listen address once, so that what was checked is what is listened on.
@@ -94,10 +98,9 @@ func (f serverFlags) address(conf *tls.Config) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, usage("--listen: %v", err)
 	}
-	authenticated := conf != nil && conf.ClientAuth == tls.RequireAndVerifyClientCert
-	if !a.IP.IsLoopback() && !authenticated && !f.noAuth {
-		return netip.AddrPort{}, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("%s can be reached from other machines, and nothing says who may use it", f.listen),
-			Hint: "give --tls-cert, --tls-key and --client-ca, or listen on 127.0.0.1; --insecure-no-auth lets everybody in"}
+	if !a.IP.IsLoopback() && conf == nil && !f.noTLS && !f.noAuth {
+		return netip.AddrPort{}, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("%s can be reached from other machines, and credentials would travel in clear", f.listen),
+			Hint: "give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-no-tls is for a proxy in front that does it"}
 	}
 	ip, _ := netip.AddrFromSlice(a.IP)
 	if a.IP == nil {
@@ -130,6 +133,6 @@ func (f serverFlags) tls() (*tls.Config, error) {
 	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
 		return nil, usage("%s holds no certificate", f.clients)
 	}
-	conf.ClientAuth = tls.RequireAndVerifyClientCert
+	conf.ClientAuth = tls.VerifyClientCertIfGiven // others give a token or a password
 	return conf, nil
 }

@@ -20,8 +20,10 @@ func TestServerAddress(t *testing.T) {
 		{serverFlags{listen: "127.9.9.9:0"}, plain, "127.9.9.9:0"},
 		{serverFlags{listen: "0.0.0.0:8800"}, nil, ""},
 		{serverFlags{listen: ":8800"}, nil, ""},
-		{serverFlags{listen: "[::]:8800"}, plain, ""},
-		{serverFlags{listen: "10.0.0.5:8800"}, plain, ""},
+		{serverFlags{listen: "[::]:8800"}, nil, ""},
+		{serverFlags{listen: "[::]:8800"}, plain, "[::]:8800"}, // who asks is asked in any case
+		{serverFlags{listen: "10.0.0.5:8800"}, nil, ""},
+		{serverFlags{listen: "10.0.0.5:8800", noTLS: true}, nil, "10.0.0.5:8800"},
 		{serverFlags{listen: "10.0.0.5:8800"}, mutual, "10.0.0.5:8800"},
 		{serverFlags{listen: ":8800"}, mutual, "[::]:8800"},
 		{serverFlags{listen: "10.0.0.5:8800", noAuth: true}, nil, "10.0.0.5:8800"},

@@ -10,14 +10,7 @@ import (
 )
 
 // Stray is a resource of the cloud that carries a deployment's mark.
-type Stray struct {
-	Service string `json:"service"`
-	Kind    string `json:"kind"`
-	ID      string `json:"id"`
-	Name    string `json:"name,omitempty"`
-	Status  string `json:"status,omitempty"`
-	Node    string `json:"node,omitempty"`
-}
+type Stray = orch.Stray
 
 func sweepCmd(env *environment) *cobra.Command {
 	var remove, force bool

@@ -24,6 +24,8 @@ type Config struct {
 	Home string `yaml:"home" env:"ORCH_HOME" doc:"directory for state of this machine"`
 	// Store URL: bolt:PATH or consul://[TOKEN@]HOST:PORT/PREFIX. Default: bolt in Home.
 	Store string `yaml:"store" env:"ORCH_STORE" doc:"state store"`
+	// Tenant that commands work in. Default: the one that is always there.
+	Tenant string `yaml:"tenant" env:"ORCH_TENANT" doc:"tenant to work in"`
 	// Location is the name of the default location.
 	Location string `yaml:"location" env:"ORCH_LOCATION" doc:"default location"`
 	// Locations are the clouds one can deploy to, by name; see docs/configuration.md for their keys. Decoded by the plugins.

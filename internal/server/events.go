@@ -27,7 +27,7 @@ func (s *Server) events(c echo.Context) error {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 	w.Flush()
-	for ev, err := range s.opts.Service.Events(ctx, f) {
+	for ev, err := range s.service(c).Events(ctx, f) {
 		if err != nil {
 			if ctx.Err() == nil {
 				body, _ := json.Marshal(orch.ProblemOf(err))
@@ -70,10 +70,12 @@ func filterOf(c echo.Context) (orch.Filter, error) {
 		}
 	}
 	if last := q.Get("last"); last != "" {
-		if f.Last, err = strconv.Atoi(last); err != nil {
+		if f.Last, err = strconv.Atoi(last); err != nil || f.Last < 0 {
 			return f, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("last: %q is not a number", last)}
 		}
 	}
-	f.Follow, _ = strconv.ParseBool(q.Get("follow"))
+	if f.Follow, err = boolParam(c, "follow"); err != nil {
+		return f, err
+	}
 	return f, nil
 }

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"mime"
 	"mime/multipart"
 	"net/http"
+	"os"
+	"reflect"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -73,26 +77,75 @@ func open(h *multipart.FileHeader, name string) (*source.Bundle, error) {
 
 func badUpload(err error) error {
 	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return &echo.HTTPError{Code: http.StatusRequestEntityTooLarge}
+	switch {
+	case errors.As(err, &large):
+		return &statusError{http.StatusRequestEntityTooLarge, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("the body is larger than %d bytes", large.Limit)}}
+	case errors.Is(err, errSlow), errors.Is(err, os.ErrDeadlineExceeded):
+		return &statusError{http.StatusRequestTimeout, &orch.Error{Kind: orch.KindUser, Err: err}}
 	}
 	return &orch.Error{Kind: orch.KindUser, Msg: "cannot read the upload", Err: err}
 }
 
+// decodeJSON reads a body that must be JSON and say so.
 func decodeJSON(c echo.Context, into any) error {
+	kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
+	if err != nil || kind != echo.MIMEApplicationJSON {
+		return unsupported(c.Request().Header.Get(echo.HeaderContentType))
+	}
 	return strict(http.MaxBytesReader(c.Response(), c.Request().Body, memoryForm), into)
 }
 
-// strict decodes JSON, refusing unknown fields and trailing text.
-func strict(r io.Reader, into any) error {
-	d := json.NewDecoder(r)
-	d.DisallowUnknownFields()
-	err := d.Decode(into)
-	if err == nil && d.More() {
-		err = errors.New("text after the JSON value")
+// bodyError says where a body is wrong.
+type bodyError struct {
+	pointer, detail string
+}
+
+func (e *bodyError) Error() string {
+	if e.pointer == "" {
+		return e.detail
 	}
+	return e.pointer + ": " + e.detail
+}
+
+// strict decodes JSON, refusing unknown fields, wrong types and trailing text, and says where they are.
+func strict(r io.Reader, into any) error {
+	raw, err := io.ReadAll(r)
 	if err != nil {
+		return badUpload(err)
+	}
+	if err := check(raw, into); err != nil {
 		return &orch.Error{Kind: orch.KindUser, Msg: "cannot read the request", Err: err, Hint: "send a JSON object as docs/api.md describes it"}
 	}
 	return nil
+}
+
+func check(raw []byte, into any) error {
+	if !json.Valid(raw) {
+		return notJSON(raw)
+	}
+	if p, ok := unknownField(raw, reflect.TypeOf(into), ""); ok {
+		return &bodyError{p, "there is no such field"}
+	}
+	err := json.Unmarshal(raw, into)
+	var typed *json.UnmarshalTypeError
+	if errors.As(err, &typed) {
+		return &bodyError{pointer(strings.Split(typed.Field, ".")...), fmt.Sprintf("a %s is not what belongs here", typed.Value)}
+	}
+	if err != nil {
+		return &bodyError{"", err.Error()}
+	}
+	return nil
+}
+
+// notJSON tells where the text stops being JSON.
+func notJSON(raw []byte) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	var any any
+	if err := d.Decode(&any); err != nil {
+		if errors.Is(err, io.EOF) {
+			return &bodyError{"", "the body is empty"}
+		}
+		return &bodyError{"", err.Error()}
+	}
+	return &bodyError{"", "text after the JSON value"}
 }

@@ -3,38 +3,93 @@ package server
 import (
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
+// route of the native API. Everything it can do is in this one table: what a route needs is said here or it is refused to everybody, and
+// openapi.yaml must describe it (TestEveryRouteIsDescribed says what to add).
 type route struct {
 	method, path string
+	needs        orch.Role
+	traits       traits
 	handle       echo.HandlerFunc
 }
 
+// traits of a route, beyond what its method says.
+type traits int
+
+const (
+	reads   traits = 1 << iota // changes nothing although it is a POST: it is not audited
+	audited                    // gives away secrets although it is a GET: it is audited
+	once                       // takes an Idempotency-Key
+)
+
 // routes is the whole native API.
 func (s *Server) routes() []route {
+	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
+	const public, known, viewer, operator, admin, owner = orch.Public, orch.Known, orch.Viewer, orch.Operator, orch.Admin, orch.ServerAdmin
 	return []route{
-		{http.MethodPost, "/plans", s.plan},
-		{http.MethodPost, "/tasks", s.apply},
-		{http.MethodGet, "/deployments", s.deployments},
-		{http.MethodGet, "/deployments/:name", s.deployment},
-		{http.MethodGet, "/deployments/:name/outputs", s.outputs},
-		{http.MethodGet, "/deployments/:name/tasks", s.tasks},
-		{http.MethodGet, "/deployments/:name/tasks/:task/steps", s.steps},
-		{http.MethodGet, "/deployments/:name/tasks/:task/wait", s.wait},
-		{http.MethodPost, "/deployments/:name/control", s.control},
-		{http.MethodGet, "/deployments/:name/hosts/:node/:index", s.host},
-		{http.MethodGet, "/events", s.events},
-		{http.MethodGet, "/secrets", s.secrets},
-		{http.MethodPut, "/secrets/:secret", s.setSecret},
-		{http.MethodGet, "/secrets/:secret", s.secret},
-		{http.MethodDelete, "/secrets/:secret", s.removeSecret},
+		{get, "/openapi.yaml", public, 0, s.openapi},
+		{get, "/whoami", known, 0, s.whoami},
+
+		{post, "/plans", operator, once, s.plan},
+		{get, "/plans", viewer, 0, s.plans},
+		{get, "/plans/:plan", viewer, 0, s.savedPlan},
+		{del, "/plans/:plan", operator, 0, s.removePlan},
+		{post, "/plans/:plan/apply", operator, once, s.applyPlan},
+		{post, "/tasks", operator, once, s.apply},
+
+		{get, "/deployments", viewer, 0, s.deployments},
+		{get, "/deployments/:name", viewer, 0, s.deployment},
+		{get, "/deployments/:name/outputs", viewer, 0, s.outputs},
+		{get, "/deployments/:name/tasks", viewer, 0, s.tasks},
+		{get, "/deployments/:name/tasks/:task", viewer, 0, s.task},
+		{get, "/deployments/:name/tasks/:task/steps", viewer, 0, s.steps},
+		{get, "/deployments/:name/tasks/:task/wait", viewer, 0, s.wait},
+		{post, "/deployments/:name/control", operator, once, s.control},
+		{get, "/deployments/:name/hosts/:node/:index", operator, audited, s.host},
+		{get, "/deployments/:name/resources", operator, 0, s.resources},
+		{del, "/deployments/:name/resources", operator, 0, s.sweep},
+		{get, "/events", viewer, 0, s.events},
+
+		{post, "/validate", viewer, reads, s.validate},
+		{get, "/blueprints", viewer, 0, s.blueprints},
+		{post, "/blueprints", operator, once, s.uploadBlueprint},
+		{get, "/blueprints/:blueprint", viewer, 0, s.blueprint},
+		{del, "/blueprints/:blueprint", operator, 0, s.removeBlueprint},
+		{get, "/blueprints/:blueprint/archive", viewer, 0, s.blueprintArchive},
+		{get, "/blueprints/:blueprint/versions", viewer, 0, s.blueprintVersions},
+		{put, "/blueprints/:blueprint/versions/:version", operator, 0, s.uploadBlueprint},
+		{get, "/blueprints/:blueprint/versions/:version", viewer, 0, s.blueprint},
+		{del, "/blueprints/:blueprint/versions/:version", operator, 0, s.removeBlueprint},
+		{get, "/blueprints/:blueprint/versions/:version/archive", viewer, 0, s.blueprintArchive},
+
+		{get, "/secrets", viewer, 0, s.secrets},
+		{put, "/secrets/:secret", operator, 0, s.setSecret},
+		{get, "/secrets/:secret", operator, audited, s.secret},
+		{del, "/secrets/:secret", operator, 0, s.removeSecret},
+
+		{get, "/tenants", known, 0, s.tenants},
+		{post, "/tenants", owner, once, s.createTenant},
+		{del, "/tenants/:tenant", owner, 0, s.removeTenant},
+		{get, "/tenants/:tenant/members", admin, 0, s.members},
+		{put, "/tenants/:tenant/members/:user", admin, 0, s.grant},
+		{del, "/tenants/:tenant/members/:user", admin, 0, s.grant},
+		{get, "/users", owner, 0, s.users},
+		{post, "/users", owner, once, s.createUser},
+		{get, "/users/:user", owner, 0, s.user},
+		{patch, "/users/:user", owner, 0, s.updateUser},
+		{del, "/users/:user", owner, 0, s.removeUser},
+		{put, "/password", known, 0, s.setPassword},
+		{get, "/tokens", known, 0, s.tokens},
+		{post, "/tokens", known, 0, s.createToken},
+		{del, "/tokens/:token", known, 0, s.revokeToken},
+		{post, "/bootstrap", owner, 0, s.bootstrap},
+		{get, "/audit", admin, 0, s.auditLog},
 	}
 }
 
@@ -47,37 +102,23 @@ func param(c echo.Context, name string) string {
 	return v
 }
 
-func (s *Server) plan(c echo.Context) error {
-	req, done, err := s.request(c)
-	if err != nil {
-		return err
-	}
-	defer done()
-	p, list, err := s.opts.Service.Plan(c.Request().Context(), req)
-	if err != nil {
-		return err
-	}
-	if list == nil {
-		list = diag.List{}
-	}
-	return c.JSON(http.StatusOK, orch.PlanAnswer{Plan: p, Diagnostics: list})
-}
-
 func (s *Server) apply(c echo.Context) error {
 	req, done, err := s.request(c)
 	if err != nil {
 		return err
 	}
 	defer done()
-	t, err := s.opts.Service.Apply(c.Request().Context(), req)
+	about(c, string(req.Verb)+" "+req.Deployment)
+	t, err := s.service(c).Apply(c.Request().Context(), req)
 	if err != nil {
 		return err
 	}
+	c.Response().Header().Set(echo.HeaderLocation, base+"/deployments/"+url.PathEscape(t.Deployment)+"/tasks/"+url.PathEscape(t.ID))
 	return c.JSON(http.StatusAccepted, t)
 }
 
 func (s *Server) deployments(c echo.Context) error {
-	all, err := s.opts.Service.Deployments(c.Request().Context())
+	all, err := s.service(c).Deployments(c.Request().Context())
 	if all == nil {
 		all = []orch.Deployment{}
 	}
@@ -85,13 +126,19 @@ func (s *Server) deployments(c echo.Context) error {
 }
 
 func (s *Server) deployment(c echo.Context) error {
-	d, err := s.opts.Service.Deployment(c.Request().Context(), param(c, "name"))
+	d, err := s.service(c).Deployment(c.Request().Context(), param(c, "name"))
 	return answer(c, d, err)
 }
 
 func (s *Server) outputs(c echo.Context) error {
-	reveal, _ := strconv.ParseBool(c.QueryParam("reveal"))
-	outs, err := s.opts.Service.Outputs(c.Request().Context(), param(c, "name"), reveal)
+	reveal, err := boolParam(c, "reveal")
+	if err != nil {
+		return err
+	}
+	if id := identity(c); reveal && !id.Allows(orch.Operator) {
+		return forbidden(id, orch.Operator)
+	}
+	outs, err := s.service(c).Outputs(c.Request().Context(), param(c, "name"), reveal)
 	if outs == nil {
 		outs = []orch.Output{}
 	}
@@ -99,15 +146,29 @@ func (s *Server) outputs(c echo.Context) error {
 }
 
 func (s *Server) tasks(c echo.Context) error {
-	t, err := s.opts.Service.Tasks(c.Request().Context(), param(c, "name"))
+	t, err := s.service(c).Tasks(c.Request().Context(), param(c, "name"))
 	if t == nil {
 		t = []orch.Task{}
 	}
 	return answer(c, t, err)
 }
 
+func (s *Server) task(c echo.Context) error {
+	name, id := param(c, "name"), param(c, "task")
+	all, err := s.service(c).Tasks(c.Request().Context(), name)
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		if t.ID == id {
+			return answer(c, t, nil)
+		}
+	}
+	return &orch.Error{Kind: orch.KindNotFound, Msg: "deployment " + name + " has no task " + id, Err: orch.ErrNotFound}
+}
+
 func (s *Server) steps(c echo.Context) error {
-	st, err := s.opts.Service.Steps(c.Request().Context(), param(c, "name"), param(c, "task"))
+	st, err := s.service(c).Steps(c.Request().Context(), param(c, "name"), param(c, "task"))
 	if st == nil {
 		st = []orch.StepStatus{}
 	}
@@ -117,7 +178,7 @@ func (s *Server) steps(c echo.Context) error {
 func (s *Server) wait(c echo.Context) error {
 	ctx, cancel := s.streaming(c)
 	defer cancel()
-	t, err := s.opts.Service.Wait(ctx, param(c, "name"), param(c, "task"))
+	t, err := s.service(c).Wait(ctx, param(c, "name"), param(c, "task"))
 	return answer(c, t, err)
 }
 
@@ -127,7 +188,8 @@ func (s *Server) control(c echo.Context) error {
 		return err
 	}
 	ctl.Deployment = param(c, "name")
-	if err := s.opts.Service.Control(c.Request().Context(), ctl); err != nil {
+	about(c, ctl.Verb+" "+ctl.Step)
+	if err := s.service(c).Control(c.Request().Context(), ctl); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -136,7 +198,7 @@ func (s *Server) control(c echo.Context) error {
 // host answers with the secrets it refers to: who may log in needs them.
 func (s *Server) host(c echo.Context) error {
 	ctx := c.Request().Context()
-	h, err := s.opts.Service.Host(ctx, param(c, "name"), topology.Instance{Node: param(c, "node"), Index: param(c, "index")})
+	h, err := s.service(c).Host(ctx, param(c, "name"), topology.Instance{Node: param(c, "node"), Index: param(c, "index")})
 	if err != nil {
 		return err
 	}
@@ -154,11 +216,4 @@ func (s *Server) host(c echo.Context) error {
 		}
 	}
 	return c.JSON(http.StatusOK, access)
-}
-
-func answer(c echo.Context, v any, err error) error {
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, v)
 }

@@ -13,7 +13,7 @@ import (
 const maxSecret = 1 << 20
 
 func (s *Server) secrets(c echo.Context) error {
-	all, err := s.opts.Service.Secrets().List(c.Request().Context())
+	all, err := s.service(c).Secrets().List(c.Request().Context())
 	if all == nil {
 		all = []orch.SecretInfo{}
 	}
@@ -25,12 +25,12 @@ func (s *Server) setSecret(c echo.Context) error {
 	if err != nil {
 		return &orch.Error{Kind: orch.KindUser, Msg: "a secret may have 1 MiB at most", Err: err}
 	}
-	info, err := s.opts.Service.Secrets().Set(c.Request().Context(), param(c, "secret"), value, c.QueryParam("note"))
+	info, err := s.service(c).Secrets().Set(c.Request().Context(), param(c, "secret"), value, c.QueryParam("note"))
 	return answer(c, info, err)
 }
 
 func (s *Server) secret(c echo.Context) error {
-	value, err := s.opts.Service.Secrets().Get(c.Request().Context(), param(c, "secret"))
+	value, err := s.service(c).Secrets().Get(c.Request().Context(), param(c, "secret"))
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (s *Server) secret(c echo.Context) error {
 }
 
 func (s *Server) removeSecret(c echo.Context) error {
-	if err := s.opts.Service.Secrets().Remove(c.Request().Context(), param(c, "secret")); err != nil {
+	if err := s.service(c).Secrets().Remove(c.Request().Context(), param(c, "secret")); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -31,15 +33,31 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxUpload bounds a request's body in bytes; 0 is 512 MiB.
 	MaxUpload int64
-	// Root answers every path outside /api/v1, as Alien4Cloud's endpoint does; nil: there are none.
-	Root http.Handler
+	// Auth says who asks. Nil is for a socket that only its owner can open: everybody is Owner and may do everything.
+	Auth Authenticator
+	// Owner is the user of a socket.
+	Owner string
+	// AnyHost also lets requests without credentials in that call the server by a name other than this machine's (--insecure-no-auth).
+	AnyHost bool
+	// NoAudit keeps no audit log: the Service has no accounts.
+	NoAudit bool
+	// Sweep lists or removes what the cloud has of a deployment (its recorded name); nil: it cannot.
+	Sweep func(ctx context.Context, deployment, location string, remove bool) ([]orch.Stray, error)
+	// Mounts answer paths outside of /api/v1.
+	Mounts []Mount
+	// Rate is how many requests a second a client's address may send, Burst how many at once; 0 does not limit.
+	Rate  float64
+	Burst int
 	// TLS configuration of the listener; nil serves plain HTTP.
 	TLS *tls.Config
 	// Drain is how long running requests may go on when the server is told to stop; streams end at once. 0 ends every request at once.
 	Drain time.Duration
 }
 
-const defaultMaxUpload = 512 << 20
+const (
+	defaultMaxUpload = 512 << 20
+	base             = "/api/v1"
+)
 
 // Server answers requests.
 type Server struct {
@@ -59,17 +77,40 @@ func New(o Options) *Server {
 	s := &Server{opts: o, echo: echo.New(), stop: make(chan struct{})}
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.fail
+	s.echo.IPExtractor = echo.ExtractIPDirect()
+	s.echo.Pre(s.label, deadlines)
 	s.echo.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
 		o.Logger.Error("request failed", "path", c.Path(), "error", err, "stack", string(stack))
 		return err
 	}}))
-	for _, r := range s.routes() {
-		s.echo.Add(r.method, "/api/v1"+r.path, r.handle)
+	if o.Rate > 0 {
+		s.echo.Use(s.limited())
 	}
-	if o.Root != nil {
-		s.echo.Any("/*", echo.WrapHandler(o.Root))
+	for _, r := range s.routes() {
+		s.echo.Add(r.method, base+r.path, s.guarded(r, r.handle))
+	}
+	for path, methods := range otherMethods(s.routes()) {
+		s.echo.Match(methods, base+path, func(c echo.Context) error { return echo.ErrMethodNotAllowed })
+	}
+	// Below the API nothing else is answered, whatever a mount at the root would say.
+	s.echo.Any(base+"/*", func(c echo.Context) error { return echo.ErrNotFound })
+	for _, m := range o.Mounts {
+		s.echo.Any(m.Prefix, s.mounted(m))
+		s.echo.Any(strings.TrimSuffix(m.Prefix, "/")+"/*", s.mounted(m))
 	}
 	return s
+}
+
+// otherMethods are those that a path has no route for.
+func otherMethods(routes []route) map[string][]string {
+	out := map[string][]string{}
+	for _, r := range routes {
+		if out[r.path] == nil {
+			out[r.path] = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+		}
+		out[r.path] = slices.DeleteFunc(out[r.path], func(m string) bool { return m == r.method })
+	}
+	return out
 }
 
 // Handler for tests and for mounting.
@@ -139,19 +180,41 @@ func (s *Server) fail(err error, c echo.Context) {
 	if c.Response().Committed {
 		return // a stream that broke off
 	}
+	p := s.problem(c, err)
+	if p.Status >= http.StatusInternalServerError {
+		s.opts.Logger.Warn("request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "request", p.RequestID, "error", err)
+	}
+	if c.Request().Method == http.MethodHead {
+		err = c.NoContent(p.Status)
+	} else {
+		c.Response().Header().Set(echo.HeaderContentType, "application/problem+json")
+		err = c.JSON(p.Status, p)
+	}
+	if err != nil {
+		s.opts.Logger.Debug("cannot write an answer", "error", err)
+	}
+}
+
+// problem describes an error, and sets the headers that go with it.
+func (s *Server) problem(c echo.Context, err error) orch.Problem {
 	p := orch.ProblemOf(err)
-	var known *echo.HTTPError
-	if errors.As(err, &known) {
-		p = orch.Problem{Type: "about:blank", Kind: orch.KindUser, Status: known.Code, Title: http.StatusText(known.Code), Detail: http.StatusText(known.Code)}
-		if known.Code == http.StatusNotFound {
+	var framework *echo.HTTPError
+	var own *statusError
+	var form *bodyError
+	var known *orch.Error
+	switch {
+	case errors.As(err, &own):
+		p.Status, p.Title = own.status, http.StatusText(own.status)
+	case errors.As(err, &framework) && !errors.As(err, &known):
+		p = orch.Problem{Type: "about:blank", Kind: orch.KindUser, Status: framework.Code, Title: http.StatusText(framework.Code), Detail: http.StatusText(framework.Code)}
+		if framework.Code == http.StatusNotFound {
 			p.Kind, p.Detail = orch.KindNotFound, "no such path: "+c.Request().URL.Path
 		}
 	}
-	if p.Status >= http.StatusInternalServerError {
-		s.opts.Logger.Warn("request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
+	if errors.As(err, &form) {
+		p.Errors = []orch.ProblemPart{{Pointer: form.pointer, Detail: form.detail}}
 	}
-	c.Response().Header().Set(echo.HeaderContentType, "application/problem+json")
-	if err := c.JSON(p.Status, p); err != nil {
-		s.opts.Logger.Debug("cannot write an answer", "error", err)
-	}
+	p.Instance, p.RequestID = c.Request().URL.Path, c.Response().Header().Get(echo.HeaderXRequestID)
+	challenge(c, &p, err)
+	return p
 }

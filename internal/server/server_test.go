@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/orch-project/orch/pkg/access"
 	"github.com/orch-project/orch/pkg/client"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
@@ -42,6 +43,9 @@ type stub struct {
 	breakAt int // the stream panics at this event, as a lost connection does
 	err     error
 	values  map[string][]byte
+
+	accounts *access.Accounts
+	uploaded orch.NewBlueprint
 }
 
 func (s *stub) take(req orch.Request) error {
@@ -254,7 +258,7 @@ func TestReadingRoundTrips(t *testing.T) {
 	if err := c.Control(ctx, orch.Control{Deployment: "web", Verb: "retry", Step: "db[0].create"}); err != nil || s.control.Step != "db[0].create" {
 		t.Errorf("%+v, %v", s.control, err)
 	}
-	a, err := c.Access(ctx, "web", topology.Instance{Node: "db", Index: "1"})
+	a, err := c.HostAccess(ctx, "web", topology.Instance{Node: "db", Index: "1"})
 	if err != nil || a.Host.Instance.String() != "db[1]" || a.Secrets["k1"] != "value of k1" || a.Secrets["p1"] != "value of p1" {
 		t.Errorf("%+v, %v", a, err)
 	}

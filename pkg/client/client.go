@@ -4,10 +4,12 @@ package client
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -23,8 +25,32 @@ import (
 
 // Client of a server. It is safe for concurrent use.
 type Client struct {
-	base string
-	http *http.Client
+	base   string
+	http   *http.Client
+	header http.Header // of every request
+}
+
+// Access to a server: who asks, and in which tenant. The zero value asks as nobody in the default tenant.
+type Access struct {
+	Token          string
+	User, Password string // basic authentication, where there is no token
+	Tenant         string
+}
+
+// WithAccess returns a client that asks with these credentials.
+func (c *Client) WithAccess(a Access) *Client {
+	out := *c
+	out.header = http.Header{}
+	switch {
+	case a.Token != "":
+		out.header.Set("Authorization", "Bearer "+a.Token)
+	case a.User != "":
+		out.header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(a.User+":"+a.Password)))
+	}
+	if a.Tenant != "" {
+		out.header.Set("X-Orch-Tenant", a.Tenant)
+	}
+	return &out
 }
 
 // New returns a client of the server at an http or https URL.
@@ -51,10 +77,15 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, co
 		return err
 	}
 	defer resp.Body.Close()
+	return decode(resp.Body, into)
+}
+
+// decode reads an answer; nil: none is expected.
+func decode(body io.Reader, into any) (err error) {
 	if into == nil {
-		_, err = io.Copy(io.Discard, resp.Body)
+		_, err = io.Copy(io.Discard, body)
 	} else {
-		err = json.NewDecoder(resp.Body).Decode(into)
+		err = json.NewDecoder(body).Decode(into)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot read the server's answer: %w", err)
@@ -68,9 +99,8 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader, 
 	if err != nil {
 		return nil, err
 	}
-	for k, v := range header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, c.header)
+	maps.Copy(req.Header, header)
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
@@ -107,7 +137,7 @@ func deployment(name string, rest ...string) string {
 // Plan implements orch.Service.
 func (c *Client) Plan(ctx context.Context, req orch.Request) (*plan.Plan, diag.List, error) {
 	var a orch.PlanAnswer
-	err := c.post(ctx, "/plans", req, &a)
+	err := c.post(ctx, "/plans?dry_run=true", req, &a)
 	return a.Plan, a.Diagnostics, err
 }
 
@@ -177,12 +207,12 @@ func (c *Client) Steps(ctx context.Context, name, task string) (st []orch.StepSt
 
 // Host implements orch.Service.
 func (c *Client) Host(ctx context.Context, name string, in topology.Instance) (*driver.Host, error) {
-	a, err := c.Access(ctx, name, in)
+	a, err := c.HostAccess(ctx, name, in)
 	return a.Host, err
 }
 
-// Access is Host with the secrets it refers to.
-func (c *Client) Access(ctx context.Context, name string, in topology.Instance) (a orch.HostAccess, err error) {
+// HostAccess is Host with the secrets it refers to.
+func (c *Client) HostAccess(ctx context.Context, name string, in topology.Instance) (a orch.HostAccess, err error) {
 	return a, c.get(ctx, deployment(name, "hosts", in.Node, in.Index), &a)
 }
 

@@ -18,6 +18,17 @@ type Problem struct {
 	Kind        Kind      `json:"kind"`
 	Hint        string    `json:"hint,omitempty"`
 	Diagnostics diag.List `json:"diagnostics,omitempty"`
+	// Instance is the path that was asked for, RequestID what the server's log calls the request.
+	Instance  string `json:"instance,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+	// Errors are the places of the request's body that are wrong.
+	Errors []ProblemPart `json:"errors,omitempty"`
+}
+
+// ProblemPart is one place of a body that is wrong.
+type ProblemPart struct {
+	Pointer string `json:"pointer"` // JSON pointer, RFC 6901
+	Detail  string `json:"detail"`
 }
 
 // PlanAnswer is the body of a planning answer: a nil plan when the findings are errors.
@@ -36,6 +47,7 @@ type HostAccess struct {
 var statuses = map[Kind]int{
 	KindUser: http.StatusBadRequest, KindCloud: http.StatusBadGateway, KindHost: http.StatusBadGateway, KindCancelled: http.StatusConflict,
 	KindNotFound: http.StatusNotFound, KindConflict: http.StatusConflict, KindStore: http.StatusServiceUnavailable, KindInternal: http.StatusInternalServerError,
+	KindUnauthenticated: http.StatusUnauthorized, KindForbidden: http.StatusForbidden,
 }
 
 // ProblemOf turns an error into what the API answers.

@@ -21,6 +21,10 @@ func (l *Local) Plan(ctx context.Context, req Request) (*plan.Plan, diag.List, e
 	if req.Verb == "" {
 		req.Verb = Deploy
 	}
+	req, err := l.fromBlueprint(ctx, req)
+	if err != nil {
+		return nil, nil, err
+	}
 	p, err := l.prepare(ctx, req)
 	if err != nil {
 		return nil, nil, err
@@ -32,6 +36,10 @@ func (l *Local) Plan(ctx context.Context, req Request) (*plan.Plan, diag.List, e
 func (l *Local) Apply(ctx context.Context, req Request) (Task, error) {
 	if req.Verb == "" {
 		req.Verb = Deploy
+	}
+	req, err := l.fromBlueprint(ctx, req)
+	if err != nil {
+		return Task{}, err
 	}
 	lease, same, err := l.hold(ctx, req)
 	if req.New && same != nil {
@@ -80,9 +88,9 @@ func (l *Local) clear(ctx context.Context, req Request) error {
 
 const releaseWait = 10 * time.Second
 
-func deref(t *Task) Task {
+func deref[T any](t *T) (zero T) {
 	if t == nil {
-		return Task{}
+		return zero
 	}
 	return *t
 }
@@ -231,6 +239,9 @@ func (l *Local) nextRecord(ctx context.Context, lease *state.Lease, p *prepared,
 	d.Topology, d.Description, d.Metadata, d.Location = p.topology.Name, p.topology.Description, p.topology.Metadata, p.location
 	d.Infra = d.Infra || slices.ContainsFunc(p.plan.Steps, func(s *plan.Step) bool { return s.Kind == plan.Infra })
 	d.Scale, d.Doing = p.scale(), doing(p, d.Doing)
+	if p.req.Verb == Deploy && p.req.Source != nil {
+		d.Blueprint = p.req.Blueprint // "" for documents of one's own
+	}
 	switch p.req.Verb {
 	case Undeploy:
 		d.Status = StatusUndeploying

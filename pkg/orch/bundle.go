@@ -180,7 +180,11 @@ func (l *Local) unpack(ctx context.Context, rev revision) (Bundle, error) {
 
 func bundleBlob(deployment, digest string) string { return state.Join("bundle", deployment, digest) }
 
+// validName checks a recorded name: in tenants other than the default one it has the tenant before it.
 func validName(name string) bool {
+	if tenant, rest, ok := strings.Cut(name, tenantMark); ok {
+		return ValidTenant(tenant) && tenant != DefaultTenant && !strings.Contains(rest, tenantMark) && validName(rest)
+	}
 	return name != "" && len(name) <= 128 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == "" &&
 		!strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "-")
 }

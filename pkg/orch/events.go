@@ -62,6 +62,9 @@ func (r *eventReader) stored(ctx context.Context, yield func(event.Event, error)
 		}
 		after = page.Last
 		for _, e := range page.Events {
+			if !r.mine(e) {
+				continue
+			}
 			if r.f.Last > 0 {
 				if last = append(last, e); len(last) > 2*r.f.Last {
 					last = append(last[:0], last[len(last)-r.f.Last:]...)
@@ -94,6 +97,12 @@ func (r *eventReader) read(ctx context.Context, after uint64, wait time.Duration
 	return r.l.events.Read(ctx, r.filter, after, pageSize)
 }
 
+// mine reports whether an event is of the tenant whose events are read.
+func (r *eventReader) mine(e event.Event) bool {
+	tenant, _ := SplitName(e.Deployment)
+	return r.f.tenant == "" || r.f.Deployment != "" || r.f.tenant == tenant
+}
+
 // follow yields new events until ctx ends or the task has ended and everything of it was yielded.
 func (r *eventReader) follow(ctx context.Context, after uint64, yield func(event.Event, error) bool) error {
 	for {
@@ -111,7 +120,7 @@ func (r *eventReader) follow(ctx context.Context, after uint64, yield func(event
 		}
 		after = page.Last
 		for _, e := range page.Events {
-			if !yield(e, nil) {
+			if r.mine(e) && !yield(e, nil) {
 				return errStopped
 			}
 		}

@@ -31,6 +31,8 @@ type Options struct {
 	Hosts                func(t *topology.Topology, in topology.Instance, env topology.Env) (*driver.Host, error)
 	// Inventory proves that nothing is left of a deployment after its undeployment; nil: there is no proof.
 	Inventory Inventory
+	// Accounts answers who may do what; nil: there are no accounts.
+	Accounts Accounts
 	// Cipher encrypts inputs, secret attributes and the secrets store at rest; nil: secrets are refused.
 	Cipher Cipher
 	// Redactor hides secrets; nil: a new one. Give the drivers the same.
@@ -134,4 +136,12 @@ func Location(ctx context.Context, store state.Store, deployment string) (string
 
 func withLocation(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, locationKey{}, name)
+}
+
+// Accounts implements Service.
+func (l *Local) Accounts() Accounts {
+	if l.opts.Accounts == nil {
+		return noAccounts{}
+	}
+	return l.opts.Accounts
 }

@@ -29,6 +29,8 @@ type record struct {
 	Cause       string            `json:"cause,omitempty"`
 	Doing       string            `json:"doing,omitempty"` // what Status is about: see doing
 	Scale       map[string]int    `json:"scale,omitempty"`
+	// Blueprint that it was deployed from, "name:version".
+	Blueprint string `json:"blueprint,omitempty"`
 	// Infra is set once infrastructure was asked for: only then is there something to prove about the cloud.
 	Infra bool `json:"infra,omitempty"`
 }

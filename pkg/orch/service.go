@@ -41,6 +41,10 @@ type Service interface {
 	Host(ctx context.Context, deployment string, in topology.Instance) (*driver.Host, error)
 
 	Secrets() Secrets
+	// Plans are plans that were kept to be applied as reviewed, Blueprints the catalogue of uploaded documents, Accounts who may do what.
+	Plans() Plans
+	Blueprints() Blueprints
+	Accounts() Accounts
 	Close() error
 }
 
@@ -63,6 +67,8 @@ type Request struct {
 	Source     fs.FS  `json:"-"`
 	Entry      string `json:"entry,omitempty"`
 	SourceName string `json:"source_name,omitempty"`
+	// Blueprint names documents of the catalogue instead: "name", for its newest version, or "name:version".
+	Blueprint string `json:"blueprint,omitempty"`
 	// ImportPath are further archives' directories.
 	ImportPath []fs.FS        `json:"-"`
 	Inputs     map[string]any `json:"inputs,omitempty"`
@@ -116,6 +122,8 @@ type Deployment struct {
 	Instances int    `json:"instances"`
 	// Cause of the last failure, one line.
 	Cause string `json:"cause,omitempty"`
+	// Blueprint that it was deployed from, "name:version"; "" if its documents were its own.
+	Blueprint string `json:"blueprint,omitempty"`
 }
 
 // Detail of a deployment.
@@ -211,6 +219,8 @@ type Filter struct {
 	// Follow goes on with new events until ctx ends, or, with UntilTask, until that task has ended.
 	Follow    bool   `json:"follow,omitempty"`
 	UntilTask string `json:"until_task,omitempty"`
+
+	tenant string // "" is every one; set by InTenant
 }
 
 // Secrets store.
@@ -243,6 +253,9 @@ const (
 	KindConflict  Kind = "conflict"  // somebody else holds it, or it is in the wrong state: exit 7
 	KindStore     Kind = "store"     // the state store cannot be reached or written: exit 8
 	KindInternal  Kind = "internal"  // a defect of orch: exit 70
+
+	KindUnauthenticated Kind = "unauthenticated" // it is not known who asks: exit 9
+	KindForbidden       Kind = "forbidden"       // it is known, and not allowed: exit 9
 )
 
 // Error with a kind and a next step.

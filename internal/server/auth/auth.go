@@ -1,0 +1,290 @@
+// Package auth finds out who sends a request: by API token, password, client certificate, or an OpenID Connect provider's token. It says
+// nothing about what they may do.
+package auth
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/orch-project/orch/pkg/access"
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+// Options of an Authenticator.
+type Options struct {
+	Accounts *access.Accounts
+	// Open lets requests without credentials do everything for as long as there are no users: a server on a loopback address that nobody has
+	// set up yet. Everybody lets them in always (--insecure-no-auth).
+	Open, Everybody bool
+	// OIDC verifies tokens of an identity provider; nil: there is none.
+	OIDC *OIDC
+	// CertificateRole is the role in the default tenant of verified certificates whose names are no users; "" refuses them.
+	CertificateRole orch.Role
+}
+
+// Authenticator of requests.
+type Authenticator struct {
+	opts Options
+
+	mu       sync.Mutex
+	failures map[string]*rate.Limiter // by address
+	open     bool                     // no users, as of asked
+	asked    time.Time
+}
+
+// New returns an authenticator.
+func New(o Options) *Authenticator {
+	return &Authenticator{opts: o, failures: map[string]*rate.Limiter{}}
+}
+
+// Guessing: an address may fail this often at once, and then once in failurePace.
+const (
+	failureBurst = 10
+	failurePace  = 6 * time.Second
+	maxAddresses = 10_000
+)
+
+// ErrTooMany is wrapped when an address has failed too often.
+var ErrTooMany = errors.New("too many failed attempts")
+
+// Identify returns who sends a request; the tenant is not chosen yet. Errors are KindUnauthenticated, or the store's.
+func (a *Authenticator) Identify(r *http.Request) (orch.Identity, error) {
+	from := address(r)
+	if !a.may(from) {
+		return orch.Identity{}, &orch.Error{Kind: orch.KindUnauthenticated, Err: ErrTooMany, Hint: "wait a minute"}
+	}
+	id, err := a.identify(r)
+	id.From = from
+	var known *orch.Error
+	if errors.As(err, &known) && known.Kind == orch.KindUnauthenticated && errors.Is(err, access.ErrBadCredentials) {
+		a.failed(from)
+	}
+	return id, err
+}
+
+func (a *Authenticator) identify(r *http.Request) (orch.Identity, error) {
+	ctx := r.Context()
+	header := r.Header.Get("Authorization")
+	scheme, value, _ := strings.Cut(header, " ")
+	value = strings.TrimSpace(value)
+	switch {
+	case header == "" && r.Header.Get("Authentication-Token") != "": // Cloudify's clients
+		return a.byToken(ctx, r.Header.Get("Authentication-Token"))
+	case header == "" && r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
+		return a.byCertificate(ctx, r.TLS.VerifiedChains[0][0])
+	case header == "":
+		return a.anonymous(ctx)
+	case strings.EqualFold(scheme, "Bearer"):
+		if a.opts.OIDC != nil && !strings.HasPrefix(value, "orch_") {
+			return a.byOIDC(ctx, value)
+		}
+		return a.byToken(ctx, value)
+	case strings.EqualFold(scheme, "Basic"):
+		name, password, ok := r.BasicAuth()
+		if !ok {
+			return orch.Identity{}, unauthenticated("the Authorization header cannot be read")
+		}
+		u, err := a.opts.Accounts.ByPassword(ctx, name, password)
+		return identity(u, "basic"), err
+	}
+	return orch.Identity{}, unauthenticated("the server takes Bearer and Basic authentication, and client certificates")
+}
+
+func unauthenticated(msg string) error {
+	return &orch.Error{Kind: orch.KindUnauthenticated, Msg: msg, Hint: "give a token (orch context add), a user's password, or a client certificate; see docs/server.md"}
+}
+
+func identity(u orch.User, via string) orch.Identity {
+	id := orch.Identity{User: u.Name, Tenants: u.Tenants, Via: via, Role: orch.Known}
+	if u.Admin {
+		id.Role = orch.ServerAdmin
+	}
+	return id
+}
+
+// anonymous is a request without credentials.
+func (a *Authenticator) anonymous(ctx context.Context) (orch.Identity, error) {
+	owner := orch.Identity{User: "anonymous", Role: orch.ServerAdmin, Via: "none"}
+	if a.opts.Everybody {
+		return owner, nil
+	}
+	if a.opts.Open {
+		open, err := a.nobodyYet(ctx)
+		if open || err != nil {
+			return owner, err
+		}
+	}
+	return orch.Identity{}, unauthenticated("the server has to know who asks")
+}
+
+// openFor is how long it is believed that there are no users; that there are some is believed for good.
+const openFor = 2 * time.Second
+
+func (a *Authenticator) nobodyYet(ctx context.Context) (bool, error) {
+	a.mu.Lock()
+	open, asked := a.open, a.asked
+	a.mu.Unlock()
+	if !asked.IsZero() && (!open || time.Since(asked) < openFor) {
+		return open, nil
+	}
+	open, err := a.opts.Accounts.Empty(ctx)
+	if err != nil {
+		return false, err
+	}
+	a.mu.Lock()
+	a.open, a.asked = open, time.Now()
+	a.mu.Unlock()
+	return open, nil
+}
+
+func (a *Authenticator) byToken(ctx context.Context, text string) (orch.Identity, error) {
+	u, t, err := a.opts.Accounts.ByToken(ctx, text)
+	if err != nil {
+		return orch.Identity{}, err
+	}
+	id := identity(u, "token")
+	id.Token = t.ID
+	return narrow(id, t), nil
+}
+
+// narrow takes away what a token does not allow.
+func narrow(id orch.Identity, t orch.Token) orch.Identity {
+	if t.Tenant == "" && t.Role == "" {
+		return id
+	}
+	id.Narrowed = true
+	have := id.Tenants
+	id.Tenants = map[string]orch.Role{}
+	if id.Role == orch.ServerAdmin {
+		if t.Tenant == "" { // an admin's token with a lesser role, in every tenant
+			id.Role = t.Role
+			return id
+		}
+		have = map[string]orch.Role{t.Tenant: orch.Admin}
+	}
+	id.Role = orch.Known
+	for tenant, role := range have {
+		if t.Role != "" {
+			role = orch.Least(role, t.Role)
+		}
+		if t.Tenant == "" || t.Tenant == tenant {
+			id.Tenants[tenant] = role
+		}
+	}
+	return id
+}
+
+// byCertificate finds the user by the certificate's common name, else by one of its alternative names.
+func (a *Authenticator) byCertificate(ctx context.Context, c *x509.Certificate) (orch.Identity, error) {
+	names := append([]string{c.Subject.CommonName}, c.EmailAddresses...)
+	names = append(names, c.DNSNames...)
+	for _, u := range c.URIs {
+		names = append(names, u.String())
+	}
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	var failed error
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		u, err := a.opts.Accounts.ByName(ctx, name)
+		if err == nil {
+			return identity(u, "certificate"), nil
+		}
+		if !errors.Is(err, access.ErrBadCredentials) {
+			return orch.Identity{}, err
+		}
+		if errors.Is(err, access.ErrDisabled) {
+			return orch.Identity{}, err
+		}
+		if failed == nil {
+			failed = err
+		}
+	}
+	if a.opts.CertificateRole != "" && len(names) > 0 && names[0] != "" {
+		return orch.Identity{User: names[0], Via: "certificate", Role: orch.Known, Tenants: map[string]orch.Role{orch.DefaultTenant: a.opts.CertificateRole}}, nil
+	}
+	if failed == nil {
+		failed = unauthenticated("the certificate has no name")
+	}
+	return orch.Identity{}, failed
+}
+
+func (a *Authenticator) byOIDC(ctx context.Context, raw string) (orch.Identity, error) {
+	id, err := a.opts.OIDC.verify(ctx, raw)
+	var known *orch.Error
+	if errors.As(err, &known) {
+		return orch.Identity{}, err
+	}
+	if err != nil {
+		return orch.Identity{}, &orch.Error{Kind: orch.KindUnauthenticated, Err: errors.Join(access.ErrBadCredentials, err)}
+	}
+	// A user of that name in the store may be disabled, and may have roles besides those of the provider.
+	u, err := a.opts.Accounts.ByName(ctx, id.User)
+	switch {
+	case errors.Is(err, access.ErrDisabled), err != nil && !errors.Is(err, access.ErrBadCredentials):
+		return orch.Identity{}, err
+	case err == nil:
+		for tenant, role := range u.Tenants {
+			if !id.Tenants[tenant].Allows(role) {
+				id.Tenants[tenant] = role
+			}
+		}
+		if u.Admin {
+			id.Role = orch.ServerAdmin
+		}
+	}
+	return id, nil
+}
+
+func (a *Authenticator) may(from string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := a.failures[from]
+	return l == nil || l.Tokens() >= 1
+}
+
+func (a *Authenticator) failed(from string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := a.failures[from]
+	if l == nil {
+		if len(a.failures) >= maxAddresses {
+			a.prune()
+		}
+		l = rate.NewLimiter(rate.Every(failurePace), failureBurst)
+		a.failures[from] = l
+	}
+	l.Allow()
+}
+
+// prune forgets addresses that have not failed for long, or all if every one has.
+func (a *Authenticator) prune() {
+	for k, l := range a.failures {
+		if l.Tokens() >= failureBurst {
+			delete(a.failures, k)
+		}
+	}
+	if len(a.failures) >= maxAddresses {
+		clear(a.failures)
+	}
+}
+
+// address of the client, without its port. Forwarded-For headers are not believed: anybody can send them.
+func address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

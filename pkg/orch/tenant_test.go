@@ -1,0 +1,94 @@
+package orch_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+func TestRolesIncludeEachOther(t *testing.T) {
+	order := []orch.Role{orch.Known, orch.Viewer, orch.Operator, orch.Admin, orch.ServerAdmin}
+	for i, have := range order {
+		for j, need := range order {
+			if got := have.Allows(need); got != (i >= j) {
+				t.Errorf("%s allows %s: %v", have, need, got)
+			}
+		}
+		if have.Allows("") || have.Allows("whatever") || orch.Role("").Allows(have) || !have.Allows(orch.Public) {
+			t.Errorf("%s and nothing", have)
+		}
+	}
+}
+
+func TestNamesOfTenants(t *testing.T) {
+	for _, tt := range []struct{ tenant, name, full string }{{"default", "web", "web"}, {"", "web", "web"}, {"acme", "web", "acme~web"}} {
+		if got := orch.FullName(tt.tenant, tt.name); got != tt.full {
+			t.Errorf("%+v: %s", tt, got)
+		}
+	}
+	if tenant, name := orch.SplitName("acme~web"); tenant != "acme" || name != "web" {
+		t.Error(tenant, name)
+	}
+}
+
+func TestTenantsDoNotSeeEachOther(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	mine, acme := orch.InTenant(f.Local, ""), orch.InTenant(f.Local, "acme")
+	for _, svc := range []orch.Service{mine, acme} {
+		task, err := svc.Apply(ctx, orch.Request{Deployment: "demo", Source: bundle("hello")})
+		if err != nil || task.Deployment != "demo" {
+			t.Fatalf("%+v, %v", task, err)
+		}
+		if task, err = svc.Wait(ctx, "demo", task.ID); err != nil || task.Deployment != "demo" {
+			t.Fatalf("%+v, %v", task, err)
+		}
+		all, err := svc.Deployments(ctx)
+		if err != nil || len(all) != 1 || all[0].Name != "demo" {
+			t.Errorf("%+v, %v", all, err)
+		}
+		if d, err := svc.Deployment(ctx, "demo"); err != nil || d.Name != "demo" {
+			t.Errorf("%+v, %v", d, err)
+		}
+		n := 0
+		for e, err := range svc.Events(ctx, orch.Filter{}) {
+			if err != nil || e.Deployment != "demo" || e.Task != "" && e.Task != task.ID {
+				t.Errorf("%+v, %v", e, err)
+			}
+			n++
+		}
+		if n == 0 {
+			t.Error("no events")
+		}
+	}
+	for name, err := range map[string]error{
+		"read":    second(mine.Deployment(ctx, "acme~demo")),
+		"outputs": second(mine.Outputs(ctx, "acme~demo", true)),
+		"tasks":   second(mine.Tasks(ctx, "acme~demo")),
+		"control": mine.Control(ctx, orch.Control{Deployment: "acme~demo", Verb: "cancel"}),
+		"other":   second(orch.InTenant(f.Local, "other").Deployment(ctx, "demo")),
+	} {
+		if !errors.Is(err, orch.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, err := orch.InTenant(f.Local, "other").Deployment(ctx, "demo")
+	if err == nil || strings.Contains(err.Error(), "other") || !strings.Contains(err.Error(), `"demo"`) {
+		t.Errorf("an error with the recorded name: %v", err)
+	}
+	if _, err := mine.Apply(ctx, orch.Request{Deployment: "acme~demo", Source: bundle("hello")}); err == nil {
+		t.Error("a tenant's name was taken by another one")
+	}
+	feed := orch.FeedInTenant(f.Local, "acme")
+	page, err := feed.Page(ctx, orch.Filter{}, 1000, 0)
+	if err != nil || len(page.Events) == 0 {
+		t.Fatalf("%v, %d events", err, len(page.Events))
+	}
+	if page, err = orch.FeedInTenant(f.Local, "other").Page(ctx, orch.Filter{}, 2, 0); err != nil || len(page.Events) != 0 || page.Last == 0 {
+		t.Errorf("%+v, %v", page, err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
