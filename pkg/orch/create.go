@@ -22,6 +22,10 @@ var _ Creator = (*Local)(nil)
 // Create implements Creator.
 func (l *Local) Create(ctx context.Context, req Request) (Deployment, error) {
 	req.Verb, req.SkipPreflight = Deploy, true
+	req, err := l.fromBlueprint(ctx, req)
+	if err != nil {
+		return Deployment{}, err
+	}
 	lease, err := l.leaseAfterTask(ctx, req.Deployment)
 	var held *state.HeldError
 	if errors.As(err, &held) {
@@ -48,6 +52,9 @@ func (l *Local) Create(ctx context.Context, req Request) (Deployment, error) {
 	}
 	d.Status, d.Doing, d.Cause, d.Updated, d.Revision = StatusCreated, doingCreate, "", now(), rev.N
 	d.Topology, d.Description, d.Metadata, d.Location = p.topology.Name, p.topology.Description, p.topology.Metadata, p.location
+	if req.Source != nil {
+		d.Blueprint = req.Blueprint
+	}
 	err = state.Fenced(l.store, lease).Update(ctx, func(tx state.Tx) error {
 		if err := state.Put(tx, revisionKey(p.name, rev.N), rev); err != nil {
 			return err
