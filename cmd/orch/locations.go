@@ -24,6 +24,10 @@ const defaultLocation = "default"
 type locations struct {
 	cfg *config.Config
 	set *plugin.Set
+	// stored reads the locations that were added at run time; nil: there are none.
+	stored storedReader
+	// pools of hosts, which are locations as well; nil: there are none.
+	pools func(context.Context) ([]string, error)
 
 	mu     sync.Mutex
 	clouds map[string]driver.Cloud
@@ -47,6 +51,11 @@ func (l *locations) named(name string) (plugin.Location, error) {
 			Hint: "choose with --location, or set `location` in " + l.cfg.File}
 	}
 	node, ok := l.cfg.Locations[name]
+	if !ok {
+		if loc, found, err := l.fromStore(name); found || err != nil {
+			return loc, err
+		}
+	}
 	if !ok && name != "" && name != defaultLocation {
 		return plugin.Location{}, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("there is no location %q", name), Hint: "locations are configured in the configuration file"}
 	}
@@ -91,10 +100,19 @@ func (l *locations) cloudName(location string) string {
 func (l *locations) cloud(ctx context.Context, loc plugin.Location) (driver.Cloud, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c, ok := l.clouds[loc.Name]; ok {
+	stored, rev, err := l.storedLogin(ctx, loc.Name)
+	if err != nil {
+		return nil, err
+	}
+	session := fmt.Sprint(loc.Name, "@", rev)
+	if c, ok := l.clouds[session]; ok {
 		return c, nil
 	}
-	config, err := openstack.LoadConfig(l.credentials(ctx, l.cloudName(loc.Name)))
+	src := l.credentials(ctx, l.cloudName(loc.Name))
+	if stored != nil {
+		src = *stored
+	}
+	config, err := openstack.LoadConfig(src)
 	if errors.Is(err, openstack.ErrNoConfig) {
 		return nil, fmt.Errorf("%w; or start one on this machine: orch sandbox up", err)
 	}
@@ -108,7 +126,7 @@ func (l *locations) cloud(ctx context.Context, loc plugin.Location) (driver.Clou
 	if l.clouds == nil {
 		l.clouds = map[string]driver.Cloud{}
 	}
-	l.clouds[loc.Name] = c
+	l.clouds[session] = c
 	return c, nil
 }
 

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"net/http"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/orch-project/orch/internal/cli"
@@ -37,12 +35,12 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeO
 		}
 	}()
 	aliens := &byTenant{make: func(tenant string) http.Handler {
-		return a4c.New(a4c.Options{Service: orch.InTenant(svc, tenant), Feed: orch.FeedInTenant(svc, tenant), Locations: slices.Sorted(maps.Keys(c.Locations)),
+		return a4c.New(a4c.Options{Service: orch.InTenant(svc, tenant), Feed: orch.FeedInTenant(svc, tenant),
 			Logger: log, Stop: ctx.Done()}).Handler()
 	}}
 	who := auth.New(auth.Options{Accounts: svc.access, Open: o.Loopback, Everybody: o.NoAuth})
 	s := server.New(server.Options{Service: svc, Reveal: svc.reveal, Sweep: svc.sweep, Auth: who, AnyHost: o.NoAuth, Logger: log,
-		Mounts: []server.Mount{{Handler: aliens}}, TLS: o.TLS, Drain: o.Drain})
+		Mounts: []server.Mount{{Handler: aliens, Needs: a4c.Needs}}, TLS: o.TLS, Drain: o.Drain})
 	recovering, enough := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {

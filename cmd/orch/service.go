@@ -16,10 +16,12 @@ import (
 	"github.com/orch-project/orch/pkg/access"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
+	pooldriver "github.com/orch-project/orch/pkg/driver/hostpool"
 	"github.com/orch-project/orch/pkg/driver/local"
 	"github.com/orch-project/orch/pkg/driver/ssh"
 	"github.com/orch-project/orch/pkg/driver/terraform"
 	"github.com/orch-project/orch/pkg/engine"
+	"github.com/orch-project/orch/pkg/hostpool"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/plugin"
 	"github.com/orch-project/orch/pkg/secret"
@@ -92,18 +94,21 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 	redactor := secret.NewRedactor()
 	cipher := cipher{ring}
 	secrets := orch.NewSecrets(store, cipher, redactor)
-	where := &locations{cfg: c, set: set}
+	where := &locations{cfg: c, set: set, stored: func(ctx context.Context, name string) (*orch.LocationInfo, state.Rev, error) {
+		return orch.ReadLocation(ctx, store, cipher, name)
+	}}
+	locationOf := func(ctx context.Context, deployment string) (plugin.Location, error) {
+		name, err := orch.Location(ctx, store, deployment)
+		if err != nil {
+			return plugin.Location{}, err
+		}
+		return where.named(name)
+	}
 
 	infra, err := terraform.New(terraform.Options{
 		Home: filepath.Join(c.Home, "terraform"), Plugins: set, States: states{state.NewBlobs(store), ring}, Secrets: secrets,
-		Location: func(ctx context.Context, deployment string) (plugin.Location, error) {
-			name, err := orch.Location(ctx, store, deployment)
-			if err != nil {
-				return plugin.Location{}, err
-			}
-			return where.named(name)
-		},
-		Cloud: where.cloud, Parallelism: applyParallelism, Binary: c.Terraform.Binary, Mirror: c.Terraform.Mirror, Logger: log,
+		Location: locationOf,
+		Cloud:    where.cloud, Parallelism: applyParallelism, Binary: c.Terraform.Binary, Mirror: c.Terraform.Mirror, Logger: log,
 	})
 	if err != nil {
 		return nil, err
@@ -124,9 +129,12 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 	}}
 	reach := remoteDriver{remote, keys, ways}
 	accounts := access.New(store)
+	hosts := hostpool.New(hostpool.Options{Store: store, Secrets: orch.PoolSecrets{Secrets: secrets}, Reach: poolReach(remote, keys)})
+	where.pools = hosts.Locations
+	made := pooldriver.New(pooldriver.Options{Pool: hosts, Next: infra, Location: locationOf})
 	svc, err := orch.New(orch.Options{
-		Store: store, Accounts: accounts, Load: loader(c, libraries), Bind: where.bind, Infra: infra, Remote: reach, Local: here,
-		Inventory: inventory{where}, Cipher: cipher, Redactor: redactor, Limits: engine.Limits{Deployment: c.Parallel}, Logger: log,
+		Store: store, Accounts: accounts, Load: loader(c, libraries), Bind: where.bind, Infra: made, Remote: reach, Local: here,
+		Inventory: inventory{where, hosts}, Pool: hosts, Locations: where, Cipher: cipher, Redactor: redactor, Limits: engine.Limits{Deployment: c.Parallel}, Logger: log,
 	})
 	if err != nil {
 		return nil, err
@@ -188,12 +196,19 @@ func (c cipher) Seal(plain []byte) ([]byte, error)  { return c.keys.Seal(cipherL
 func (c cipher) Open(sealed []byte) ([]byte, error) { return c.keys.Open(cipherLabel, sealed) }
 
 // inventory proves that nothing is left of a deployment.
-type inventory struct{ where *locations }
+type inventory struct {
+	where *locations
+	hosts *hostpool.Pool
+}
 
 func (i inventory) Inventory(ctx context.Context, deployment, location string) (left, checked []string, err error) {
 	loc, err := i.where.named(location)
 	if err != nil {
 		return nil, nil, err
+	}
+	if pool, ok := pooldriver.PoolOf(loc); ok {
+		left, err = i.hosts.Held(ctx, pool, deployment)
+		return left, []string{"pool " + pool}, err
 	}
 	cloud, err := i.where.cloud(ctx, loc)
 	if err != nil {

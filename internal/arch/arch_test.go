@@ -22,7 +22,7 @@ var levels = [][]string{
 	{"pkg/topology", "pkg/plugin", "plugins"},
 	{"pkg/tosca"},
 	{"pkg/plan", "pkg/state"},
-	{"pkg/driver", "pkg/openstack"},
+	{"pkg/driver", "pkg/openstack", "pkg/hostpool"},
 	{"pkg/engine"},
 	{"pkg/orch"},
 	{"pkg/access", "pkg/client", "internal/server", "internal/cli", "internal/view", "internal/config", "internal/sandbox", "internal/orchtest"},

@@ -198,7 +198,7 @@ Exit codes:
 	add("life", planCmd(env), deployCmd(env), undeployCmd(env), sweepCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
 		controlCmd(env, "skip"), controlCmd(env, "cancel"))
 	add("look", listCmd(env), statusCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))
-	add("set", serverCmd(env), secretsCmd(env), sandboxCmd(env), doctorCmd(env), configCmd(env), versionCmd(env))
+	add("set", serverCmd(env), secretsCmd(env), hostsCmd(env), locationsCmd(env), sandboxCmd(env), doctorCmd(env), configCmd(env), versionCmd(env))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &orch.Error{Kind: orch.KindUser, Err: err, Hint: "see `" + c.CommandPath() + " --help`"}
 	})

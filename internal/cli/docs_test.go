@@ -14,7 +14,8 @@ import (
 
 	"github.com/orch-project/orch/internal/view"
 	"github.com/orch-project/orch/pkg/diag"
-	_ "github.com/orch-project/orch/pkg/driver/script" // these register codes
+	_ "github.com/orch-project/orch/pkg/driver/hostpool" // these register codes
+	_ "github.com/orch-project/orch/pkg/driver/script"
 	_ "github.com/orch-project/orch/pkg/driver/terraform"
 	_ "github.com/orch-project/orch/pkg/orch"
 	_ "github.com/orch-project/orch/pkg/plugin"

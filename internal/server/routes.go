@@ -68,6 +68,17 @@ func (s *Server) routes() []route {
 		{del, "/blueprints/:blueprint/versions/:version", operator, 0, s.removeBlueprint},
 		{get, "/blueprints/:blueprint/versions/:version/archive", viewer, 0, s.blueprintArchive},
 
+		{get, "/locations", viewer, 0, s.locations},
+		{put, "/locations/:location", owner, 0, s.putLocation},
+		{del, "/locations/:location", owner, 0, s.removeLocation},
+		{get, "/pools", viewer, 0, s.pools},
+		{get, "/pools/:pool/hosts", viewer, 0, s.poolHosts},
+		{put, "/pools/:pool/hosts", owner, 0, s.applyHosts},
+		{get, "/pools/:pool/hosts/:host", viewer, 0, s.poolHost},
+		{put, "/pools/:pool/hosts/:host", owner, 0, s.addHost},
+		{patch, "/pools/:pool/hosts/:host", owner, 0, s.updateHost},
+		{del, "/pools/:pool/hosts/:host", owner, 0, s.removeHost},
+
 		{get, "/secrets", viewer, 0, s.secrets},
 		{put, "/secrets/:secret", operator, 0, s.setSecret},
 		{get, "/secrets/:secret", operator, audited, s.secret},

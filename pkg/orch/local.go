@@ -12,6 +12,7 @@ import (
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/engine"
+	"github.com/orch-project/orch/pkg/hostpool"
 	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/topology"
@@ -33,6 +34,10 @@ type Options struct {
 	Inventory Inventory
 	// Accounts answers who may do what; nil: there are no accounts.
 	Accounts Accounts
+	// Pool of hosts that exist already; nil: there is none.
+	Pool *hostpool.Pool
+	// Locations of the configuration; nil: there are none.
+	Locations LocationSource
 	// Cipher encrypts inputs, secret attributes and the secrets store at rest; nil: secrets are refused.
 	Cipher Cipher
 	// Redactor hides secrets; nil: a new one. Give the drivers the same.

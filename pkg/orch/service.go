@@ -45,6 +45,8 @@ type Service interface {
 	Plans() Plans
 	Blueprints() Blueprints
 	Accounts() Accounts
+	Hosts() Hosts
+	Locations() Locations
 	Close() error
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -20,9 +21,7 @@ import (
 type Options struct {
 	Service orch.Service
 	Feed    orch.Feed
-	// Locations are the configured ones: nodes whose metadata names one of them are deployed there.
-	Locations []string
-	Logger    *slog.Logger
+	Logger  *slog.Logger
 	// MaxUpload bounds an archive in bytes; 0 is 512 MiB.
 	MaxUpload int64
 	// Stop is closed when the server is told to stop: long polls answer at once. Nil: never.
@@ -117,3 +116,15 @@ const (
 	jsonType = "application/json"
 	zipType  = "application/zip"
 )
+
+// Needs is the role that a request needs: locations and pools of hosts are the server's, and only its admin changes them.
+func Needs(r *http.Request) orch.Role {
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case read:
+		return orch.Viewer
+	case strings.HasPrefix(r.URL.Path, "/locations/"), strings.HasPrefix(r.URL.Path, "/hosts_pool/"):
+		return orch.ServerAdmin
+	}
+	return orch.Operator
+}

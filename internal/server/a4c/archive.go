@@ -69,7 +69,7 @@ func documents(fsys fs.FS) ([]string, error) {
 
 // locationOf is the configured location that the nodes' metadata names. A deployment is in one location: where they name several, the plugin's
 // own location (the default one) has to do.
-func (s *Server) locationOf(b *source.Bundle) string {
+func locationOf(b *source.Bundle, locations []string) string {
 	doc, list := source.ParseFile(b.FS, b.Entry, b.Name)
 	if list.HasErrors() {
 		return "" // loading says what is wrong
@@ -77,7 +77,7 @@ func (s *Server) locationOf(b *source.Bundle) string {
 	found := ""
 	for _, n := range doc.Get("topology_template").Get("node_templates").All() {
 		name := n.Get("metadata").Get("location").Str()
-		if !slices.Contains(s.opts.Locations, name) {
+		if !slices.Contains(locations, name) {
 			continue
 		}
 		if found != "" && found != name {
@@ -89,8 +89,9 @@ func (s *Server) locationOf(b *source.Bundle) string {
 }
 
 // request for a new topology.
-func (s *Server) request(c echo.Context, id string, b *source.Bundle) orch.Request {
-	return orch.Request{Verb: orch.Deploy, Deployment: id, Source: b.FS, Entry: b.Entry, SourceName: b.Name, Location: s.locationOf(b), User: user(c)}
+func (s *Server) request(c echo.Context, id string, b *source.Bundle) (orch.Request, error) {
+	names, err := s.locationNames(c.Request().Context())
+	return orch.Request{Verb: orch.Deploy, Deployment: id, Source: b.FS, Entry: b.Entry, SourceName: b.Name, Location: locationOf(b, names), User: user(c)}, err
 }
 
 // user is the name in the client's certificate; without one nobody knows who asks.

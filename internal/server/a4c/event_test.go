@@ -110,7 +110,7 @@ func FuzzArchive(f *testing.F) {
 			}
 			return
 		}
-		(&Server{}).locationOf(b)
+		locationOf(b, []string{"openstack"})
 		_ = b.Close()
 	})
 }

@@ -4,9 +4,11 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/driver/fake"
 	"github.com/orch-project/orch/pkg/engine"
+	"github.com/orch-project/orch/pkg/hostpool"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/plugin"
 	"github.com/orch-project/orch/pkg/source"
@@ -82,7 +85,8 @@ func (s *site) start() {
 		s.t.Fatal(err)
 	}
 	d := s.driver()
-	l, err := orch.New(orch.Options{Store: s.store, Infra: d, Remote: d, Local: d, Retry: engine.Retry{Max: -1},
+	pool := hostpool.New(hostpool.Options{Store: s.store, Secrets: orch.PoolSecrets{Secrets: orch.NewSecrets(s.store, unsealed{}, nil)}, Reach: s.reach})
+	l, err := orch.New(orch.Options{Store: s.store, Cipher: unsealed{}, Pool: pool, Locations: configured{}, Infra: d, Remote: d, Local: d, Retry: engine.Retry{Max: -1},
 		Load: func(ctx context.Context, b orch.Bundle) (*topology.Topology, diag.List) {
 			bundle, list := source.OpenFS(b.Name, b.FS, b.Entry)
 			if list.HasErrors() {
@@ -96,7 +100,34 @@ func (s *site) start() {
 		s.t.Fatal(err)
 	}
 	s.local, s.stop = l, make(chan struct{})
-	s.http = httptest.NewServer(New(Options{Service: l, Feed: l, Locations: []string{"openstack"}, Stop: s.stop}).Handler())
+	s.http = httptest.NewServer(New(Options{Service: l, Feed: l, Stop: s.stop}).Handler())
+}
+
+// unsealed seals nothing: what is stored stays readable.
+type unsealed struct{}
+
+func (unsealed) Seal(b []byte) ([]byte, error) { return b, nil }
+func (unsealed) Open(b []byte) ([]byte, error) { return b, nil }
+
+type configured struct{}
+
+func (configured) Configured() []orch.LocationInfo {
+	return []orch.LocationInfo{{Name: "openstack", Plugin: "openstack", Properties: map[string]any{"image": "debian", "password": "hunter2"}}}
+}
+
+func (configured) Check(l orch.LocationInfo) error {
+	if l.Plugin != "openstack" && l.Plugin != "hostspool" {
+		return &orch.Error{Kind: orch.KindUser, Msg: "no such plugin"}
+	}
+	return nil
+}
+
+// reach refuses hosts whose address begins with "dead".
+func (s *site) reach(_ context.Context, h *hostpool.Host) error {
+	if strings.HasPrefix(h.Connection.Host, "dead") {
+		return errors.New("no route to \"host\"")
+	}
+	return nil
 }
 
 func (s *site) end() {

@@ -44,7 +44,10 @@ func (s *Server) create(c echo.Context, id string) error {
 		return err
 	}
 	defer b.Close()
-	req := s.request(c, id, b)
+	req, err := s.request(c, id, b)
+	if err != nil {
+		return err
+	}
 	req.New, req.SkipPreflight = true, true
 	t, err := s.opts.Service.Apply(c.Request().Context(), req)
 	if err != nil {
@@ -64,7 +67,11 @@ func (s *Server) update(c echo.Context) error {
 		return err
 	}
 	defer b.Close()
-	t, err := s.opts.Service.Apply(c.Request().Context(), s.request(c, id, b))
+	req, err := s.request(c, id, b)
+	if err != nil {
+		return err
+	}
+	t, err := s.opts.Service.Apply(c.Request().Context(), req)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,19 @@ func (s *Server) routes() []route {
 
 		{get, "/locations", jsonType, "", s.locations},
 		{get, "/locations/:location", jsonType, "", s.location},
+		{put, "/locations/:location", "", jsonType, s.createLocation},
+		{patch, "/locations/:location", "", jsonType, s.replaceLocation},
+		{del, "/locations/:location", "", "", s.deleteLocation},
+
 		{get, "/hosts_pool", jsonType, "", s.hostsPools},
+		{get, "/hosts_pool/:location", jsonType, "", s.hosts},
+		{post, "/hosts_pool/:location", "", jsonType, s.applyHostsAt},
+		{put, "/hosts_pool/:location", "", jsonType, s.applyHosts},
+		{get, "/hosts_pool/:location/:host", jsonType, "", s.poolHost},
+		{put, "/hosts_pool/:location/:host", "", jsonType, s.addHost},
+		{patch, "/hosts_pool/:location/:host", "", jsonType, s.updateHost},
+		{del, "/hosts_pool/:location/:host", "", "", s.removeHost},
+
 		{get, "/registry/delegates", jsonType, "", s.delegates},
 		{get, "/registry/implementations", jsonType, "", s.implementations},
 		{get, "/registry/definitions", jsonType, "", s.definitions},

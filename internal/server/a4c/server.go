@@ -21,30 +21,6 @@ func (s *Server) health(c echo.Context) error {
 	return answer(c, http.StatusOK, map[string]string{"value": "passing"})
 }
 
-func (s *Server) locations(c echo.Context) error {
-	if len(s.opts.Locations) == 0 {
-		return c.NoContent(http.StatusNoContent)
-	}
-	links := []link{}
-	for _, l := range s.opts.Locations {
-		links = append(links, to("location", "/locations", l))
-	}
-	return answer(c, http.StatusOK, map[string]any{"locations": links})
-}
-
-// location shows the name only: a location's settings are the configuration file's, and may hold what not everybody is to read.
-func (s *Server) location(c echo.Context) error {
-	name := param(c, "location")
-	for _, l := range s.opts.Locations {
-		if l == name {
-			return answer(c, http.StatusOK, map[string]any{"name": l, "type": "openstack", "properties": map[string]any{}})
-		}
-	}
-	return badRequest("there is no location " + quote(name))
-}
-
-func (s *Server) hostsPools(c echo.Context) error { return c.NoContent(http.StatusNoContent) }
-
 type registered struct {
 	NodeType string `json:"node_type,omitempty"`
 	Artifact string `json:"implementation_artifact,omitempty"`
@@ -58,7 +34,7 @@ const builtin = "builtin"
 func (s *Server) delegates(c echo.Context) error {
 	return answer(c, http.StatusOK, map[string]any{"delegates": []registered{
 		{NodeType: `yorc\.nodes\.openstack\..*`, Origin: builtin}, {NodeType: `janus\.nodes\.openstack\..*`, Origin: builtin},
-		{NodeType: `orch\.nodes\.openstack\..*`, Origin: builtin}, {NodeType: `tosca\.nodes\..*`, Origin: builtin}}})
+		{NodeType: `orch\.nodes\.openstack\..*`, Origin: builtin}, {NodeType: `yorc\.nodes\.hostspool\..*`, Origin: builtin}, {NodeType: `tosca\.nodes\..*`, Origin: builtin}}})
 }
 
 func (s *Server) implementations(c echo.Context) error {
@@ -69,7 +45,7 @@ func (s *Server) implementations(c echo.Context) error {
 func (s *Server) definitions(c echo.Context) error {
 	return answer(c, http.StatusOK, map[string]any{"definitions": []registered{
 		{Name: "normative-types", Version: "1.0.0-ALIEN20", Origin: builtin}, {Name: "yorc-types", Version: "1.1.0", Origin: builtin},
-		{Name: "yorc-openstack-types", Version: "1.3.0", Origin: builtin}}})
+		{Name: "yorc-openstack-types", Version: "1.3.0", Origin: builtin}, {Name: "yorc-hostspool-types", Version: "1.1.0", Origin: builtin}}})
 }
 
 func (s *Server) vaults(c echo.Context) error {

@@ -132,3 +132,13 @@ func requestTerminal(ctx context.Context, s *ssh.Session, t Terminal) (restore f
 	}()
 	return func() { cancel(); <-finished; undo() }, nil
 }
+
+// Reach logs in once, waiting for nothing: is the host there, is it the one that is meant, and may one enter?
+func (d *Driver) Reach(ctx context.Context, h *driver.Host) error {
+	_, release, err := d.pool.acquire(ctx, *h, forUser, nil)
+	if err != nil {
+		return err
+	}
+	release()
+	return nil
+}
