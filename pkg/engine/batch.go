@@ -83,7 +83,7 @@ func (b *batcher) close(ready []*step) []*step {
 	waits := map[*step]int{}
 	for i := 0; i < len(all); i++ {
 		for _, s := range all[i].succ {
-			if in[s] || s.status != Pending || !b.r.batches(s) || s.alt || s.bad {
+			if in[s] || s.status != Pending || !b.r.batches(s) || s.alt || s.bad || s.Filter != "" {
 				continue
 			}
 			if waits[s]++; waits[s] == s.waits {

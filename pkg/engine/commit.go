@@ -67,7 +67,7 @@ func (c *changes) event(e event.Event) {
 
 // transition notes the present status of a step.
 func (c *changes) transition(r *run, st *step) {
-	t := Transition{Step: st.ID, Status: st.status, Attempt: st.attempt, OpID: st.opID, At: time.Now().UTC(), Because: st.because}
+	t := Transition{Step: st.ID, Status: st.status, Attempt: st.attempt, OpID: st.opID, At: time.Now().UTC(), Because: st.because, LeftOut: st.leftOut}
 	if st.err != nil && st.status != Doing && st.status != Done {
 		t.Error = r.e.opts.Redactor.String(st.err.Error())
 	}
@@ -79,6 +79,9 @@ func (c *changes) transition(r *run, st *step) {
 	if st.Acts() || st.WorkflowStep != "" {
 		e := r.stepEvent(st)
 		e.Type, e.Status, e.Message, e.Time = event.StepStatus, string(st.status), t.Error, t.At
+		if st.leftOut {
+			e.Status = string(Skipped)
+		}
 		c.events = append(c.events, e)
 	}
 }

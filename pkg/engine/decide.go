@@ -79,6 +79,15 @@ func (r *run) decide(st *step) {
 
 // enqueue puts a step that may run where start finds it.
 func (r *run) enqueue(st *step) {
+	switch in, err := r.takesPart(st); {
+	case err != nil:
+		r.refuse(st, err)
+		return
+	case !in:
+		st.leftOut = true
+		r.ended(st, Done)
+		return
+	}
 	switch {
 	case !st.Acts():
 		r.records = append(r.records, st)

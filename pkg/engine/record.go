@@ -155,6 +155,8 @@ type Transition struct {
 	Error   string    `json:"e,omitempty"`
 	// Because is the step whose failure made this one be skipped; "" for an alternative that was not taken.
 	Because string `json:"b,omitempty"`
+	// LeftOut: it counts as done, but the filter of its declared step left the instance out.
+	LeftOut bool `json:"lo,omitempty"`
 }
 
 // Snapshot is everything that is recorded of a deployment's instances.

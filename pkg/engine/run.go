@@ -76,6 +76,7 @@ type run struct {
 	halted   bool // stop is due to a failure, not to a cancellation
 	failures []*Failure
 	causes   map[string]*Failure
+	parts    map[partKey]bool // what filters of declared steps have decided
 
 	pending changes // to be committed
 	events  *outbox
@@ -108,6 +109,7 @@ type step struct {
 	trigger bool   // an alternative whose occasion has come
 	alt     bool   // has alternatives' occasions at all
 	cancelH bool
+	leftOut bool // by the filter of its declared step
 	slot    []slotKey
 	batch   *batcher
 	began   time.Time
@@ -155,7 +157,7 @@ func (e *Engine) newRun(ctx context.Context, lease *state.Lease, job Job) (*run,
 		return nil, err
 	}
 	r := &run{e: e, job: job, lease: lease, store: store, log: state.NewEventLog(store), world: e.NewWorld(snap, job.Inputs),
-		byID: map[string]*step{}, infra: map[driver.Driver]*batcher{}, causes: map[string]*Failure{},
+		byID: map[string]*step{}, infra: map[driver.Driver]*batcher{}, causes: map[string]*Failure{}, parts: map[partKey]bool{},
 		msgs: make(chan message, 256), quit: make(chan struct{}), events: newOutbox()}
 	r.world.expect(job.Plan)
 	r.slots = newSlots(e.opts.Limits, job.Parallel)
@@ -220,7 +222,10 @@ func (r *run) link() error {
 func (r *run) replay(journal []Transition) {
 	for _, t := range journal {
 		if st := r.byID[t.Step]; st != nil {
-			st.status, st.attempt, st.opID = t.Status, t.Attempt, t.OpID
+			st.status, st.attempt, st.opID, st.leftOut = t.Status, t.Attempt, t.OpID, t.LeftOut
+			if st.Filter != "" && (t.Status == Doing || t.Status == Done || t.Status == Failed) {
+				r.parts[st.part()] = !t.LeftOut
+			}
 		}
 	}
 	r.open = len(r.steps)
@@ -352,7 +357,11 @@ func (r *run) progress() (p Progress) {
 		p.Total++
 		switch st.status {
 		case Done:
-			p.Done++
+			if st.leftOut {
+				p.Skipped++
+			} else {
+				p.Done++
+			}
 		case Failed:
 			p.Failed++
 		case Skipped, Cancelled:

@@ -54,6 +54,9 @@ func (r *run) record(st *step) {
 		} else {
 			r.passStates(st.Of(), st.StateAfter)
 		}
+	case plan.Assert:
+		r.assert(st)
+		return
 	case plan.Forget:
 		r.passStates(st.Of(), st.StateAfter)
 		r.pending.forget(r, st.Of())

@@ -66,10 +66,7 @@ func (r *run) succeed(st *step) {
 
 // finish writes the end of the act into the journal of its instance.
 func (r *run) finish(st *step, status plan.Status) {
-	rec := r.instance(st.Of())
-	e := rec.Journal[st.Key()]
-	e.Status, e.At = status, time.Now().UTC()
-	rec.Journal[st.Key()] = e
+	r.instance(st.Of()).Finish(st.Key(), status, time.Now().UTC())
 	r.pending.touch(st.Of())
 }
 

@@ -119,8 +119,12 @@ func (r *run) inputs(ctx context.Context, st *step, req *driver.Request, v *vari
 	if r.job.Plan.Workflow == plan.Operation {
 		given = r.job.WorkflowInputs
 	}
+	around, err := r.workflowInputs(ctx, st, req.Topology)
+	if err != nil {
+		return err
+	}
 	sc := topology.Scope{Topology: req.Topology, Node: req.Node, Instance: st.Instance, Relationship: req.Relationship,
-		TargetInstance: st.TargetInstance, Inputs: r.job.WorkflowInputs}
+		TargetInstance: st.TargetInstance, Inputs: around}
 	if req.Relationship != nil && sc.TargetInstance == "" {
 		if targets := r.targets(st); len(targets) > 0 {
 			sc.TargetInstance = targets[0]

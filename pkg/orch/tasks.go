@@ -101,6 +101,9 @@ func (l *Local) Steps(ctx context.Context, deployment, task string) ([]StepStatu
 				s.Started = tr.At
 			}
 		}
+		if tr.LeftOut {
+			s.Status, s.Error = string(engine.Skipped), "left out by the filter of "+s.WorkflowStep
+		}
 		if tr.Because != "" {
 			s.Error = "skipped because " + tr.Because + " failed"
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/dag"
 	"github.com/orch-project/orch/pkg/diag"
@@ -85,17 +86,24 @@ func (b *builder) uninstall() {
 	b.takeDown(nil, all)
 }
 
-// other runs a workflow on what exists: a declared one, or start, stop, restart, run, cancel.
+// other runs a workflow on what exists: a declared one, or start, stop, restart, run, cancel. Instances limit a generated one to themselves;
+// of a declared one they limit the nodes that they belong to, and steps on other nodes run as ever.
 func (b *builder) other(name string) {
+	b.checkInstances()
+	wf := declared(b.in.Topology, name)
+	chosen := map[string]bool{}
+	for _, in := range b.in.Instances {
+		chosen[in.Node] = true
+	}
 	exist := map[string][]string{}
 	for _, n := range b.in.Topology.Nodes {
 		for _, i := range b.recorded[n.Name] {
-			if b.selected(topology.Instance{Node: n.Name, Index: i}) {
+			if b.selected(topology.Instance{Node: n.Name, Index: i}) || wf != nil && !chosen[n.Name] {
 				exist[n.Name] = append(exist[n.Name], i)
 			}
 		}
 	}
-	if declared(b.in.Topology, name) == nil && name == Restart {
+	if wf == nil && name == Restart {
 		stop := b.generated(Stop, b.in.Topology, b.wanted, exist)
 		start := b.generated(Start, b.in.Topology, b.wanted, exist)
 		for in, l := range stop.lanes {
@@ -106,12 +114,32 @@ func (b *builder) other(name string) {
 	b.workflow(name, b.in.Topology, b.wanted, exist)
 }
 
+// checkInstances reports chosen instances that do not exist.
+func (b *builder) checkInstances() {
+	for _, in := range b.in.Instances {
+		if !slices.Contains(b.recorded[in.Node], in.Index) {
+			b.noInstance(b.in.Topology.NodeNamed(in.Node), in)
+		}
+	}
+}
+
+func (b *builder) noInstance(n *topology.Node, in topology.Instance) {
+	if n == nil {
+		b.diags.Errorf("unknown-node", diag.Pos{}, "there is no node %q", in.Node).Hint = diag.Suggest(in.Node, b.in.Topology.NodeNames())
+		return
+	}
+	d := b.diags.Errorf("unknown-instance", n.Pos, "%s has no instance %q", n.Name, in.Index)
+	if have := b.recorded[n.Name]; len(have) > 0 {
+		d.Hint = "it has " + strings.Join(have, ", ")
+	}
+}
+
 // workflow weaves the declared workflow of that name, or else the generated one, over instances.
 func (b *builder) workflow(name string, t *topology.Topology, s *scaling, instances map[string][]string) *weft {
 	if wf := declared(t, name); wf != nil {
 		return b.declaredWeft(wf, name, t, s, instances)
 	}
-	if _, ok := lives[name]; !ok {
+	if _, ok := lifeOf(name, t); !ok {
 		b.unknownWorkflow(name, t)
 		return nil
 	}

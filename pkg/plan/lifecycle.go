@@ -2,6 +2,8 @@ package plan
 
 import (
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/topology"
@@ -142,27 +144,54 @@ var undoes = map[string][]string{
 // takesDown are the operations whose traces survive the deletion of what they have taken down, so that it goes on where it stopped.
 var takesDown = []string{"prestop", "stop", "delete", "delete.script", "postdelete", "remove_target", "remove_source", "unlink"}
 
-// Begin writes an act into the journal and strikes out what counts no more from then on.
+// Begin writes an act into the journal and strikes out what counts no more from then on. What a workflow does for the second time ("stop#2")
+// counts as done by its plain key, too.
 func (r *Recorded) Begin(key string, e Entry) {
-	prefix, op := splitKey(key)
-	switch key {
-	case "delete", "delete.script": // the instance's own: a custom interface may have a delete, too
-		for k := range r.Journal {
-			_, o := splitKey(k)
-			if !slices.Contains(takesDown, o) && (op == "delete" || k != "create") {
+	base := plainKey(key)
+	prefix, op := splitKey(base)
+	undone := map[string]bool{}
+	for _, k := range undoes[op] {
+		undone[prefix+k] = true
+	}
+	for k := range r.Journal {
+		plain := plainKey(k)
+		_, o := splitKey(plain)
+		switch base {
+		case "delete", "delete.script": // the instance's own: a custom interface may have a delete, too
+			if !slices.Contains(takesDown, o) && (base == "delete" || plain != "create") {
 				delete(r.Journal, k)
 			}
-		}
-	default:
-		for _, k := range undoes[op] {
-			delete(r.Journal, prefix+k)
+		default:
+			if undone[plain] {
+				delete(r.Journal, k)
+			}
 		}
 	}
 	if r.Journal == nil {
 		r.Journal = map[string]Entry{}
 	}
-	r.Journal[key] = e
-	if key == "delete" {
+	r.Journal[key], r.Journal[base] = e, e
+	if base == "delete" {
 		r.Made = false
 	}
+}
+
+// Finish notes how the act has ended.
+func (r *Recorded) Finish(key string, status Status, at time.Time) {
+	for _, k := range []string{key, plainKey(key)} {
+		e := r.Journal[k]
+		e.Status, e.At = status, at
+		if r.Journal == nil {
+			r.Journal = map[string]Entry{}
+		}
+		r.Journal[k] = e
+	}
+}
+
+// plainKey is a journal's key without the number that tells repetitions in one workflow apart.
+func plainKey(key string) string {
+	if i := strings.LastIndexByte(key, '#'); i > 0 {
+		return key[:i]
+	}
+	return key
 }

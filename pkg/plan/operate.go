@@ -34,7 +34,7 @@ func (b *builder) operate() {
 	}
 	for _, i := range instances {
 		if !slices.Contains(b.recorded[n.Name], i) {
-			b.diags.Errorf("unknown-instance", n.Pos, "%s has no instance %q", n.Name, i).Hint = diag.Suggest(i, b.recorded[n.Name])
+			b.noInstance(n, topology.Instance{Node: n.Name, Index: i})
 			continue
 		}
 		s := b.opStep(act{t: b.in.Topology, s: b.wanted, node: n, index: i, op: op})

@@ -35,6 +35,7 @@ const (
 	SetState Kind = "state"     // only the instance's state changes
 	Forget   Kind = "forget"    // the instance's record is removed, last step of an instance's uninstall
 	Join     Kind = "join"      // nothing happens: it waits for many steps on behalf of many
+	Assert   Kind = "assert"    // the preconditions of Workflow must hold, or the step fails
 )
 
 // Step is one act on one instance. Its ID is stable between plans: the same act has the same ID.
@@ -72,6 +73,12 @@ type Step struct {
 	WorkflowStep string `json:"workflow_step,omitempty"`
 	// Activity is the declared activity, "workflow/step/n", whose inputs override the operation's; see CallInputs.
 	Activity string `json:"activity,omitempty"`
+	// Inline are the inline activities that lead to the step, outermost first, as Activity: they give their workflows' inputs.
+	Inline []string `json:"inline,omitempty"`
+	// Filter is the declared step, "workflow/step", whose filter decides whether the instance takes part when its turn comes; see FilterOf.
+	Filter string `json:"filter,omitempty"`
+	// Workflow whose preconditions an Assert step judges.
+	Workflow string `json:"workflow,omitempty"`
 	// Digest of the act: implementation files, inputs' expressions, host. Equal digest and done = need not run again.
 	Digest string `json:"digest,omitempty"`
 	// Parts are digests of the parts of the act, by what users call them: "input PORT", "file scripts/x.sh", "property flavor".

@@ -72,7 +72,7 @@ func relationshipOps(r *topology.Relationship, name string) []*topology.Operatio
 // fan spreads an act over pairs of instances.
 func (b *builder) fan(pairs [][2]string, a act) []call {
 	var out []call
-	if relOps[a.op.Name].perPair {
+	if relOps[a.op.Name].perPair || a.perPair {
 		for _, p := range pairs {
 			c := call{act: a, targets: []string{p[1]}}
 			c.index, c.target, c.perPair = p[0], p[1], true

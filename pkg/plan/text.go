@@ -69,7 +69,12 @@ func (p *Plan) byInstance() (map[topology.Instance][]*Step, []topology.Instance)
 func (p *Plan) writeInstance(w io.Writer, steps []*Step, label, where int) {
 	in := steps[0].Of()
 	if in == (topology.Instance{}) {
-		return // joins belong to nobody
+		for _, s := range steps { // joins and preconditions belong to nobody
+			if s.Kind == Assert {
+				writeColumns(w, 0, "? preconditions of "+s.Workflow, label+where+6, s.Cause)
+			}
+		}
+		return
 	}
 	common := steps[0].Cause
 	for _, s := range steps {
@@ -105,6 +110,9 @@ func (p *Plan) writeInstance(w io.Writer, steps []*Step, label, where int) {
 		}
 		if common == "" && s.Cause != "" {
 			notes = append(notes, "because "+s.Cause)
+		}
+		if s.Filter != "" {
+			notes = append(notes, "if the filter of "+s.WorkflowStep+" holds")
 		}
 		if s.IgnoreFailure {
 			notes = append(notes, "a failure is ignored")

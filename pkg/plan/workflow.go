@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ type loom struct {
 	*weft
 	wf    *topology.Workflow
 	stack []string                    // inline workflows that this one is part of
+	path  []string                    // the inline activities that lead here
 	verts map[topology.Instance][]int // everything done to an instance
 	steps map[string]*woven
 	first []int // the steps that begin the workflow
@@ -170,7 +172,7 @@ func (lm *loom) weaveStep(wv *woven) {
 		leave := g.gate(nil)
 		var verts []int
 		if act.Kind == topology.ActivityInline {
-			verts = lm.inline(wv, act, at, leave)
+			verts = lm.inline(wv, k, act, at, leave)
 		} else {
 			for _, v := range lm.activity(wv, k, act) {
 				if lm.b.in.Workflow != Install && lm.b.in.Force && g.verts[v].step.Kind == Op {
@@ -192,7 +194,7 @@ func (lm *loom) weaveStep(wv *woven) {
 }
 
 // inline weaves another workflow into the place of an activity and returns what it begins with.
-func (lm *loom) inline(wv *woven, act topology.Activity, begin, end int) []int {
+func (lm *loom) inline(wv *woven, k int, act topology.Activity, begin, end int) []int {
 	if slices.Contains(lm.stack, act.Name) || act.Name == lm.wf.Name {
 		lm.b.diags.Errorf("inline-cycle", act.Pos, "workflow %s contains itself: %s", act.Name,
 			strings.Join(append(append(lm.stack, lm.wf.Name), act.Name), " -> "))
@@ -200,24 +202,70 @@ func (lm *loom) inline(wv *woven, act topology.Activity, begin, end int) []int {
 	}
 	wf := declared(lm.t, act.Name)
 	if wf == nil {
-		if _, ok := lifeOf(act.Name, lm.t); !ok {
-			lm.b.unknownWorkflow(act.Name, lm.t)
-			return nil
-		}
-		w := lm.b.generated(act.Name, lm.t, lm.s, lm.instances)
-		for _, l := range w.order {
-			lm.b.g.edge(begin, l.begin)
-			lm.b.g.edge(l.end, end)
-		}
-		return nil
+		return lm.inlineGenerated(wv, act, begin, end)
 	}
-	inner := &loom{weft: lm.weft, wf: wf, stack: append(slices.Clone(lm.stack), lm.wf.Name), verts: lm.verts}
+	inner := &loom{weft: lm.weft, wf: wf, stack: append(slices.Clone(lm.stack), lm.wf.Name), verts: lm.verts,
+		path: append(slices.Clone(lm.path), fmt.Sprintf("%s/%s/%d", lm.wf.Name, wv.step.Name, k))}
+	if len(wf.Preconditions) > 0 {
+		v := lm.b.g.add(nil, lm.unique(&Step{ID: wv.name + "." + wf.Name + ".preconditions", Kind: Assert, Workflow: wf.Name, WorkflowStep: wv.name,
+			Inline: inner.path, Cause: "workflow " + lm.name + ", step " + wv.name, Retries: -1, Pos: act.Pos}))
+		lm.b.g.edge(begin, v)
+		wv.all = append(wv.all, v)
+		begin = v
+	}
 	inner.weaveAll(begin, end, wv.name+"_")
 	for _, s := range inner.steps {
 		wv.all = append(wv.all, s.all...)
 	}
 	slices.Sort(wv.all)
 	return inner.first
+}
+
+// inlineGenerated weaves a workflow that the document does not declare into the place of an activity.
+func (lm *loom) inlineGenerated(wv *woven, act topology.Activity, begin, end int) []int {
+	parts := []string{act.Name}
+	if act.Name == Restart {
+		parts = []string{Stop, Start}
+	}
+	g := &lm.b.g
+	var first []int
+	for _, name := range parts {
+		if _, ok := lifeOf(name, lm.t); !ok {
+			lm.b.unknownWorkflow(act.Name, lm.t)
+			return nil
+		}
+		from, known := len(g.verts), maps.Clone(lm.b.steps)
+		w := lm.b.generated(name, lm.t, lm.s, lm.instances)
+		var all []int
+		for v := from; v < len(g.verts); v++ {
+			if s := g.verts[v].step; s != nil {
+				if _, taken := known[s.ID]; taken {
+					lm.b.steps[s.ID] = known[s.ID]
+					lm.unique(s)
+				}
+				lm.b.steps[s.ID] = v
+				s.WorkflowStep, s.Inline = wv.name, lm.path
+				lm.verts[s.Of()] = append(lm.verts[s.Of()], v)
+				all = append(all, v)
+			}
+		}
+		done := g.gate(nil)
+		for _, l := range w.order {
+			g.edge(begin, l.begin)
+			g.edge(l.end, done)
+		}
+		for _, v := range all {
+			g.edge(begin, v)
+			g.edge(v, done)
+		}
+		wv.all = append(wv.all, all...)
+		if first == nil {
+			first = all
+		}
+		begin = done
+	}
+	g.edge(begin, end)
+	return first
 }
 
 // activity makes the steps of one activity for every instance of its target (a node, or all members of a group).
@@ -241,27 +289,19 @@ func (lm *loom) activity(wv *woven, k int, act topology.Activity) []int {
 
 func (lm *loom) targets(wv *woven) []*topology.Node {
 	name := wv.step.Target
-	if n := lm.t.NodeNamed(name); n != nil {
-		return []*topology.Node{n}
+	if out := lm.t.Members(name); len(out) > 0 {
+		return out
 	}
-	for _, g := range lm.t.Groups {
-		if g.Name == name {
-			var out []*topology.Node
-			for _, m := range g.Members {
-				if n := lm.t.NodeNamed(m); n != nil {
-					out = append(out, n)
-				}
-			}
-			return out
-		}
+	if slices.ContainsFunc(lm.t.Groups, func(g *topology.Group) bool { return g.Name == name }) {
+		return nil // an empty group
 	}
 	lm.b.diags.Errorf("unknown-target", wv.step.Pos, "step %s of workflow %s works on %q, which is neither node nor group", wv.step.Name, lm.wf.Name, name).Hint =
 		diag.Suggest(name, lm.t.NodeNames())
 	return nil
 }
 
-// add puts a step into the graph under an ID of its own.
-func (lm *loom) add(n *topology.Node, wv *woven, s *Step) int {
+// unique gives a step an ID of its own.
+func (lm *loom) unique(s *Step) *Step {
 	id := s.ID
 	for k := 2; ; k++ {
 		if _, taken := lm.b.steps[s.ID]; !taken {
@@ -269,7 +309,17 @@ func (lm *loom) add(n *topology.Node, wv *woven, s *Step) int {
 		}
 		s.ID = id + "#" + strconv.Itoa(k)
 	}
-	s.WorkflowStep = wv.name
+	lm.b.steps[s.ID] = -1
+	return s
+}
+
+// add puts a step into the graph under an ID of its own.
+func (lm *loom) add(n *topology.Node, wv *woven, s *Step) int {
+	lm.unique(s)
+	s.WorkflowStep, s.Inline = wv.name, lm.path
+	if wv.step.Filter != nil {
+		s.Filter = lm.wf.Name + "/" + wv.step.Name
+	}
 	v := lm.b.g.add(n, s)
 	lm.b.steps[s.ID] = v
 	lm.verts[s.Of()] = append(lm.verts[s.Of()], v)
@@ -346,7 +396,10 @@ func (lm *loom) call(n *topology.Node, wv *woven, k int, ac topology.Activity) [
 	}
 	var out []int
 	if wv.step.Relationship == "" {
-		if a.op = n.Operation(ac.Interface, ac.Name); a.op == nil {
+		if a.op = n.Operation(ac.Interface, ac.Name); a.op == nil && ac.Interface == "" {
+			a.op = findOperation(n, ac.Name)
+		}
+		if a.op == nil {
 			lm.unknownOperation(wv, ac, n.Name)
 			return nil
 		}
@@ -358,20 +411,45 @@ func (lm *loom) call(n *topology.Node, wv *woven, k int, ac topology.Activity) [
 		}
 		return out
 	}
-	if a.rel = relationship(n, wv.step.Relationship); a.rel == nil {
+	rels := relationshipsOf(n, wv.step.Relationship)
+	if len(rels) == 0 {
 		lm.b.diags.Errorf("unknown-relationship", wv.step.Pos, "node %s has no relationship %q", n.Name, wv.step.Relationship)
 		return nil
 	}
+	for _, a.rel = range rels {
+		out = append(out, lm.callRelationship(wv, ac, a)...)
+	}
+	return out
+}
+
+func (lm *loom) callRelationship(wv *woven, ac topology.Activity, a act) (out []int) {
 	if a.op = a.rel.Operation(ac.Interface, ac.Name); a.op == nil {
-		lm.unknownOperation(wv, ac, n.Name+"."+a.rel.Name)
+		lm.unknownOperation(wv, ac, a.node.Name+"."+a.rel.Name)
 		return nil
 	}
 	if !implemented(a.op) {
 		return nil
 	}
-	a.atTarget = relOps[a.op.Name].atTarget
+	known, listed := relOps[a.op.Name]
+	a.atTarget = known.atTarget
+	if !listed && strings.EqualFold(a.host, "TARGET") {
+		a.atTarget, a.perPair = true, true // what runs at the target runs on each of its instances
+	}
 	for _, c := range lm.b.fan(lm.pairs(a.rel), a) {
-		out = append(out, lm.add(n, wv, lm.b.opStep(c.act)))
+		out = append(out, lm.add(a.node, wv, lm.b.opStep(c.act)))
+	}
+	return out
+}
+
+// relationshipsOf finds the relationship of that name, or else all that the requirement of that name has led to.
+func relationshipsOf(n *topology.Node, name string) (out []*topology.Relationship) {
+	if r := relationship(n, name); r != nil && r.Requirement != name {
+		return []*topology.Relationship{r}
+	}
+	for _, r := range n.Relationships {
+		if r.Requirement == name || r.Name == name {
+			out = append(out, r)
+		}
 	}
 	return out
 }
@@ -417,8 +495,38 @@ func (lm *loom) leaveNothing() {
 	}
 }
 
+// FilterOf is the filter that a Step.Filter names; nil for none.
+func FilterOf(t *topology.Topology, filter string) *topology.Value {
+	name, step, _ := strings.Cut(filter, "/")
+	wf := t.Workflows[name]
+	if wf == nil {
+		return nil
+	}
+	for _, st := range wf.Steps {
+		if st.Name == step {
+			return st.Filter
+		}
+	}
+	return nil
+}
+
+// Inlined is the workflow that an inline activity ("workflow/step/n") leads to; nil for none.
+func Inlined(t *topology.Topology, activity string) *topology.Workflow {
+	if a := activityOf(t, activity); a != nil && a.Kind == topology.ActivityInline {
+		return declared(t, a.Name)
+	}
+	return nil
+}
+
 // CallInputs are the inputs that a declared activity ("workflow/step/n", see Step.Activity) gives to its operation; nil for none.
 func CallInputs(t *topology.Topology, activity string) *topology.Values {
+	if a := activityOf(t, activity); a != nil {
+		return a.Inputs
+	}
+	return nil
+}
+
+func activityOf(t *topology.Topology, activity string) *topology.Activity {
 	parts := strings.Split(activity, "/")
 	if len(parts) != 3 {
 		return nil
@@ -429,8 +537,8 @@ func CallInputs(t *topology.Topology, activity string) *topology.Values {
 		return nil
 	}
 	for _, st := range wf.Steps {
-		if st.Name == parts[1] && k < len(st.Activities) {
-			return st.Activities[k].Inputs
+		if st.Name == parts[1] && k >= 0 && k < len(st.Activities) {
+			return &st.Activities[k]
 		}
 	}
 	return nil

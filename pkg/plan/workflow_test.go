@@ -100,6 +100,39 @@ func TestCustomWorkflow(t *testing.T) {
 	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: "maintain"}), "declared_custom")
 }
 
+// maintain has every form of step: filters, preconditions of an inline workflow, a relationship's operation at the target by the name of the
+// requirement, built-in workflows inline.
+func maintain() *topo {
+	top := shop()
+	scalable(top.NodeNamed("dbvm"), 2)
+	web := top.NodeNamed("web")
+	web.Relationships[1].Interfaces = append(web.Relationships[1].Interfaces, iface("sync", "web", "copy"))
+	pick := wfStep("pick", "web", []string{"copy"}, callOp("Standard", "stop"), setState("stopped"))
+	pick.Filter = topology.Lit(true)
+	pick.OnFailure = []string{"again"}
+	sync := wfStep("copy", "web", []string{"nested"}, callOp("sync", "copy"))
+	sync.Relationship, sync.OperationHost = "database", "TARGET"
+	top.Workflows["maintain"] = &topology.Workflow{Name: "maintain", Steps: []*topology.WorkflowStep{pick, sync,
+		wfStep("nested", "", nil, inline("checked")),
+		wfStep("again", "", nil, inline("restart")),
+	}}
+	top.Workflows["checked"] = &topology.Workflow{Name: "checked", Preconditions: []topology.Precondition{{Target: "web", Condition: topology.Lit(true)}},
+		Steps: []*topology.WorkflowStep{wfStep("go", "web", nil, callOp("Standard", "start"))}}
+	return top
+}
+
+func TestFormsOfSteps(t *testing.T) {
+	top := maintain()
+	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: "maintain"}), "declared_forms")
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: "maintain", Instances: []topology.Instance{in("web", "1")}}), "declared_chosen")
+	for _, bad := range []topology.Instance{in("web", "7"), in("wep", "0")} {
+		if p, diags := plan.Build(plan.Input{Topology: top.Topology, Recorded: rec, Workflow: "maintain", Instances: []topology.Instance{bad}}); p != nil || len(diags) != 1 {
+			t.Errorf("%s: %v", bad, diags)
+		}
+	}
+}
+
 func TestMistakesInWorkflows(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*topo)

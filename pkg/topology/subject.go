@@ -87,6 +87,32 @@ func (t *Topology) NodeNames() []string {
 	return names
 }
 
+// Members are the node of that name, or the nodes in the group of that name and in the groups within it.
+func (t *Topology) Members(name string) []*Node {
+	var out []*Node
+	seen := map[string]bool{}
+	var walk func(name string)
+	walk = func(name string) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		if n := t.NodeNamed(name); n != nil {
+			out = append(out, n)
+			return
+		}
+		for _, g := range t.Groups {
+			if g.Name == name {
+				for _, m := range g.Members {
+					walk(m)
+				}
+			}
+		}
+	}
+	walk(name)
+	return out
+}
+
 // Input returns the declared input of that name, or nil.
 func (t *Topology) Input(name string) *Parameter {
 	if t == nil {
