@@ -21,12 +21,13 @@ import (
 type Action string
 
 const (
-	Create Action = "create" // make the native node (infrastructure)
-	Update Action = "update" // bring the native node to the topology's properties
-	Delete Action = "delete" // remove the native node
-	Start  Action = "start"  // power a native node on
-	Stop   Action = "stop"   // power a native node off
-	Run    Action = "run"    // run the operation's implementation
+	Create  Action = "create"  // make the native node (infrastructure)
+	Update  Action = "update"  // bring the native node to the topology's properties
+	Replace Action = "replace" // make the native node anew, whatever state it is in; what belongs to it stays
+	Delete  Action = "delete"  // remove the native node
+	Start   Action = "start"   // power a native node on
+	Stop    Action = "stop"    // power a native node off
+	Run     Action = "run"     // run the operation's implementation
 )
 
 // Request is one operation of one instance.
@@ -136,6 +137,11 @@ type Checker interface {
 // Planner drivers say what a batch would change, without touching anything.
 type Planner interface {
 	Plan(ctx context.Context, reqs []*Request) ([]Change, error)
+}
+
+// Drifter drivers look at what exists and say what it would take to bring it back to what the requests (Update) ask for.
+type Drifter interface {
+	Drift(ctx context.Context, reqs []*Request) ([]Change, error)
 }
 
 // Change that a Planner expects.

@@ -274,7 +274,7 @@ func (r *run) remove(ctx context.Context, gone []forgotten) error {
 			var transitions []Transition
 			for _, f := range gone {
 				transitions = append(transitions, f.t)
-				if err := errors.Join(tx.Delete(instanceKey(r.job.Deployment, f.in)), tx.Delete(valuesKey(r.job.Deployment, f.in))); err != nil {
+				if err := r.erase(tx, f.in); err != nil {
 					return err
 				}
 			}
@@ -283,6 +283,22 @@ func (r *run) remove(ctx context.Context, gone []forgotten) error {
 	})
 	if err == nil {
 		r.pending.next++
+	}
+	return err
+}
+
+// erase removes the records of an instance, except for what has been written anew since: a heal forgets an instance and makes it again.
+func (r *run) erase(tx state.Tx, in topology.Instance) error {
+	r.world.mu.RLock()
+	_, again := r.world.instances[in]
+	_, values := r.world.values[in]
+	r.world.mu.RUnlock()
+	var err error
+	if !again {
+		err = tx.Delete(instanceKey(r.job.Deployment, in))
+	}
+	if !values {
+		err = errors.Join(err, tx.Delete(valuesKey(r.job.Deployment, in)))
 	}
 	return err
 }

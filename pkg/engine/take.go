@@ -78,14 +78,14 @@ func (r *run) keep(st *step, res driver.Result) error {
 	if res.Host != nil {
 		rec.Host = res.Host
 	}
-	if res.Replaced {
+	if res.Replaced || st.Action == driver.Replace {
 		rec.Generation = st.opID[:min(16, len(st.opID))]
 	}
 	r.world.mu.Unlock()
 	if st.Kind == plan.Infra && st.Action == driver.Delete {
 		return nil
 	}
-	if st.Kind == plan.Infra && (st.Action == driver.Create || st.Action == driver.Update) {
+	if st.Kind == plan.Infra && (st.Action == driver.Create || st.Action == driver.Update || st.Action == driver.Replace) {
 		rec.Made = true
 	}
 	for name, v := range res.Attributes {

@@ -70,13 +70,12 @@ func (w *World) expect(p *plan.Plan) {
 		all[in] = true
 	}
 	if p != nil {
-		for _, s := range p.Steps {
-			if s.Node != "" && s.Kind != plan.Forget {
+		for _, s := range p.Steps { // in order: what is forgotten may be made anew
+			switch {
+			case s.Node == "":
+			case s.Kind != plan.Forget:
 				all[s.Of()] = true
-			}
-		}
-		for _, s := range p.Steps {
-			if s.Kind == plan.Forget && p.Workflow != plan.Uninstall {
+			case p.Workflow != plan.Uninstall:
 				delete(all, s.Of())
 			}
 		}

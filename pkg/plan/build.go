@@ -25,6 +25,15 @@ func Build(in Input) (*Plan, diag.List) {
 		b.uninstall()
 	case Operation:
 		b.operate()
+	case Heal, Check:
+		switch {
+		case declared(in.Topology, in.Workflow) != nil:
+			b.other(in.Workflow)
+		case in.Workflow == Heal:
+			b.heal()
+		default:
+			b.check()
+		}
 	default:
 		b.other(in.Workflow)
 	}
@@ -44,6 +53,7 @@ type builder struct {
 	steps    map[string]int      // step id → vertex
 	scales   map[*topology.Topology]*scaling
 	digests  digests
+	healing  map[topology.Instance]bool
 	later    []func() // what can be added only when it is known which steps run
 	limit    *limit
 }
@@ -148,16 +158,25 @@ func (b *builder) workflow(name string, t *topology.Topology, s *scaling, instan
 
 // declared returns the document's workflow; TOSCA 1.3 calls install deploy and uninstall undeploy.
 func declared(t *topology.Topology, name string) *topology.Workflow {
-	if wf := t.Workflows[name]; wf != nil {
-		return wf
+	wf := t.Workflows[name]
+	switch {
+	case wf == nil && name == Install:
+		wf = t.Workflows["deploy"]
+	case wf == nil && name == Uninstall:
+		wf = t.Workflows["undeploy"]
 	}
-	switch name {
-	case Install:
-		return t.Workflows["deploy"]
-	case Uninstall:
-		return t.Workflows["undeploy"]
+	if wf != nil && BuiltIn(wf) != "" {
+		return nil
 	}
-	return nil
+	return wf
+}
+
+// BuiltIn is Cloudify's own workflow that a declared one is mapped to ("install", "execute_operation" …); "" if it is another's code, or steps.
+func BuiltIn(wf *topology.Workflow) string {
+	if rest, ok := strings.CutPrefix(wf.Call, "default_workflows."); ok && strings.HasPrefix(rest, "cloudify.plugins.workflows.") {
+		return lastPart(rest)
+	}
+	return ""
 }
 
 func (b *builder) selected(in topology.Instance) bool {

@@ -17,6 +17,8 @@ const (
 	Run       = "run"
 	Cancel    = "cancel"
 	Operation = "operation" // Input.Operate
+	Heal      = "heal"      // Input.Instances are made anew
+	Check     = "check"     // the operations that say whether instances are well
 )
 
 // Input of Build. Only Topology is needed: the zero rest plans the installation of everything.
@@ -48,6 +50,10 @@ type Input struct {
 	Replaced map[topology.Instance]string
 	// Operate is the operation of the Operation workflow.
 	Operate *Operate
+	// Reinstall: Heal makes instances anew even where they have an operation that heals them.
+	Reinstall bool
+	// Lost are servers on which nothing can run any more: operations on them are left out of a Heal.
+	Lost map[topology.Instance]bool
 	// Instances limits a workflow other than Install to these; nil is all.
 	Instances []topology.Instance
 	// Force lets an uninstall, or another declared workflow, go on over failing scripts. Deleting infrastructure is never ignored.
@@ -60,10 +66,12 @@ type Version struct {
 	Inputs   map[string]any
 }
 
-// Operate asks for one operation on instances of a node ("" Instances: all).
+// Operate asks for one operation on instances of a node (no Instances: all), or, without a node, on all of Input.Instances that have it.
 type Operate struct {
 	Node, Interface, Operation string
 	Instances                  []string
+	// Ordered: targets of relationships before their sources, where there is no node; else all at once.
+	Ordered bool
 }
 
 // Status of an act in an instance's journal.

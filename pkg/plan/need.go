@@ -196,6 +196,9 @@ func ParseInstance(s string) (topology.Instance, bool) {
 
 // newCause says why an instance is made that was not there.
 func (b *builder) newCause(in topology.Instance) string {
+	if b.healing[in] {
+		return "it is made anew"
+	}
 	have := len(b.recorded[in.Node])
 	if have == 0 {
 		return "new node"
@@ -206,6 +209,8 @@ func (b *builder) newCause(in topology.Instance) string {
 // downCause says why an instance is removed.
 func (b *builder) downCause(in topology.Instance) string {
 	switch {
+	case b.healing[in]:
+		return "it is made anew"
 	case b.in.Workflow == Uninstall:
 		return "undeploy"
 	case b.in.Topology.NodeNamed(in.Node) == nil:

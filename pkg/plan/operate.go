@@ -14,6 +14,10 @@ func (b *builder) operate() {
 		b.diags.Errorf("unknown-operation", diag.Pos{}, "no operation is given")
 		return
 	}
+	if o.Node == "" {
+		b.operateAll(o)
+		return
+	}
 	n := b.in.Topology.NodeNamed(o.Node)
 	if n == nil {
 		b.diags.Errorf("unknown-node", diag.Pos{}, "there is no node %q", o.Node).Hint = diag.Suggest(o.Node, b.in.Topology.NodeNames())
@@ -41,6 +45,51 @@ func (b *builder) operate() {
 		s.Cause = "asked for"
 		b.g.add(n, s)
 	}
+}
+
+// operateAll runs the operation on every chosen instance whose node has it, as Cloudify's execute_operation does: all at once, or targets
+// before their sources.
+func (b *builder) operateAll(o *Operate) {
+	b.checkInstances()
+	moments := map[topology.Instance]int{} // of instances without the operation, too: the order leads through them
+	found := false
+	for _, n := range b.in.Topology.Nodes {
+		op := n.Operation(o.Interface, o.Operation)
+		if o.Interface == "" {
+			op = findOperation(n, o.Operation)
+		}
+		for _, i := range b.recorded[n.Name] {
+			in := topology.Instance{Node: n.Name, Index: i}
+			if !implemented(op) || !b.selected(in) {
+				moments[in] = b.g.gate(n)
+				continue
+			}
+			s := b.opStep(act{t: b.in.Topology, s: b.wanted, node: n, index: i, op: op})
+			s.Cause, found = "asked for", true
+			moments[in] = b.g.add(n, s)
+		}
+	}
+	if !found {
+		b.diags.Errorf("unknown-operation", diag.Pos{}, "none of these instances has an operation %q that does anything", operationName(o))
+	}
+	if !o.Ordered {
+		return
+	}
+	for _, n := range b.in.Topology.Nodes {
+		for _, r := range n.Relationships {
+			if r.Source == r.Target {
+				continue
+			}
+			for _, p := range b.existing(r) {
+				b.g.edge(moments[topology.Instance{Node: r.Target, Index: p[1]}], moments[topology.Instance{Node: r.Source, Index: p[0]}])
+			}
+		}
+	}
+}
+
+// existing are the pairs of recorded instances that belong to a relationship.
+func (b *builder) existing(r *topology.Relationship) [][2]string {
+	return (&weft{b: b, t: b.in.Topology, s: b.wanted, instances: b.recorded}).pairs(r)
 }
 
 func operationName(o *Operate) string {

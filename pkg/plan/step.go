@@ -10,10 +10,10 @@ import (
 // ID of the instance that the step belongs to.
 func (s *Step) Of() topology.Instance { return topology.Instance{Node: s.Node, Index: s.Instance} }
 
-// Key under which the step is recorded in the journal of its instance: its ID without the instance. An update of infrastructure is
-// recorded as its creation, since it leads to the same.
+// Key under which the step is recorded in the journal of its instance: its ID without the instance. An update of infrastructure, and
+// its replacement, are recorded as its creation, since they lead to the same.
 func (s *Step) Key() string {
-	if s.Kind == Infra && s.Action == driver.Update {
+	if s.Kind == Infra && (s.Action == driver.Update || s.Action == driver.Replace) {
 		return string(driver.Create)
 	}
 	return strings.TrimPrefix(s.ID, s.Of().String()+".")

@@ -130,6 +130,8 @@ func mark(steps []*Step) string {
 		removed = removed || s.Kind == Forget
 	}
 	switch {
+	case removed && steps[len(steps)-1].Kind != Forget:
+		return "-/+"
 	case removed:
 		return "-"
 	case made:

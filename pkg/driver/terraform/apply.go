@@ -35,13 +35,16 @@ func join(args []string) string { return strings.Join(args, " ") }
 
 // applyArgs of the tool. Without refresh nothing but the batch's own resources is looked at, which is both quicker and safer: what changed
 // elsewhere in the deployment is left to its own steps.
-func applyArgs(parallelism int, targets []string, refresh bool) []string {
+func applyArgs(parallelism int, targets, replace []string, refresh bool) []string {
 	args := []string{"apply", "-json", "-auto-approve", "-input=false", "-lock=false", "-backup=-", fmt.Sprintf("-parallelism=%d", parallelism)}
 	if !refresh {
 		args = append(args, "-refresh=false")
 	}
 	for _, t := range targets {
 		args = append(args, "-target="+t)
+	}
+	for _, r := range replace {
+		args = append(args, "-replace="+r)
 	}
 	return args
 }
@@ -177,6 +180,7 @@ type goal struct {
 	// addresses that each request waits for: to exist, or to be gone.
 	addresses [][]string
 	targets   []string
+	replace   []string // addresses to make anew although nothing asks for it
 	refresh   bool
 	// idle: the world is as asked, as far as the state says.
 	idle bool
@@ -210,7 +214,7 @@ func (b *batch) aim(ctx context.Context) (*goal, error) {
 			continue
 		case driver.Start, driver.Stop:
 			b.renderer.Stopped[r.ID()] = r.Action == driver.Stop
-		case driver.Create:
+		case driver.Create, driver.Replace:
 			b.renderer.Stopped[r.ID()] = false
 		case driver.Update:
 		default:
@@ -266,6 +270,20 @@ func (b *batch) choose(g *goal, old *manifest) {
 			own[a] = true
 		}
 	}
+	for i, r := range b.reqs {
+		if r.Action != driver.Replace || b.reported[i] {
+			continue
+		}
+		key := plugin.EntryKey(r.ID())
+		g.replace = append(g.replace, m.Entries[key].main()...)
+		for k, e := range m.Entries { // what is attached to it is attached anew
+			if slices.Contains(e.Refs, key) {
+				for _, a := range m.addresses(k) {
+					own[a] = true
+				}
+			}
+		}
+	}
 	for k := range m.Entries {
 		if old.Entries[k] == nil {
 			for _, a := range m.addresses(k) {
@@ -294,6 +312,23 @@ func (b *batch) choose(g *goal, old *manifest) {
 	if foreign || g.refresh {
 		g.targets = slices.Sorted(maps.Keys(own))
 	}
+}
+
+// main are the addresses of the resource that the entry is about, the first of its mapping: a server, but not its ports.
+func (e *entry) main() (out []string) {
+	id := ""
+	for _, b := range e.Blocks {
+		if b.Data {
+			continue
+		}
+		if id == "" {
+			id = b.ID
+		}
+		if b.ID == id {
+			out = append(out, b.address())
+		}
+	}
+	return out
 }
 
 // serves reports whether an entry is needed by one of the batch's instances.
@@ -353,7 +388,7 @@ func (b *batch) apply(ctx context.Context) error {
 	if err := b.writeWork(prep, mod, rec); err != nil {
 		return fmt.Errorf("cannot prepare the apply: %w", err)
 	}
-	c := &command{Dir: b.work, Path: tool.Path, Args: applyArgs(b.d.opts.Parallelism, g.targets, g.refresh), Env: b.environ(prep, values)}
+	c := &command{Dir: b.work, Path: tool.Path, Args: applyArgs(b.d.opts.Parallelism, g.targets, g.replace, g.refresh), Env: b.environ(prep, values)}
 	if err := start(ctx, c); err != nil {
 		return err
 	}

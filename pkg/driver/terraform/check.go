@@ -57,7 +57,7 @@ func (d *Driver) Check(ctx context.Context, reqs []*driver.Request) diag.List {
 	r.Secrets = nil // a check makes nothing, not even secrets
 	var ids []topology.Instance
 	for _, q := range reqs {
-		if q.Action == driver.Create || q.Action == driver.Update {
+		if q.Action == driver.Create || q.Action == driver.Update || q.Action == driver.Replace {
 			found := r.Check(ctx, q.ID())
 			list.Add(found...)
 			if !found.HasErrors() {

@@ -149,5 +149,5 @@ func (d *Driver) Explain(req *driver.Request) string {
 	if t, err := d.tool.find(context.Background(), d.opts.Binary); err == nil {
 		tool = t.Path
 	}
-	return fmt.Sprintf("%s -chdir=%s %s", tool, filepath.Join(d.dir(req.Deployment), "work"), join(applyArgs(d.opts.Parallelism, nil, false)))
+	return fmt.Sprintf("%s -chdir=%s %s", tool, filepath.Join(d.dir(req.Deployment), "work"), join(applyArgs(d.opts.Parallelism, nil, nil, false)))
 }

@@ -24,6 +24,15 @@ import (
 
 // Plan says what a batch would change. It works on a copy and touches nothing; values that depend on what is not made yet are unknown.
 func (d *Driver) Plan(ctx context.Context, reqs []*driver.Request) ([]driver.Change, error) {
+	return d.foresee(ctx, reqs, false)
+}
+
+// Drift looks at what exists of the requests' instances and says what it would take to bring it back to what was asked for.
+func (d *Driver) Drift(ctx context.Context, reqs []*driver.Request) ([]driver.Change, error) {
+	return d.foresee(ctx, reqs, true)
+}
+
+func (d *Driver) foresee(ctx context.Context, reqs []*driver.Request, refresh bool) ([]driver.Change, error) {
 	if len(reqs) == 0 {
 		return nil, nil
 	}
@@ -58,9 +67,10 @@ func (d *Driver) Plan(ctx context.Context, reqs []*driver.Request) ([]driver.Cha
 	if err := errors.Join(failed...); err != nil {
 		return nil, err
 	}
-	if g.idle {
+	if g.idle && !refresh {
 		return nil, nil
 	}
+	g.refresh = refresh
 	return b.plan(ctx, g)
 }
 
@@ -100,9 +110,12 @@ func (b *batch) plan(ctx context.Context, g *goal) ([]driver.Change, error) {
 		return nil, fmt.Errorf("cannot plan: %w", err)
 	}
 	env := b.environ(prep, values)
-	args := []string{"plan", "-json", "-input=false", "-lock=false", "-refresh=false", "-out=plan.bin"}
+	args := []string{"plan", "-json", "-input=false", "-lock=false", fmt.Sprintf("-refresh=%t", g.refresh), "-out=plan.bin"}
 	for _, t := range g.targets {
 		args = append(args, "-target="+t)
+	}
+	for _, r := range g.replace {
+		args = append(args, "-replace="+r)
 	}
 	out, err := b.output(ctx, tool, env, args...)
 	if err != nil {

@@ -188,7 +188,7 @@ func (t *tracker) settle(ctx context.Context, failure error) {
 	for i, r := range t.b.reqs {
 		switch {
 		case t.b.reported[i] || !t.mine(i):
-		case t.arrived(i, s) && !t.touchedBy(i) && (failure == nil || r.Action != driver.Update && r.Action != driver.Start && r.Action != driver.Stop):
+		case t.arrived(i, s) && !t.touchedBy(i) && (failure == nil || r.Action != driver.Update && r.Action != driver.Replace && r.Action != driver.Start && r.Action != driver.Stop):
 			t.succeed(ctx, i, r, s)
 		default:
 			t.b.done(i, driver.Result{}, t.explain(ctx, i, failure))
@@ -212,7 +212,7 @@ func (t *tracker) succeed(ctx context.Context, i int, r *driver.Request, s *tfSt
 		t.b.done(i, driver.Result{}, err)
 		return
 	}
-	res.Changed = changed
+	res.Changed, res.Replaced = changed, r.Action == driver.Replace
 	others, err := t.b.renderer.Refreshes(ctx, r.ID())
 	if err != nil {
 		t.b.done(i, driver.Result{}, err)
