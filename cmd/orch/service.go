@@ -224,6 +224,21 @@ func (i inventory) Inventory(ctx context.Context, deployment, location string) (
 	return left, []string{"nova", "neutron", "cinder"}, nil
 }
 
+// Observe lists what the cloud has of a deployment.
+func (i inventory) Observe(ctx context.Context, deployment, location string) ([]driver.CloudResource, error) {
+	loc, err := i.where.named(location)
+	if err != nil {
+		return nil, err
+	}
+	cloud, err := i.where.cloud(ctx, loc)
+	if err != nil {
+		return nil, err
+	}
+	return cloud.Inventory(ctx, deployment)
+}
+
+var _ orch.Observer = inventory{}
+
 // bind lets the plugin of a location bind a topology.
 func (l *locations) bind(_ context.Context, t *topology.Topology, location string) diag.List {
 	loc, err := l.named(location)

@@ -158,7 +158,7 @@ OpenStack through Terraform, configures them over SSH, and removes everything ag
 Exit codes:
   0  done            1  your document, flags or inputs are wrong
   2  the cloud       3  an operation on a server failed      4  cancelled
-  5  plan has changes (plan --detailed-exitcode)             6  not found
+  5  changes (plan --detailed-exitcode, drift)               6  not found
   7  conflict        8  state store                          70 a defect of orch`,
 		Example: `  orch sandbox up
   orch deploy examples/01-web-cluster
@@ -199,6 +199,8 @@ Exit codes:
 		controlCmd(env, "skip"), controlCmd(env, "cancel"))
 	add("look", listCmd(env), statusCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))
 	add("set", serverCmd(env), secretsCmd(env), hostsCmd(env), locationsCmd(env), sandboxCmd(env), doctorCmd(env), configCmd(env), versionCmd(env))
+	add("life", operateCmd(env), healCmd(env))
+	add("look", workflowsCmd(env), driftCmd(env))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &orch.Error{Kind: orch.KindUser, Err: err, Hint: "see `" + c.CommandPath() + " --help`"}
 	})

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -108,10 +110,23 @@ func (e *environment) outcome(ctx context.Context, app *App, t orch.Task) error 
 	if t.Verb == orch.Undeploy || e.structured() {
 		return nil
 	}
+	if t.Verb == orch.Workflow || t.Verb == orch.Operate {
+		e.out.Outputs(taskOutputs(t))
+		return nil
+	}
 	outs, err := app.Outputs(ctx, t.Deployment, false)
 	if err != nil {
 		return err
 	}
 	e.out.Outputs(outs)
 	return nil
+}
+
+// taskOutputs are what a workflow or operation has brought, in order.
+func taskOutputs(t orch.Task) []orch.Output {
+	var out []orch.Output
+	for _, name := range slices.Sorted(maps.Keys(t.Outputs)) {
+		out = append(out, orch.Output{Name: name, Value: t.Outputs[name]})
+	}
+	return out
 }

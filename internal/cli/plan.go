@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -96,6 +98,19 @@ Values that do not exist yet are shown as "(known after create)".`,
 	c.Flags().Lookup("graph").NoOptDefVal = "dot"
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 5 when there is something to do")
 	return c
+}
+
+// showPlan plans a request without source and prints the plan.
+func (e *environment) showPlan(ctx context.Context, app *App, req orch.Request) error {
+	p, list, err := app.Plan(ctx, req)
+	if err != nil {
+		return err
+	}
+	if p == nil || list.HasErrors() {
+		return e.refuse(list)
+	}
+	e.diagnostics(e.err, list)
+	return e.print(p, func() { e.out.Plan(p) })
 }
 
 // refuse reports findings that stop a request before anything is created.

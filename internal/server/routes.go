@@ -46,6 +46,8 @@ func (s *Server) routes() []route {
 		{get, "/deployments", viewer, 0, s.deployments},
 		{get, "/deployments/:name", viewer, 0, s.deployment},
 		{get, "/deployments/:name/outputs", viewer, 0, s.outputs},
+		{get, "/deployments/:name/workflows", viewer, 0, s.workflows},
+		{post, "/deployments/:name/drift", operator, 0, s.drift},
 		{get, "/deployments/:name/tasks", viewer, 0, s.tasks},
 		{get, "/deployments/:name/tasks/:task", viewer, 0, s.task},
 		{get, "/deployments/:name/tasks/:task/steps", viewer, 0, s.steps},

@@ -76,6 +76,12 @@ func (s *stub) Wait(_ context.Context, d, t string) (orch.Task, error) {
 	return orch.Task{ID: t, Deployment: d, Status: "done", Steps: orch.Progress{Total: 3, Done: 3}}, s.err
 }
 func (s *stub) Control(_ context.Context, c orch.Control) error { s.control = c; return s.err }
+func (s *stub) Workflows(_ context.Context, name string) ([]orch.WorkflowInfo, error) {
+	return []orch.WorkflowInfo{{Name: "of " + name, Inputs: []orch.WorkflowInput{{Name: "x", Required: true}}}}, s.err
+}
+func (s *stub) Drift(_ context.Context, req orch.DriftRequest) (*orch.Drift, error) {
+	return &orch.Drift{Deployment: req.Deployment, Drifted: req.NoChecks, Checked: 3}, s.err
+}
 func (s *stub) Deployments(context.Context) ([]orch.Deployment, error) {
 	return []orch.Deployment{{Name: "web", Status: "deployed"}}, s.err
 }

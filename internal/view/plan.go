@@ -14,7 +14,7 @@ func (p *Printer) Plan(pl *plan.Plan) {
 	for line := range strings.SplitSeq(strings.TrimRight(b.String(), "\n"), "\n") {
 		p.Println(p.Paint(signStyle(line), line))
 	}
-	if pl.Digest != "" && len(pl.Steps) > 0 {
+	if pl.Workflow == "install" && pl.Digest != "" && len(pl.Steps) > 0 {
 		p.Printf("\n%s\n", p.Paint(Quiet, "plan "+pl.Digest+" (orch deploy --plan-digest applies exactly this)"))
 	}
 }

@@ -80,7 +80,7 @@ func (c *changes) transition(r *run, st *step) {
 		e := r.stepEvent(st)
 		e.Type, e.Status, e.Message, e.Time = event.StepStatus, string(st.status), t.Error, t.At
 		if st.leftOut {
-			e.Status = string(Skipped)
+			e.Status, e.Message = string(Skipped), st.why
 		}
 		c.events = append(c.events, e)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -25,6 +24,7 @@ func (r *run) takesPart(st *step) (bool, error) {
 		return true, nil
 	}
 	if in, decided := r.parts[st.part()]; decided {
+		st.why = "left out with the rest of step " + st.WorkflowStep
 		return in, nil
 	}
 	t := r.job.Topology
@@ -39,11 +39,7 @@ func (r *run) takesPart(st *step) (bool, error) {
 		return false, &placedError{pos: st.Pos, err: fmt.Errorf("cannot judge the filter of step %s: %w", st.WorkflowStep, err)}
 	}
 	r.parts[st.part()] = why == ""
-	if why != "" {
-		e := r.stepEvent(st)
-		e.Type, e.Level, e.Message = event.Log, event.Info, "left out by the step's filter: "+r.e.opts.Redactor.String(why)
-		r.pending.event(e)
-	}
+	st.why = "left out by the step's filter: " + r.e.opts.Redactor.String(why)
 	return why == "", nil
 }
 

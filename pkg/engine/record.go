@@ -92,6 +92,8 @@ type Task struct {
 	Parallel   int       `json:"parallel,omitempty"`
 	// Inputs of the workflow or operation, sealed.
 	Inputs []byte `json:"inputs,omitempty"`
+	// Outputs of a workflow or operation, sealed.
+	Outputs []byte `json:"outputs,omitempty"`
 	// Left and Checked are the proof after an uninstall.
 	Left    []string `json:"left,omitempty"`
 	Checked []string `json:"checked,omitempty"`

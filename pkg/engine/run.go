@@ -110,6 +110,7 @@ type step struct {
 	alt     bool   // has alternatives' occasions at all
 	cancelH bool
 	leftOut bool // by the filter of its declared step
+	why     string
 	slot    []slotKey
 	batch   *batcher
 	began   time.Time

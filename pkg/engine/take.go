@@ -122,7 +122,9 @@ func (r *run) keepAlso(also map[topology.Instance]driver.Result) error {
 }
 
 func (r *run) keepOutputs(st *step, res driver.Result) error {
+	in, key := st.Of(), outputKey(st.Relationship, st.Interface, st.Operation)
 	if len(res.Outputs) == 0 {
+		r.forgetOutputs(st, in, key)
 		return nil
 	}
 	out := map[string]json.RawMessage{}
@@ -135,14 +137,25 @@ func (r *run) keepOutputs(st *step, res driver.Result) error {
 		}
 		out[name], dec[name] = raw, v
 	}
-	key := outputKey(st.Relationship, st.Interface, st.Operation)
-	in := st.Of()
 	r.world.mu.Lock()
 	v, d := r.world.forChange(in)
 	v.Outputs[key], d.outputs[key] = out, dec
 	r.world.mu.Unlock()
 	r.pending.touchValues(in)
 	return r.mapOutputs(st, dec)
+}
+
+// forgetOutputs of an earlier run of the operation: this one has set none.
+func (r *run) forgetOutputs(st *step, in topology.Instance, key string) {
+	r.world.mu.Lock()
+	defer r.world.mu.Unlock()
+	if v := r.world.values[in]; st.Kind == plan.Op && v != nil && len(v.Outputs[key]) > 0 {
+		delete(v.Outputs, key)
+		if d := r.world.decode(in); d != nil {
+			delete(d.outputs, key)
+		}
+		r.pending.touchValues(in)
+	}
 }
 
 // hide makes a secret of a text that holds one.

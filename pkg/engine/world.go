@@ -156,6 +156,16 @@ func (w *World) OperationOutput(in topology.Instance, rel, iface, op, name strin
 	return v, ok
 }
 
+// Outputs of an operation on an instance, or on a relationship of it when rel is not "".
+func (w *World) Outputs(in topology.Instance, rel, iface, op string) map[string]any {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if d := w.decode(in); d != nil {
+		return maps.Clone(d.outputs[outputKey(rel, iface, op)])
+	}
+	return nil
+}
+
 func outputKey(rel, iface, op string) string {
 	if rel != "" {
 		return rel + ":" + iface + "." + op

@@ -21,7 +21,7 @@ func (l *Local) Plan(ctx context.Context, req Request) (*plan.Plan, diag.List, e
 	if req.Verb == "" {
 		req.Verb = Deploy
 	}
-	req, err := l.fromBlueprint(ctx, req)
+	req, err := l.understood(ctx, req)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -37,7 +37,7 @@ func (l *Local) Apply(ctx context.Context, req Request) (Task, error) {
 	if req.Verb == "" {
 		req.Verb = Deploy
 	}
-	req, err := l.fromBlueprint(ctx, req)
+	req, err := l.understood(ctx, req)
 	if err != nil {
 		return Task{}, err
 	}

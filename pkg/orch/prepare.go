@@ -74,6 +74,9 @@ func (l *Local) prepare(ctx context.Context, req Request) (*prepared, error) {
 			return p, nil
 		}
 	}
+	if err := l.preconditions(ctx, p); err != nil || p.diags.HasErrors() {
+		return p, err
+	}
 	if err := l.build(ctx, p); err != nil {
 		return nil, err
 	}
@@ -233,12 +236,16 @@ func (l *Local) build(ctx context.Context, p *prepared) error {
 		in.Workflow = plan.Uninstall
 	case Workflow:
 		in.Workflow = p.req.Workflow
-		for _, i := range p.req.Instances {
-			in.Instances = append(in.Instances, topology.Instance{Node: p.req.Node, Index: i})
+		p.choose(&in)
+		if wf := p.topology.Workflows[in.Workflow]; in.Workflow == plan.Heal && (wf == nil || plan.BuiltIn(wf) != "") {
+			if err := l.healing(ctx, p, &in); err != nil {
+				return err
+			}
 		}
 	case Operate:
 		in.Workflow = plan.Operation
-		in.Operate = &plan.Operate{Node: p.req.Node, Interface: p.req.Interface, Operation: p.req.Operation, Instances: p.req.Instances}
+		in.Operate = &plan.Operate{Node: p.req.Node, Interface: p.req.Interface, Operation: p.req.Operation, Instances: p.req.Instances, Ordered: p.req.Ordered}
+		in.Instances = p.req.Select
 	default:
 		return &Error{Kind: KindUser, Msg: fmt.Sprintf("there is no %q", p.req.Verb)}
 	}

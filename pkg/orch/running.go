@@ -73,6 +73,9 @@ func (l *Local) run(lease *state.Lease, d record, t engine.Task, job engine.Job,
 		l.log.Warn("a task was left", "deployment", d.Name, "task", t.ID, "error", err)
 		return
 	}
+	if out.Status == engine.Done {
+		l.results(ctx, &t, job)
+	}
 	if err := l.end(ctx, lease, d, t, out); err != nil {
 		l.log.Error("the end of a task could not be stored", "deployment", d.Name, "task", t.ID, "error", err)
 	}

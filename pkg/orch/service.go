@@ -40,6 +40,11 @@ type Service interface {
 	// Host of an instance (or of the server it is hosted on), for `orch ssh`.
 	Host(ctx context.Context, deployment string, in topology.Instance) (*driver.Host, error)
 
+	// Workflows that a deployment has: those that its topology declares, and the built-in ones.
+	Workflows(ctx context.Context, deployment string) ([]WorkflowInfo, error)
+	// Drift looks at what exists and says how it differs from what was deployed.
+	Drift(ctx context.Context, req DriftRequest) (*Drift, error)
+
 	Secrets() Secrets
 	// Plans are plans that were kept to be applied as reviewed, Blueprints the catalogue of uploaded documents, Accounts who may do what.
 	Plans() Plans
@@ -82,6 +87,13 @@ type Request struct {
 	Instances []string `json:"instances,omitempty"`
 	Interface string   `json:"interface,omitempty"`
 	Operation string   `json:"operation,omitempty"`
+	// Select limits a workflow to instances, of one node or several, beside those of Node and Instances.
+	Select []topology.Instance `json:"select,omitempty"`
+	// Ordered: an operation without Node runs on targets before their sources. Reinstall: heal makes anew what could heal itself.
+	// Repair: heal also brings drifted infrastructure back.
+	Ordered   bool `json:"ordered,omitempty"`
+	Reinstall bool `json:"reinstall,omitempty"`
+	Repair    bool `json:"repair,omitempty"`
 	// New refuses a deployment that exists already, or whose name another request is just taking.
 	New bool `json:"new,omitempty"`
 	// Scale sets the number of instances of nodes (the ends of hosted-on chains), for this and all later deploys.
@@ -168,6 +180,8 @@ type Task struct {
 	Failure    *Failure  `json:"failure,omitempty"`
 	// Changed is false when there was nothing to do.
 	Changed bool `json:"changed"`
+	// Outputs of a workflow that declares some, or of an operation: by name, "instance.name" for those of several instances; secrets masked.
+	Outputs map[string]any `json:"outputs,omitempty"`
 	// Left are resources still found in the cloud after an undeploy, "service kind name id"; Checked the services that were asked.
 	Left    []string `json:"left,omitempty"`
 	Checked []string `json:"checked,omitempty"`

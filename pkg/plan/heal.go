@@ -22,6 +22,13 @@ func (b *builder) heal() {
 	}
 	t := b.in.Topology
 	victims := b.victims()
+	for _, in := range b.in.Repair {
+		if n := t.NodeNamed(in.Node); n != nil && n.Native && !victims[in] {
+			s := b.infraStep(t, n, in.Index, driver.Update)
+			s.Cause = "it has drifted"
+			b.steps[s.ID] = b.g.add(n, s)
+		}
+	}
 	for in := range victims {
 		if n := t.NodeNamed(in.Node); n != nil && b.heals(n, in, victims) {
 			b.healInPlace(n, in)

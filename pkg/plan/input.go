@@ -52,6 +52,8 @@ type Input struct {
 	Operate *Operate
 	// Reinstall: Heal makes instances anew even where they have an operation that heals them.
 	Reinstall bool
+	// Repair are native instances whose infrastructure Heal brings back to what was asked for, where they are.
+	Repair []topology.Instance
 	// Lost are servers on which nothing can run any more: operations on them are left out of a Heal.
 	Lost map[topology.Instance]bool
 	// Instances limits a workflow other than Install to these; nil is all.

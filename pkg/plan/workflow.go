@@ -207,7 +207,7 @@ func (lm *loom) inline(wv *woven, k int, act topology.Activity, begin, end int) 
 	inner := &loom{weft: lm.weft, wf: wf, stack: append(slices.Clone(lm.stack), lm.wf.Name), verts: lm.verts,
 		path: append(slices.Clone(lm.path), fmt.Sprintf("%s/%s/%d", lm.wf.Name, wv.step.Name, k))}
 	if len(wf.Preconditions) > 0 {
-		v := lm.b.g.add(nil, lm.unique(&Step{ID: wv.name + "." + wf.Name + ".preconditions", Kind: Assert, Workflow: wf.Name, WorkflowStep: wv.name,
+		v := lm.b.g.add(nil, lm.unique(&Step{ID: wv.name + "." + wf.Name + ".preconditions", Kind: Assert, Workflow: wf.Name, Operation: "preconditions", WorkflowStep: wv.name,
 			Inline: inner.path, Cause: "workflow " + lm.name + ", step " + wv.name, Retries: -1, Pos: act.Pos}))
 		lm.b.g.edge(begin, v)
 		wv.all = append(wv.all, v)
