@@ -87,7 +87,7 @@ func storeCheck(ctx context.Context, c *config.Config, connect func() (*cli.App,
 	if err != nil {
 		return problem("store", "", err)
 	}
-	secrets, err := app.Secrets().List(ctx)
+	secrets, err := app.Secrets().List(ctx, "")
 	if err != nil {
 		return problem("store", "", err)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/orch-project/orch/pkg/plugin"
 	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/state/secrets"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -50,7 +51,7 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 // service is the engine in this process with everything that it works on.
 type service struct {
 	*orch.Local
-	secrets *orch.SecretStore
+	secrets secrets.Drivers
 	reach   remoteDriver
 	ssh     *ssh.Driver
 	store   state.Store
@@ -86,14 +87,13 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 			_ = store.Close()
 		}
 	}()
-	ring, err := masterKey(ctx, c, store)
-	if err != nil {
-		return nil, &orch.Error{Kind: orch.KindStore, Msg: "cannot use the master key", Err: err,
-			Hint: "without the key that encrypted them, secrets and Terraform states in this store cannot be read; restore it from your backup"}
-	}
 	redactor := secret.NewRedactor()
-	cipher := cipher{ring}
-	secrets := orch.NewSecrets(store, cipher, redactor)
+	vault, err := openSecrets(ctx, c, store, redactor)
+	if err != nil {
+		return nil, err
+	}
+	cipher := cipher{vault}
+	kept := secrets.Drivers{Store: vault}
 	where := &locations{cfg: c, set: set, stored: func(ctx context.Context, name string) (*orch.LocationInfo, state.Rev, error) {
 		return orch.ReadLocation(ctx, store, cipher, name)
 	}}
@@ -106,7 +106,7 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 	}
 
 	infra, err := terraform.New(terraform.Options{
-		Home: filepath.Join(c.Home, "terraform"), Plugins: set, States: states{state.NewBlobs(store), ring}, Secrets: secrets,
+		Home: filepath.Join(c.Home, "terraform"), Plugins: set, States: states{state.NewBlobs(store), vault}, Secrets: kept,
 		Location: locationOf,
 		Cloud:    where.cloud, Parallelism: applyParallelism, Binary: c.Terraform.Binary, Mirror: c.Terraform.Mirror, Logger: log,
 	})
@@ -114,7 +114,7 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 		return nil, err
 	}
 	keys := hostKeys{store}
-	remote := ssh.New(ssh.Options{Secrets: secrets, Pin: keys.Pin, ConsoleKeys: where.consoleKeys, ReadyTimeout: c.SSH.ReadyTimeout, Timeout: c.SSH.OperationTimeout})
+	remote := ssh.New(ssh.Options{Secrets: kept, Pin: keys.Pin, ConsoleKeys: where.consoleKeys, ReadyTimeout: c.SSH.ReadyTimeout, Timeout: c.SSH.OperationTimeout})
 	here, err := local.New(local.Options{Dir: opsDir(c), Timeout: c.SSH.OperationTimeout, AllowSudo: true})
 	if err != nil {
 		return nil, err
@@ -129,18 +129,18 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 	}}
 	reach := remoteDriver{remote, keys, ways}
 	accounts := access.New(store)
-	hosts := hostpool.New(hostpool.Options{Store: store, Secrets: orch.PoolSecrets{Secrets: secrets}, Reach: poolReach(remote, keys)})
+	hosts := hostpool.New(hostpool.Options{Store: store, Secrets: orch.PoolSecrets{Secrets: kept}, Reach: poolReach(remote, keys)})
 	where.pools = hosts.Locations
 	made := pooldriver.New(pooldriver.Options{Pool: hosts, Next: infra, Location: locationOf})
 	svc, err := orch.New(orch.Options{
 		Store: store, Accounts: accounts, Load: loader(c, libraries), Bind: where.bind, Infra: made, Remote: reach, Local: here,
-		Inventory: inventory{where, hosts}, Pool: hosts, Locations: where, Cipher: cipher, Redactor: redactor, Limits: engine.Limits{Deployment: c.Parallel}, Logger: log,
+		Inventory: inventory{where, hosts}, Pool: hosts, Locations: where, Secrets: vault, Cipher: cipher, Redactor: redactor, Limits: engine.Limits{Deployment: c.Parallel}, Logger: log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	ways.deployments = svc
-	return &service{Local: svc, secrets: secrets, reach: reach, ssh: remote, store: store, access: accounts, sweep: sweeper(c, svc)}, nil
+	return &service{Local: svc, secrets: kept, reach: reach, ssh: remote, store: store, access: accounts, sweep: sweeper(c, svc)}, nil
 }
 
 // Host of an instance, with the way to it and the keys pinned for it.
@@ -169,31 +169,6 @@ func opsDir(c *config.Config) string {
 	}
 	return filepath.Join(base, "orch", "ops", hash(c.Store))
 }
-
-// masterKey reads the key; it may be made as long as nothing was encrypted with another one.
-func masterKey(ctx context.Context, c *config.Config, store state.Store) (*secret.Keyring, error) {
-	source := secret.KeySource{Key: secret.New(os.Getenv("ORCH_MASTER_KEY")), Command: strings.Fields(c.MasterKey.Command), File: c.MasterKey.File}
-	empty := true
-	err := store.View(ctx, func(tx state.Tx) error {
-		for _, err := range tx.Keys("") {
-			empty = false
-			return err
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return source.Load(ctx, empty)
-}
-
-// cipher seals values of the engine and the secrets store under the master key.
-type cipher struct{ keys *secret.Keyring }
-
-const cipherLabel = "value"
-
-func (c cipher) Seal(plain []byte) ([]byte, error)  { return c.keys.Seal(cipherLabel, plain) }
-func (c cipher) Open(sealed []byte) ([]byte, error) { return c.keys.Open(cipherLabel, sealed) }
 
 // inventory proves that nothing is left of a deployment.
 type inventory struct {
@@ -267,4 +242,4 @@ func hash(s string) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-var _ driver.Secrets = (*orch.SecretStore)(nil)
+var _ driver.Secrets = secrets.Drivers{}

@@ -311,25 +311,4 @@ func (s *shared) Events(ctx context.Context, f orch.Filter) iter.Seq2[event.Even
 	}
 }
 
-// Secrets implements orch.Service.
-func (s *shared) Secrets() orch.Secrets { return sharedSecrets{s} }
-
-type sharedSecrets struct{ s *shared }
-
-func (x sharedSecrets) Set(ctx context.Context, name string, value []byte, note string) (orch.SecretInfo, error) {
-	return ask(ctx, x.s, false, func(svc orch.Service) (orch.SecretInfo, error) { return svc.Secrets().Set(ctx, name, value, note) })
-}
-
-func (x sharedSecrets) Get(ctx context.Context, name string) ([]byte, error) {
-	return ask(ctx, x.s, false, func(svc orch.Service) ([]byte, error) { return svc.Secrets().Get(ctx, name) })
-}
-
-func (x sharedSecrets) List(ctx context.Context) ([]orch.SecretInfo, error) {
-	return ask(ctx, x.s, false, func(svc orch.Service) ([]orch.SecretInfo, error) { return svc.Secrets().List(ctx) })
-}
-
-func (x sharedSecrets) Remove(ctx context.Context, name string) error {
-	return x.s.use(ctx, false, func(svc orch.Service) error { return svc.Secrets().Remove(ctx, name) })
-}
-
 var _ orch.Service = (*shared)(nil)

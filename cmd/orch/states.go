@@ -5,14 +5,14 @@ import (
 	"context"
 	"errors"
 
-	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/state/secrets"
 )
 
 // states keeps Terraform's states in the store, encrypted: they hold user data, addresses and whatever a provider puts there.
 type states struct {
 	blobs *state.Blobs
-	keys  *secret.Keyring
+	keys  *secrets.Store
 }
 
 // maxState bounds a state in bytes.
@@ -28,11 +28,11 @@ func (s states) Load(ctx context.Context, deployment string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.keys.Open(stateKey(deployment), sealed)
+	return s.keys.Open(ctx, stateKey(deployment), sealed)
 }
 
 func (s states) Save(ctx context.Context, deployment string, data []byte) error {
-	sealed, err := s.keys.Seal(stateKey(deployment), data)
+	sealed, err := s.keys.Seal(ctx, stateKey(deployment), data)
 	if err != nil {
 		return err
 	}
@@ -42,4 +42,43 @@ func (s states) Save(ctx context.Context, deployment string, data []byte) error 
 
 func (s states) Remove(ctx context.Context, deployment string) error {
 	return s.blobs.Delete(ctx, stateKey(deployment))
+}
+
+// resealStates encrypts all states anew. One that an apply replaces meanwhile was sealed by it.
+func resealStates(blobs *state.Blobs) secrets.Resealer {
+	return secrets.Resealer{What: "Terraform states", Do: func(ctx context.Context, reseal secrets.Reseal) (n int, err error) {
+		infos, err := blobs.List(ctx, state.Prefix("terraform"))
+		for _, info := range infos {
+			if err != nil {
+				break
+			}
+			var changed bool
+			if changed, err = resealState(ctx, blobs, info, reseal); changed {
+				n++
+			}
+		}
+		return n, err
+	}}
+}
+
+func resealState(ctx context.Context, blobs *state.Blobs, info state.BlobInfo, reseal secrets.Reseal) (bool, error) {
+	sealed, at, err := blobs.ReadAll(ctx, info.Key, maxState)
+	if err != nil {
+		return false, gone(err)
+	}
+	fresh, changed, err := reseal(info.Key, sealed)
+	if err != nil || !changed {
+		return false, err
+	}
+	at.Key = info.Key
+	_, err = blobs.Replace(ctx, at, bytes.NewReader(fresh))
+	return err == nil, gone(err)
+}
+
+// gone is no error: what was removed or replaced meanwhile needs nothing.
+func gone(err error) error {
+	if errors.Is(err, state.ErrNotFound) || errors.Is(err, state.ErrChanged) {
+		return nil
+	}
+	return err
 }

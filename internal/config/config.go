@@ -39,12 +39,21 @@ type Config struct {
 
 	Terraform Terraform `yaml:"terraform"`
 	MasterKey MasterKey `yaml:"master_key"`
+	Secrets   Secrets   `yaml:"secrets"`
+	Vault     Vault     `yaml:"vault"`
+	Consul    Consul    `yaml:"consul"`
 	SSH       SSH       `yaml:"ssh"`
+	Server    Server    `yaml:"server"`
+	Log       Log       `yaml:"log"`
+	Retention Retention `yaml:"retention"`
 
+	// Shared is set in a server: its users are not who has started it.
+	Shared bool `yaml:"-"`
 	// File that was read, "" for none.
 	File string `yaml:"-"`
 
 	origins map[string]string
+	places  map[string]diag.Pos // of the keys of the file
 }
 
 // Terraform says which binary and providers to use.
@@ -84,7 +93,7 @@ func Load(o Options) (*Config, error) {
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}
-	c := &Config{Parallel: 16, SSH: SSH{ReadyTimeout: 10 * time.Minute, OperationTimeout: time.Hour}, origins: map[string]string{}}
+	c := initial()
 	if err := c.readFile(o); err != nil {
 		return nil, err
 	}
@@ -96,10 +105,11 @@ func Load(o Options) (*Config, error) {
 		if text == "" {
 			return nil
 		}
-		if err := set(f.value, text); err != nil {
+		if err := f.set(text); err != nil {
 			return fmt.Errorf("%s: %w", from, err)
 		}
 		c.origins[f.name] = from
+		delete(c.places, f.name)
 		return nil
 	}); err != nil {
 		return nil, err
@@ -155,8 +165,12 @@ func (c *Config) defaults(getenv func(string) string) error {
 	if c.Store == "" {
 		c.Store = "bolt:" + filepath.Join(c.Home, "orch.db")
 	}
+	c.Store = c.Consul.complete(c.Store)
 	if c.MasterKey.File == "" {
 		c.MasterKey.File = filepath.Join(c.Home, "master.key")
+	}
+	if list := c.check(); len(list) > 0 {
+		return list.Err()
 	}
 	if _, ok := c.Locations[c.Location]; c.Location != "" && !ok && len(c.Locations) > 0 {
 		list := diag.List{{Code: "unknown-location", Pos: diag.Pos{File: c.File}, Message: fmt.Sprintf("the default location %q is not among the locations", c.Location)}}
@@ -169,6 +183,7 @@ func (c *Config) defaults(getenv func(string) string) error {
 type field struct {
 	name     string // dotted yaml name: terraform.binary
 	env, doc string
+	sep      string // of lists in variables and flags
 	value    reflect.Value
 }
 
@@ -179,7 +194,7 @@ func eachField(prefix string, v reflect.Value, visit func(field) error) error {
 		f := t.Field(i)
 		name := prefix + f.Tag.Get("yaml")
 		if env := f.Tag.Get("env"); env != "" {
-			if err := visit(field{name, env, f.Tag.Get("doc"), v.Field(i)}); err != nil {
+			if err := visit(field{name, env, f.Tag.Get("doc"), separator(f.Tag.Get("sep")), v.Field(i)}); err != nil {
 				return err
 			}
 		} else if f.Type.Kind() == reflect.Struct {
@@ -191,26 +206,40 @@ func eachField(prefix string, v reflect.Value, visit func(field) error) error {
 	return nil
 }
 
-func set(v reflect.Value, text string) error {
-	switch v.Interface().(type) {
+// separator of lists in variables: that of PATH, where the elements are no addresses or patterns.
+func separator(tag string) string {
+	if tag == "" {
+		return string(os.PathListSeparator)
+	}
+	return tag
+}
+
+func (f field) set(text string) error {
+	switch f.value.Interface().(type) {
 	case string:
-		v.SetString(text)
+		f.value.SetString(text)
 	case time.Duration:
 		d, err := time.ParseDuration(text)
 		if err != nil {
 			return fmt.Errorf("%q is not a duration such as 90s or 10m", text)
 		}
-		v.SetInt(int64(d))
+		f.value.SetInt(int64(d))
 	case int:
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			return fmt.Errorf("%q is not a whole number", text)
 		}
-		v.SetInt(int64(n))
+		f.value.SetInt(int64(n))
+	case bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("%q is not true or false", text)
+		}
+		f.value.SetBool(b)
 	case []string:
-		v.Set(reflect.ValueOf(strings.Split(text, string(os.PathListSeparator))))
+		f.value.Set(reflect.ValueOf(strings.Split(text, f.sep)))
 	default:
-		return fmt.Errorf("cannot set a %s", v.Type())
+		return fmt.Errorf("cannot set a %s", f.value.Type())
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"maps"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -50,6 +49,7 @@ func (c *Config) recordOrigins(prefix string, n *source.Node) {
 	for key, value := range n.All() {
 		name := prefix + key.Str()
 		c.origins[name] = key.At().String()
+		c.places[name] = key.At()
 		if name != "locations" {
 			c.recordOrigins(name+".", value)
 		}
@@ -66,7 +66,7 @@ func plain(f field) any {
 		}
 		return v
 	case []string:
-		return strings.Join(v, string(os.PathListSeparator)) // as in the variable
+		return strings.Join(v, f.sep) // as in the variable
 	default:
 		return v
 	}

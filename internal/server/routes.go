@@ -83,8 +83,14 @@ func (s *Server) routes() []route {
 
 		{get, "/secrets", viewer, 0, s.secrets},
 		{put, "/secrets/:secret", operator, 0, s.setSecret},
+		{patch, "/secrets/:secret", operator, 0, s.updateSecret},
 		{get, "/secrets/:secret", operator, audited, s.secret},
+		{get, "/secrets/:secret/versions", viewer, 0, s.secretVersions},
 		{del, "/secrets/:secret", operator, 0, s.removeSecret},
+		{post, "/secret-store/export", admin, 0, s.exportSecrets},
+		{post, "/secret-store/import", admin, 0, s.importSecrets},
+		{post, "/secret-store/rotation", owner, 0, s.rotateKey},
+		{get, "/secret-store/reads", admin, 0, s.secretReads},
 
 		{get, "/tenants", known, 0, s.tenants},
 		{post, "/tenants", owner, once, s.createTenant},

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -42,7 +41,7 @@ type stub struct {
 	events  []event.Event
 	breakAt int // the stream panics at this event, as a lost connection does
 	err     error
-	values  map[string][]byte
+	secrets orch.Secrets
 
 	accounts *access.Accounts
 	uploaded orch.NewBlueprint
@@ -121,27 +120,8 @@ func (s *stub) Events(_ context.Context, f orch.Filter) iter.Seq2[event.Event, e
 func (s *stub) Host(_ context.Context, _ string, in topology.Instance) (*driver.Host, error) {
 	return &driver.Host{Instance: in, Addresses: []string{"192.0.2.7"}, KeyRef: "k1", Bastion: &driver.Host{PasswordRef: "p1"}}, s.err
 }
-func (s *stub) Secrets() orch.Secrets { return (*stubSecrets)(s) }
+func (s *stub) Secrets() orch.Secrets { return s.secrets }
 func (s *stub) Close() error          { return nil }
-
-type stubSecrets stub
-
-func (s *stubSecrets) Set(_ context.Context, name string, v []byte, note string) (orch.SecretInfo, error) {
-	s.values[name] = v
-	return orch.SecretInfo{Name: name, Version: 1, Note: note, Size: len(v)}, nil
-}
-func (s *stubSecrets) Get(_ context.Context, name string) ([]byte, error) {
-	v, ok := s.values[name]
-	if !ok {
-		return nil, &orch.Error{Kind: orch.KindNotFound, Msg: "no secret " + name, Hint: "orch secrets list"}
-	}
-	return v, nil
-}
-func (s *stubSecrets) List(context.Context) ([]orch.SecretInfo, error) { return nil, nil }
-func (s *stubSecrets) Remove(_ context.Context, name string) error {
-	delete(s.values, name)
-	return nil
-}
 
 // connect starts a server on a socket and returns its client.
 func connect(t *testing.T, s *stub) *client.Client {
@@ -246,7 +226,7 @@ func TestFollowingEndsWithTheContext(t *testing.T) {
 }
 
 func TestReadingRoundTrips(t *testing.T) {
-	s := &stub{values: map[string][]byte{}}
+	s := &stub{}
 	c := connect(t, s)
 	ctx := t.Context()
 	if d, err := c.Deployment(ctx, "a b/c"); err != nil || d.Name != "a b/c" || d.Nodes[0].Instances[0].State != "started" {
@@ -267,19 +247,6 @@ func TestReadingRoundTrips(t *testing.T) {
 	a, err := c.HostAccess(ctx, "web", topology.Instance{Node: "db", Index: "1"})
 	if err != nil || a.Host.Instance.String() != "db[1]" || a.Secrets["k1"] != "value of k1" || a.Secrets["p1"] != "value of p1" {
 		t.Errorf("%+v, %v", a, err)
-	}
-	sec := c.Secrets()
-	if info, err := sec.Set(ctx, "dir/key", []byte("\x00bin"), "why & how"); err != nil || info.Note != "why & how" {
-		t.Errorf("%+v, %v", info, err)
-	}
-	if v, err := sec.Get(ctx, "dir/key"); err != nil || !bytes.Equal(v, []byte("\x00bin")) {
-		t.Errorf("%q, %v", v, err)
-	}
-	if err := sec.Remove(ctx, "dir/key"); err != nil || len(s.values) != 0 {
-		t.Errorf("%v, %v", s.values, err)
-	}
-	if _, err := sec.Get(ctx, "dir/key"); err == nil || !strings.Contains(err.Error(), "no secret") {
-		t.Errorf("got %v", err)
 	}
 }
 

@@ -90,6 +90,8 @@ type Task struct {
 	Revision   int       `json:"revision"`
 	Force      bool      `json:"force,omitempty"`
 	Parallel   int       `json:"parallel,omitempty"`
+	// Admin says that User may use the private secrets of others.
+	Admin bool `json:"admin,omitempty"`
 	// Inputs of the workflow or operation, sealed.
 	Inputs []byte `json:"inputs,omitempty"`
 	// Outputs of a workflow or operation, sealed.

@@ -14,6 +14,7 @@ import (
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/state/secrets"
 )
 
 // Plan implements Service.
@@ -173,6 +174,7 @@ func (l *Local) apply(ctx context.Context, lease *state.Lease, req Request) (Tas
 	t := engine.Task{ID: ulid.Make().String(), Deployment: p.name, Verb: string(req.Verb), Workflow: workflowName(req), Status: engine.Pending,
 		User: req.User, Created: now(), PlanDigest: p.plan.Digest, Force: req.Force, Parallel: req.Parallel, Purge: req.Purge,
 		Changed: len(p.plan.Steps) > 0}
+	t.Admin = secrets.ActorOf(asking(ctx)).Admin
 	for _, s := range p.plan.Steps {
 		if s.Acts() {
 			t.Progress.Total++

@@ -15,6 +15,7 @@ import (
 	"github.com/orch-project/orch/pkg/hostpool"
 	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/state/secrets"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -38,7 +39,9 @@ type Options struct {
 	Pool *hostpool.Pool
 	// Locations of the configuration; nil: there are none.
 	Locations LocationSource
-	// Cipher encrypts inputs, secret attributes and the secrets store at rest; nil: secrets are refused.
+	// Secrets store; nil: secrets are refused. Drivers get secrets.Drivers of the same.
+	Secrets *secrets.Store
+	// Cipher encrypts inputs and secret attributes at rest; nil: they are refused.
 	Cipher Cipher
 	// Redactor hides secrets; nil: a new one. Give the drivers the same.
 	Redactor *secret.Redactor
@@ -75,7 +78,6 @@ type Local struct {
 	store   state.Store
 	blobs   *state.Blobs
 	events  *state.EventLog
-	secrets *SecretStore
 	log     *slog.Logger
 	settled settled // what Recover need not look at
 
@@ -105,10 +107,10 @@ func New(o Options) (*Local, error) {
 		o.Redactor = secret.NewRedactor()
 	}
 	l := &Local{opts: o, store: o.Store, blobs: state.NewBlobs(o.Store), events: state.NewEventLog(o.Store), log: o.Logger,
-		secrets: NewSecrets(o.Store, o.Cipher, o.Redactor), running: map[string]*running{}}
+		running: map[string]*running{}}
 	l.life, l.stop = context.WithCancelCause(context.Background())
 	l.engine = engine.New(engine.Options{Store: o.Store, Infra: o.Infra, Remote: o.Remote, Local: o.Local, Select: o.Select, Hosts: o.Hosts,
-		Secrets: l.secrets, Cipher: o.Cipher, Redactor: o.Redactor, Limits: o.Limits, Retry: o.Retry, Logger: o.Logger})
+		Secrets: localSecrets{o.Secrets}, Cipher: o.Cipher, Redactor: o.Redactor, Limits: o.Limits, Retry: o.Retry, Logger: o.Logger})
 	return l, nil
 }
 
@@ -121,9 +123,6 @@ func (l *Local) Close() error {
 	l.tasks.Wait()
 	return nil
 }
-
-// Secrets implements Service.
-func (l *Local) Secrets() Secrets { return l.secrets }
 
 type locationKey struct{}
 

@@ -17,8 +17,10 @@ import (
 	"github.com/orch-project/orch/pkg/engine"
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/state/mem"
+	"github.com/orch-project/orch/pkg/state/secrets"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -286,26 +288,24 @@ func TestFailureResumesWhereItStopped(t *testing.T) {
 	}
 }
 
-// plainCipher stands for encryption where a test is about something else.
-type plainCipher struct{}
-
-func (plainCipher) Seal(b []byte) ([]byte, error) { return b, nil }
-func (plainCipher) Open(b []byte) ([]byte, error) { return b, nil }
-
 func TestUndeployForgetsWhatWasGeneratedForItsServers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.opts.Cipher = plainCipher{}
+	f.opts.Secrets = secretsOf(t, f.opts.Store)
 	f.restart(t)
+	made := secrets.Drivers{Store: f.opts.Secrets}
 	f.apply(t, orch.Request{Source: bundle("hello")})
 	for _, name := range []string{"deployments/demo/vm/0/host-key", "deployments/other/ssh-key"} {
-		if _, err := f.Secrets().Set(t.Context(), name, []byte("generated"), ""); err != nil {
+		if _, err := made.Generate(t.Context(), name, func() ([]byte, error) { return []byte("generated"), nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f.apply(t, orch.Request{Verb: orch.Undeploy})
-	if left, err := f.Secrets().List(t.Context()); err != nil || len(left) != 1 || left[0].Name != "deployments/other/ssh-key" {
-		t.Errorf("secrets left: %v, %v", left, err)
+	if v, err := made.Resolve(t.Context(), "deployments/demo/vm/0/host-key"); !errors.Is(err, secret.ErrNotFound) {
+		t.Errorf("a key of the undeployed deployment is left: %v, %v", v, err)
+	}
+	if v, err := made.Resolve(t.Context(), "deployments/other/ssh-key"); err != nil || v.Reveal() != "generated" {
+		t.Errorf("a key of another deployment is gone: %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -65,31 +66,70 @@ func (l *Local) checkFiles(p *prepared) {
 	}
 }
 
-// checkSecrets looks for every secret that an expression with literal arguments asks for.
+// checkSecrets looks for every secret that an expression asks for, where its arguments are known before the deployment.
 func (l *Local) checkSecrets(ctx context.Context, p *prepared) {
+	env := l.env(p, p.inputs)
 	seen := map[string]bool{}
-	visit := func(v *topology.Value) {
+	walkValues(p.topology, func(v *topology.Value) {
 		if v.Kind != topology.CallValue || v.Call.Fn != "get_secret" {
 			return
 		}
-		var args []string
-		for _, a := range v.Call.Args {
-			s, ok := a.Lit.(string)
-			if !ok {
-				return
-			}
-			args = append(args, s)
-		}
+		args, ok := knownTexts(ctx, p.topology, v.Call.Args, env)
 		key := strings.Join(args, " ")
-		if seen[key] || len(args) == 0 {
+		if !ok || seen[key] {
 			return
 		}
 		seen[key] = true
-		if _, err := l.secrets.Secret(ctx, args); err != nil {
-			p.diags.Errorf("missing-secret", v.Pos, "the secret %s cannot be read: %v", key, err).Hint = fmt.Sprintf("set it with: orch secrets set %s", args[0])
+		if err := l.checkSecret(ctx, args); err != nil {
+			p.diags.Errorf("missing-secret", v.Pos, "the secret %s cannot be read: %v", key, err).Hint = secretHint(args[0])
+		}
+	})
+}
+
+func (l *Local) checkSecret(ctx context.Context, args []string) error {
+	if l.opts.Secrets == nil {
+		return errNoKey
+	}
+	return l.opts.Secrets.Check(ctx, args)
+}
+
+// knownTexts evaluates arguments that depend on nothing that is made; false if one does.
+func knownTexts(ctx context.Context, t *topology.Topology, args []*topology.Value, env topology.Env) ([]string, bool) {
+	out := make([]string, len(args))
+	for i, a := range args {
+		v := a.Lit
+		if a.Kind == topology.CallValue {
+			var err error
+			if v, err = topology.Eval(ctx, topology.Scope{Topology: t}, a, env); err != nil {
+				return nil, false
+			}
+		}
+		switch s := v.(type) {
+		case string:
+			out[i] = s
+		case int, int64:
+			out[i] = fmt.Sprint(s)
+		default:
+			return nil, false
 		}
 	}
-	walkValues(p.topology, visit)
+	return out, len(out) > 0 && out[0] != ""
+}
+
+// secretHint says how a secret gets where the reference looks for it.
+func secretHint(ref string) string {
+	r, err := secret.ParseRef(ref)
+	switch {
+	case err != nil:
+		return "write a reference as [env:|file:|vault:]NAME[@VERSION][#FIELD]"
+	case r.Scheme == "env":
+		return "set the variable " + r.Name + " in the environment of orch, and allow it under secrets.env"
+	case r.Scheme == "file":
+		return "the file must be readable by orch, and allowed under secrets.files"
+	case r.Scheme == "vault":
+		return "write it with: vault kv put " + strings.Replace(r.Name, "//", "/", 1) + " …; orch reads with VAULT_ADDR and VAULT_TOKEN"
+	}
+	return "set it with: orch secrets set " + r.Name
 }
 
 // walkValues visits every expression of a topology.
@@ -138,5 +178,8 @@ func walkValues(t *topology.Topology, visit func(*topology.Value)) {
 	}
 	for _, o := range t.Outputs {
 		value(o.Value)
+	}
+	for _, g := range t.Policies {
+		values(g.Properties)
 	}
 }

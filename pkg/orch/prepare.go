@@ -53,7 +53,7 @@ func (l *Local) prepare(ctx context.Context, req Request) (*prepared, error) {
 	if p.have != nil && p.location == "" {
 		p.location = p.have.Location
 	}
-	ctx = withLocation(ctx, p.location)
+	ctx = usedBy(withLocation(ctx, p.location), p.name)
 	if err := l.loadTopologies(ctx, p); err != nil {
 		return nil, err
 	}

@@ -258,6 +258,9 @@ func (l *Local) Outputs(ctx context.Context, name string, reveal bool) ([]Output
 	if err != nil {
 		return nil, err
 	}
+	if !reveal { // who is shown a value needs the right to it, who is shown that there is one does not
+		ctx = usedBy(ctx, name)
+	}
 	out := []Output{}
 	for _, p := range v.topology.Outputs {
 		o := Output{Name: p.Name, Description: p.Description}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/orch-project/orch/pkg/engine"
@@ -48,7 +47,7 @@ func (l *Local) start(lease *state.Lease, d record, t engine.Task, job engine.Jo
 
 // run is the life of a task in this process.
 func (l *Local) run(lease *state.Lease, d record, t engine.Task, job engine.Job, r *running) {
-	ctx, cancel := lease.Context(withLocation(l.life, d.Location))
+	ctx, cancel := lease.Context(usedByTask(withLocation(l.life, d.Location), t))
 	defer cancel()
 	t.Status = engine.Running
 	if t.Started.IsZero() {
@@ -103,7 +102,7 @@ func (l *Local) end(ctx context.Context, lease *state.Lease, d record, t engine.
 	}
 	t.Ended, d.Updated = now(), now()
 	if d.Status == StatusUndeployed {
-		l.forgetSecrets(ctx, d.Name)
+		l.forgetSecrets(ctx, plugin.SecretRef(d.Name, "", "", "")+"/")
 	}
 	if t.Purge && d.Status == StatusUndeployed {
 		return l.purge(ctx, lease, d, t)
@@ -116,25 +115,6 @@ func cause(f *engine.Failure) string {
 		return ""
 	}
 	return f.Step + ": " + f.Message
-}
-
-// forgetSecrets removes what was generated for servers that are gone: key pairs and host keys. Their loss is nobody's, so a failure is only
-// logged; the next undeployment tries again.
-func (l *Local) forgetSecrets(ctx context.Context, name string) {
-	all, err := l.secrets.List(ctx)
-	if err != nil {
-		l.log.Warn("cannot list the secrets of an undeployed deployment", "deployment", name, "error", err)
-		return
-	}
-	made := plugin.SecretRef(name, "", "", "") + "/"
-	for _, s := range all {
-		if !strings.HasPrefix(s.Name, made) {
-			continue
-		}
-		if err := l.secrets.Remove(ctx, s.Name); err != nil {
-			l.log.Warn("cannot remove a secret of an undeployed deployment", "secret", s.Name, "error", err)
-		}
-	}
 }
 
 // prove ends an undeployment: nothing of it may exist any more, on record or in the cloud.

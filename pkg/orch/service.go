@@ -239,24 +239,6 @@ type Filter struct {
 	tenant string // "" is every one; set by InTenant
 }
 
-// Secrets store.
-type Secrets interface {
-	Set(ctx context.Context, name string, value []byte, note string) (SecretInfo, error)
-	Get(ctx context.Context, name string) ([]byte, error)
-	List(ctx context.Context) ([]SecretInfo, error)
-	Remove(ctx context.Context, name string) error
-}
-
-// SecretInfo is what may be shown of a secret.
-type SecretInfo struct {
-	Name    string    `json:"name"`
-	Version int       `json:"version"`
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated"`
-	Note    string    `json:"note,omitempty"`
-	Size    int       `json:"size"`
-}
-
 // Kind of an Error decides exit code and HTTP status.
 type Kind string
 

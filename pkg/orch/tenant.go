@@ -241,17 +241,41 @@ func (s *inTenant) Secrets() Secrets { return secretsIn{s} }
 // secretsIn gives every call the tenant; the store of secrets keeps those of tenants apart.
 type secretsIn struct{ s *inTenant }
 
-func (x secretsIn) Set(ctx context.Context, name string, value []byte, note string) (SecretInfo, error) {
-	return x.s.svc.Secrets().Set(x.s.of(ctx), name, value, note)
+func (x secretsIn) Set(ctx context.Context, name string, value []byte, o SecretOptions) (SecretInfo, error) {
+	return x.s.svc.Secrets().Set(x.s.of(ctx), name, value, o)
 }
-func (x secretsIn) Get(ctx context.Context, name string) ([]byte, error) {
-	return x.s.svc.Secrets().Get(x.s.of(ctx), name)
+func (x secretsIn) Update(ctx context.Context, name string, c SecretChange) (SecretInfo, error) {
+	return x.s.svc.Secrets().Update(x.s.of(ctx), name, c)
 }
-func (x secretsIn) List(ctx context.Context) ([]SecretInfo, error) {
-	return x.s.svc.Secrets().List(x.s.of(ctx))
+func (x secretsIn) Get(ctx context.Context, name string, version int) ([]byte, error) {
+	return x.s.svc.Secrets().Get(x.s.of(ctx), name, version)
+}
+func (x secretsIn) Describe(ctx context.Context, name string) (SecretDetail, error) {
+	return x.s.svc.Secrets().Describe(x.s.of(ctx), name)
+}
+func (x secretsIn) List(ctx context.Context, prefix string) ([]SecretInfo, error) {
+	return x.s.svc.Secrets().List(x.s.of(ctx), prefix)
 }
 func (x secretsIn) Remove(ctx context.Context, name string) error {
 	return x.s.svc.Secrets().Remove(x.s.of(ctx), name)
+}
+func (x secretsIn) Export(ctx context.Context, o SecretExport) (SecretExported, error) {
+	return x.s.svc.Secrets().Export(x.s.of(ctx), o)
+}
+func (x secretsIn) Import(ctx context.Context, o SecretImport) (SecretImported, error) {
+	return x.s.svc.Secrets().Import(x.s.of(ctx), o)
+}
+func (x secretsIn) Rotate(ctx context.Context, keepOld bool) (SecretRotation, error) {
+	return x.s.svc.Secrets().Rotate(x.s.of(ctx), keepOld)
+}
+func (x secretsIn) Reads(ctx context.Context, f SecretReads) ([]SecretRead, error) {
+	reads, err := x.s.svc.Secrets().Reads(x.s.of(ctx), f)
+	for i := range reads {
+		if reads[i].Deployment != "" {
+			reads[i].Deployment, _ = x.s.bare(reads[i].Deployment)
+		}
+	}
+	return reads, err
 }
 
 func (s *inTenant) Blueprints() Blueprints { return blueprintsIn{s} }

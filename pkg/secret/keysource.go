@@ -20,6 +20,14 @@ type KeySource struct {
 	File    string   // mode 0600; made on first use if the caller allows it
 }
 
+// FromFile returns the file that Load reads; "" if the key comes from elsewhere.
+func (s KeySource) FromFile() string {
+	if !s.Key.IsZero() || len(s.Command) > 0 {
+		return ""
+	}
+	return s.File
+}
+
 const commandTime = 30 * time.Second
 
 // Load reads the keyring. With create it makes a File that does not exist; without, that is fs.ErrNotExist. Callers allow it only while

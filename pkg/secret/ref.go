@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -59,8 +60,8 @@ func ParseRef(s string) (Ref, error) {
 	return r, nil
 }
 
-// RefOf reads the arguments of get_secret: a reference, or a path followed by "data=field" (as Yorc's Vault client takes it), or by
-// the name of a field.
+// RefOf reads the arguments of get_secret: a reference, and where in a JSON secret the wanted part is — the keys on the way to it, as
+// Cloudify and TOSCA write them, or "data=field", as Yorc's Vault client takes it. "version=N" chooses a version.
 func RefOf(args []string) (Ref, error) {
 	if len(args) == 0 {
 		return Ref{}, errors.New("get_secret wants the name of a secret")
@@ -72,8 +73,10 @@ func RefOf(args []string) (Ref, error) {
 	for _, a := range args[1:] {
 		key, value, ok := strings.Cut(a, "=")
 		switch {
-		case !ok && a != "":
-			r.Field = a
+		case a == "":
+			return r, errors.New("get_secret: the name of a field is empty")
+		case !ok:
+			r.Field = strings.TrimPrefix(r.Field+"."+a, ".")
 		case key == "data" && value != "":
 			r.Field = value
 		case key == "version":
@@ -125,7 +128,7 @@ func (rs Resolvers) Resolve(ctx context.Context, ref Ref) (Value, error) {
 	return v, nil
 }
 
-// Field takes a field out of a secret that is a JSON object; dots lead into inner objects. An empty field is the whole.
+// Field takes a part out of a secret that is JSON; dots lead into inner objects, numbers into lists. An empty field is the whole.
 func Field(v Value, field string) (Value, error) {
 	if field == "" {
 		return v, nil
@@ -134,25 +137,56 @@ func Field(v Value, field string) (Value, error) {
 	d := json.NewDecoder(strings.NewReader(v.Reveal()))
 	d.UseNumber()
 	if d.Decode(&at) != nil { // its error would show the value
-		return Value{}, fmt.Errorf("%w: it is not a JSON object, so it has no field %q", ErrNotFound, field)
+		return Value{}, fmt.Errorf("%w: it is not JSON, so it has no field %q", ErrNotFound, field)
 	}
 	return descend(at, field)
 }
 
 func descend(at any, field string) (Value, error) {
-	m, ok := at.(map[string]any)
+	found, ok := lookUp(at, field)
 	if !ok {
 		return Value{}, fmt.Errorf("%w: no field %q", ErrNotFound, field)
 	}
-	if whole, ok := m[field]; ok {
-		return textOf(whole)
+	return textOf(found)
+}
+
+// lookUp follows a dotted path. Keys may have dots themselves: the longest that exists is tried first.
+func lookUp(at any, path string) (any, bool) {
+	if path == "" {
+		return at, true
 	}
-	if head, rest, ok := strings.Cut(field, "."); ok {
-		if inner, ok := m[head]; ok {
-			return descend(inner, rest)
+	for head, rest, more := path, "", true; more; head, rest, more = shorter(path, head) {
+		if inner, ok := child(at, head); ok {
+			if found, ok := lookUp(inner, rest); ok {
+				return found, true
+			}
 		}
 	}
-	return Value{}, fmt.Errorf("%w: no field %q", ErrNotFound, field)
+	return nil, false
+}
+
+// shorter cuts the path at the dot before the one it was cut at.
+func shorter(path, head string) (string, string, bool) {
+	i := strings.LastIndexByte(head, '.')
+	if i <= 0 || i+1 == len(path) {
+		return "", "", false
+	}
+	return path[:i], path[i+1:], true
+}
+
+func child(at any, key string) (any, bool) {
+	switch t := at.(type) {
+	case map[string]any:
+		v, ok := t[key]
+		return v, ok
+	case []any:
+		i, err := strconv.Atoi(key)
+		if err != nil || i < 0 || i >= len(t) {
+			return nil, false
+		}
+		return t[i], true
+	}
+	return nil, false
 }
 
 func textOf(v any) (Value, error) {
@@ -169,10 +203,22 @@ func textOf(v any) (Value, error) {
 // Env resolves env:NAME.
 type Env struct {
 	Lookup func(string) (string, bool) // default os.LookupEnv
+	// Allow lists patterns (path.Match) of names that may be read; nil allows all. Orch's own credentials never may.
+	Allow []string
 }
+
+// ErrForbidden means that the configuration does not allow a reference.
+var ErrForbidden = errors.New("the configuration of orch does not allow it")
+
+// ownVariables hold what opens everything else.
+var ownVariables = []string{"ORCH_MASTER_KEY", "VAULT_TOKEN", "CONSUL_HTTP_TOKEN", "ORCH_STORE", "ORCH_CONSUL_TOKEN", "ORCH_TOKEN"}
 
 // Resolve implements Resolver.
 func (e Env) Resolve(_ context.Context, ref Ref) (Value, error) {
+	matches := func(pattern string) bool { ok, err := path.Match(pattern, ref.Name); return ok && err == nil }
+	if slices.Contains(ownVariables, ref.Name) || e.Allow != nil && !slices.ContainsFunc(e.Allow, matches) {
+		return Value{}, fmt.Errorf("%w: the variable %s", ErrForbidden, ref.Name)
+	}
 	lookup := e.Lookup
 	if lookup == nil {
 		lookup = os.LookupEnv
@@ -186,8 +232,12 @@ func (e Env) Resolve(_ context.Context, ref Ref) (Value, error) {
 
 // File resolves file:PATH.
 type File struct {
-	// Dir confines paths: relative ones are inside, and none may lead out. Empty allows every file that orch can read.
+	// Dir confines paths: relative ones are inside, and none may lead out. Empty allows every file that orch can read, but those Denied.
 	Dir string
+	// Deny lists files that hold what opens everything else: the master key.
+	Deny []string
+	// Off refuses every file.
+	Off bool
 }
 
 // MaxSize of a secret in bytes.
@@ -195,6 +245,9 @@ const MaxSize = 1 << 20
 
 // Resolve implements Resolver.
 func (f File) Resolve(_ context.Context, ref Ref) (Value, error) {
+	if f.Off || f.denied(ref.Name) {
+		return Value{}, fmt.Errorf("%w: the file %s", ErrForbidden, ref.Name)
+	}
 	b, err := f.read(ref.Name)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -206,6 +259,21 @@ func (f File) Resolve(_ context.Context, ref Ref) (Value, error) {
 	}
 	s := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	return Field(New(s), ref.Field)
+}
+
+// denied compares the files themselves: there are many ways to write a path.
+func (f File) denied(name string) bool {
+	if f.Dir != "" && !filepath.IsAbs(name) {
+		name = filepath.Join(f.Dir, name)
+	}
+	asked, err := os.Stat(name)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(f.Deny, func(path string) bool {
+		own, err := os.Stat(path)
+		return err == nil && os.SameFile(own, asked)
+	})
 }
 
 func (f File) read(name string) ([]byte, error) {

@@ -1,6 +1,9 @@
 package secret
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -47,6 +50,9 @@ func TestRefOf(t *testing.T) {
 		{[]string{"a"}, Ref{Name: "a"}, true},
 		{[]string{"a", "data=f"}, Ref{Name: "a", Field: "f"}, true},
 		{[]string{"a", "f", "version=2"}, Ref{Name: "a", Field: "f", Version: 2}, true},
+		{[]string{"a", "into", "json"}, Ref{Name: "a", Field: "into.json"}, true},
+		{[]string{"vault:secret/shop", "list", "0", "x.y"}, Ref{Scheme: "vault", Name: "secret/shop", Field: "list.0.x.y"}, true},
+		{[]string{"a", ""}, Ref{}, false},
 		{[]string{"a", "colour=red"}, Ref{}, false},
 		{[]string{"a", "version=x"}, Ref{}, false},
 		{nil, Ref{}, false},
@@ -103,6 +109,102 @@ func TestEnvAndFile(t *testing.T) {
 			t.Errorf("%s: the error shows the value: %v", ref, err)
 		}
 	}
+}
+
+func TestField(t *testing.T) {
+	v := New(`{"a":{"b":"deep","b.c":{"d":"dotted"}},"a.b":{"e":1},"list":[{"n":"first"},"second"],"t":true,"none":null}`)
+	for field, want := range map[string]string{"a.b": `{"e":1}`, "a.b.c.d": "dotted", "a.b.e": "1", "list.0.n": "first", "list.1": "second", "t": "true", "none": "null"} {
+		if got, err := Field(v, field); err != nil || got.Reveal() != want {
+			t.Errorf("%s: %q, %v", field, got.Reveal(), err)
+		}
+	}
+	for _, field := range []string{"x", "list.2", "list.-1", "list.n", "a.", ".a", "a..b", "a.b.e.f", "."} {
+		if got, err := Field(v, field); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %q, %v", field, got.Reveal(), err)
+		}
+	}
+	if got, err := Field(New(`["x"]`), "0"); err != nil || got.Reveal() != "x" {
+		t.Errorf("a list: %v", err)
+	}
+}
+
+func TestReferencesThatAreNotAllowed(t *testing.T) {
+	dir := t.TempDir()
+	key := filepath.Join(dir, "master.key")
+	if err := os.WriteFile(key, []byte("k"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(key, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	all := func(string) (string, bool) { return "v", true }
+	for ref, r := range map[string]Resolver{
+		"env:ORCH_MASTER_KEY": Env{Lookup: all}, "env:VAULT_TOKEN": Env{Lookup: all, Allow: []string{"*"}}, "env:X": Env{Lookup: all, Allow: []string{}},
+		"env:HOME": Env{Lookup: all, Allow: []string{"DB_*"}}, "file:" + key: File{Deny: []string{key}}, "file:" + dir + "/./link": File{Deny: []string{key}},
+		"file:link": File{Dir: dir, Deny: []string{key}}, "file:" + dir + "/x": File{Off: true},
+	} {
+		parsed, err := ParseRef(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Resolve(t.Context(), parsed); !errors.Is(err, ErrForbidden) {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+	if v, err := (Env{Lookup: all, Allow: []string{"DB_*"}}).Resolve(t.Context(), Ref{Name: "DB_PASSWORD"}); err != nil || v.Reveal() != "v" {
+		t.Error(err)
+	}
+}
+
+// The token of a file is read for every request, and TLS is checked against the given authorities, with a client's certificate.
+func TestVaultOverTLSWithATokenFromAFile(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.PeerCertificates) == 0 || r.Header.Get("X-Vault-Token") != "renewed" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		_, _ = w.Write([]byte(`{"data":{"data":{"value":"pw"}}}`))
+	}))
+	srv.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	srv.StartTLS()
+	defer srv.Close()
+	ca, cert, key := serverPEM(t, srv)
+	v := &Vault{Address: srv.URL, TokenFile: token, CAFile: ca, CertFile: cert, KeyFile: key, ServerName: "example.com"}
+	ref := Ref{Name: "/secret/db"}
+	for i, text := range []string{"", "old\n", "renewed\n"} {
+		if err := os.WriteFile(token, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := v.Resolve(t.Context(), ref)
+		if (err == nil) != (i == 2) || err == nil && got.Reveal() != "pw" {
+			t.Errorf("with the token %q: %v", text, err)
+		}
+	}
+	if _, err := (&Vault{Address: srv.URL, TokenFile: token}).Resolve(t.Context(), ref); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("an unknown authority: %v", err)
+	}
+	if _, err := (&Vault{Address: srv.URL, TokenFile: token, CertFile: "/none", KeyFile: "/none"}).Resolve(t.Context(), ref); err == nil {
+		t.Error("a certificate that does not exist is no error")
+	}
+}
+
+// serverPEM writes the test server's certificate as authority, certificate and key.
+func serverPEM(t *testing.T, srv *httptest.Server) (ca, cert, key string) {
+	t.Helper()
+	dir := t.TempDir()
+	c := srv.TLS.Certificates[0]
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, key = filepath.Join(dir, "ca.pem"), filepath.Join(dir, "key.pem")
+	for path, b := range map[string]*pem.Block{ca: {Type: "CERTIFICATE", Bytes: c.Certificate[0]}, key: {Type: "PRIVATE KEY", Bytes: der}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ca, ca, key
 }
 
 func TestVault(t *testing.T) {

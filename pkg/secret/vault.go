@@ -23,9 +23,13 @@ import (
 type Vault struct {
 	Address   string // default VAULT_ADDR
 	Token     Value  // default VAULT_TOKEN
+	TokenFile string // default VAULT_TOKEN_FILE; read again for every request, as Vault's agent renews it
 	Namespace string // default VAULT_NAMESPACE
-	CAFile    string // default VAULT_CACERT; PEM
-	Client    *http.Client
+	// TLS: the authorities (default VAULT_CACERT), the client's certificate and key (VAULT_CLIENT_CERT, VAULT_CLIENT_KEY), all PEM, the
+	// name in the server's certificate (VAULT_TLS_SERVER_NAME), and whether not to check it (VAULT_SKIP_VERIFY).
+	CAFile, CertFile, KeyFile, ServerName string
+	Insecure                              bool
+	Client                                *http.Client
 
 	once   sync.Once
 	client *http.Client
@@ -40,9 +44,10 @@ func (v *Vault) Resolve(ctx context.Context, ref Ref) (Value, error) {
 	if v.err != nil {
 		return Value{}, v.err
 	}
-	mount, path, ok := strings.Cut(ref.Name, "//")
+	name := strings.TrimPrefix(ref.Name, "/")
+	mount, path, ok := strings.Cut(name, "//")
 	if !ok {
-		mount, path, ok = strings.Cut(ref.Name, "/")
+		mount, path, ok = strings.Cut(name, "/")
 	}
 	if path = strings.Trim(path, "/"); !ok || mount == "" || path == "" {
 		return Value{}, errors.New("want vault:MOUNT/PATH#FIELD")
@@ -78,30 +83,69 @@ func (v *Vault) prepare() {
 	env(&v.Address, "VAULT_ADDR")
 	env(&v.Namespace, "VAULT_NAMESPACE")
 	env(&v.CAFile, "VAULT_CACERT")
+	env(&v.CertFile, "VAULT_CLIENT_CERT")
+	env(&v.KeyFile, "VAULT_CLIENT_KEY")
+	env(&v.ServerName, "VAULT_TLS_SERVER_NAME")
+	env(&v.TokenFile, "VAULT_TOKEN_FILE")
+	if skip, err := strconv.ParseBool(os.Getenv("VAULT_SKIP_VERIFY")); err == nil && skip {
+		v.Insecure = true
+	}
 	if v.Token.IsZero() {
 		v.Token = New(os.Getenv("VAULT_TOKEN"))
 	}
-	if v.Address == "" || v.Token.IsZero() {
-		v.err = errors.New("access to Vault is not configured: set VAULT_ADDR and VAULT_TOKEN in the environment of orch")
+	if v.Address == "" || v.Token.IsZero() && v.TokenFile == "" {
+		v.err = errors.New("access to Vault is not configured: set VAULT_ADDR and VAULT_TOKEN (or VAULT_TOKEN_FILE) in the environment of orch, or vault.address and vault.token_file in its configuration")
 		return
 	}
 	if v.client = v.Client; v.client != nil {
 		return
 	}
+	conf, err := v.tls()
+	if err != nil {
+		v.err = err
+		return
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = conf
+	v.client = &http.Client{Transport: transport, Timeout: 30 * time.Second, CheckRedirect: sameHost}
+}
+
+func (v *Vault) tls() (*tls.Config, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: v.ServerName, InsecureSkipVerify: v.Insecure} // only if spelled out
 	if v.CAFile != "" {
 		pem, err := os.ReadFile(v.CAFile)
-		pool := x509.NewCertPool()
-		if err == nil && !pool.AppendCertsFromPEM(pem) {
+		conf.RootCAs = x509.NewCertPool()
+		if err == nil && !conf.RootCAs.AppendCertsFromPEM(pem) {
 			err = errors.New("it holds no certificate")
 		}
 		if err != nil {
-			v.err = fmt.Errorf("cannot use the certificates in %s: %w", v.CAFile, err)
-			return
+			return nil, fmt.Errorf("cannot use the certificates in %s: %w", v.CAFile, err)
 		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	v.client = &http.Client{Transport: transport, Timeout: 30 * time.Second, CheckRedirect: sameHost}
+	if v.CertFile != "" || v.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(v.CertFile, v.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use the client certificate for Vault: %w", err)
+		}
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	return conf, nil
+}
+
+// token is the one that was given, or what is in the file now.
+func (v *Vault) token() (Value, error) {
+	if !v.Token.IsZero() {
+		return v.Token, nil
+	}
+	b, err := os.ReadFile(v.TokenFile)
+	if err != nil {
+		return Value{}, fmt.Errorf("cannot read the token for Vault: %w", err)
+	}
+	t := strings.TrimSpace(string(b))
+	if t == "" || strings.ContainsAny(t, "\r\n") {
+		return Value{}, fmt.Errorf("the file %s does not hold a token for Vault", v.TokenFile)
+	}
+	return New(t), nil
 }
 
 // sameHost follows redirects (a standby sends to the active node) but does not carry the token to where it was not meant for in clear text.
@@ -132,7 +176,11 @@ func (v *Vault) try(ctx context.Context, u string) (data map[string]any, again b
 	if err != nil {
 		return nil, false, errors.New("VAULT_ADDR is not a URL")
 	}
-	req.Header.Set("X-Vault-Token", v.Token.Reveal())
+	token, err := v.token()
+	if err != nil {
+		return nil, false, err
+	}
+	req.Header.Set("X-Vault-Token", token.Reveal())
 	req.Header.Set("X-Vault-Request", "true")
 	if v.Namespace != "" {
 		req.Header.Set("X-Vault-Namespace", v.Namespace)

@@ -55,14 +55,24 @@ func chunkPrefix(id string) string { return Prefix("blobdata", id) }
 
 // Put stores what r gives under a key of Join's, replacing what was there. Until it returns readers see the old content.
 func (b *Blobs) Put(ctx context.Context, key string, r io.Reader) (BlobInfo, error) {
-	info, err := b.put(ctx, key, r)
+	info, err := b.put(ctx, key, "", r)
 	if err != nil {
 		return BlobInfo{}, fmt.Errorf("cannot store %s: %w", key, err)
 	}
 	return info, nil
 }
 
-func (b *Blobs) put(ctx context.Context, key string, r io.Reader) (info BlobInfo, err error) {
+// Replace is Put for content that was made from what is there: ErrChanged if that is no longer the upload of old.
+func (b *Blobs) Replace(ctx context.Context, old BlobInfo, r io.Reader) (BlobInfo, error) {
+	info, err := b.put(ctx, old.Key, old.Upload, r)
+	if err != nil {
+		return BlobInfo{}, fmt.Errorf("cannot replace %s: %w", old.Key, err)
+	}
+	return info, nil
+}
+
+// put stores content; only in place of an upload if that is given.
+func (b *Blobs) put(ctx context.Context, key, over string, r io.Reader) (info BlobInfo, err error) {
 	if err := CheckKey(blobKey(key)); err != nil {
 		return info, err
 	}
@@ -112,16 +122,19 @@ func (b *Blobs) put(ctx context.Context, key string, r io.Reader) (info BlobInfo
 				return err
 			}
 		}
-		return replace(tx, info)
+		return replace(tx, info, over)
 	})
 	return info, err
 }
 
-// replace writes the manifest and removes the chunks of the one before.
-func replace(tx Tx, info BlobInfo) error {
+// replace writes the manifest and removes the chunks of the one before, which must be of the upload over unless that is "".
+func replace(tx Tx, info BlobInfo, over string) error {
 	old, ok, err := Find[BlobInfo](tx, blobKey(info.Key))
 	if err != nil && !errors.Is(err, ErrCorrupt) {
 		return err
+	}
+	if over != "" && old.Upload != over {
+		return ErrChanged
 	}
 	if ok {
 		if err := tx.DeletePrefix(chunkPrefix(old.Upload)); err != nil {
@@ -160,7 +173,7 @@ func PutBlobTx(tx Tx, key string, content []byte) error {
 			return err
 		}
 	}
-	return replace(tx, info)
+	return replace(tx, info, "")
 }
 
 // Delete removes a blob. Deleting what does not exist is no error.

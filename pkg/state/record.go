@@ -143,6 +143,35 @@ func DecodeRecord[T any](b []byte) (T, error) {
 	return v, nil
 }
 
+// Rewrite changes the JSON of the record under key, whatever its type, and keeps its version. change returns nil for what stays. It reports
+// whether there was a change.
+func Rewrite(tx Tx, key string, change func(data json.RawMessage) (json.RawMessage, error)) (bool, error) {
+	e, err := tx.Get(key)
+	if err != nil {
+		return false, err
+	}
+	b, err := unpack(e.Value, maxRecord)
+	if err != nil {
+		return false, fmt.Errorf("cannot read %s: %w", key, err)
+	}
+	var s stored
+	if err := json.Unmarshal(b, &s); err != nil || s.Data == nil {
+		return false, nil // no record: a part of a blob, or of a log
+	}
+	fresh, err := change(s.Data)
+	if err != nil || fresh == nil {
+		return false, err
+	}
+	s.Data = fresh
+	if b, err = json.Marshal(s); err != nil {
+		return false, fmt.Errorf("cannot encode %s: %w", key, err)
+	}
+	if len(b) >= gzipRecords {
+		b = pack(b)
+	}
+	return true, tx.Put(key, b)
+}
+
 // pack compresses; unpack recognizes by the first byte whether that was done, which for JSON is never gzip's 0x1f.
 func pack(b []byte) []byte {
 	var buf bytes.Buffer

@@ -21,9 +21,11 @@ import (
 	"github.com/orch-project/orch/pkg/hostpool"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/plugin"
+	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/state/mem"
+	"github.com/orch-project/orch/pkg/state/secrets"
 	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca"
 	"github.com/orch-project/orch/plugins"
@@ -85,8 +87,9 @@ func (s *site) start() {
 		s.t.Fatal(err)
 	}
 	d := s.driver()
-	pool := hostpool.New(hostpool.Options{Store: s.store, Secrets: orch.PoolSecrets{Secrets: orch.NewSecrets(s.store, unsealed{}, nil)}, Reach: s.reach})
-	l, err := orch.New(orch.Options{Store: s.store, Cipher: unsealed{}, Pool: pool, Locations: configured{}, Infra: d, Remote: d, Local: d, Retry: engine.Retry{Max: -1},
+	vault := secrets.New(s.store, secrets.Options{Key: secret.KeySource{Key: masterKey()}})
+	pool := hostpool.New(hostpool.Options{Store: s.store, Secrets: orch.PoolSecrets{Secrets: secrets.Drivers{Store: vault}}, Reach: s.reach})
+	l, err := orch.New(orch.Options{Store: s.store, Secrets: vault, Cipher: unsealed{}, Pool: pool, Locations: configured{}, Infra: d, Remote: d, Local: d, Retry: engine.Retry{Max: -1},
 		Load: func(ctx context.Context, b orch.Bundle) (*topology.Topology, diag.List) {
 			bundle, list := source.OpenFS(b.Name, b.FS, b.Entry)
 			if list.HasErrors() {
@@ -102,6 +105,15 @@ func (s *site) start() {
 	s.local, s.stop = l, make(chan struct{})
 	s.http = httptest.NewServer(New(Options{Service: l, Feed: l, Stop: s.stop}).Handler())
 }
+
+// masterKey is the same for all sites of a test: they may share a store.
+var masterKey = sync.OnceValue(func() secret.Value {
+	keys, err := secret.GenerateKeyring()
+	if err != nil {
+		panic(err)
+	}
+	return keys.Text()
+})
 
 // unsealed seals nothing: what is stored stays readable.
 type unsealed struct{}

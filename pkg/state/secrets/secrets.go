@@ -1,7 +1,8 @@
-// Package secrets keeps secrets in a state.Store: named, versioned, encrypted under the master key.
+// Package secrets keeps secrets in a state.Store: named, versioned, per tenant, encrypted under the master key.
 //
-// It owns the records and when the master key may be made. It must not know who may read what, nor topologies: callers check permissions
-// before they ask. Values leave it only as secret.Value. Listing and describing never decrypt and need no key.
+// It owns the records, who sees what of them (see Actor and Visibility), the audit of reads, and when the master key may be made or changed.
+// It must not know topologies, and not how people log in: callers say who asks with As. Values leave it only as secret.Value, and are
+// redacted from then on. Listing and describing never decrypt and need no key.
 package secrets
 
 import (
@@ -11,84 +12,38 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/state"
 )
 
-// Kind says what a value is; it decides how it is shown and checked, not how it is kept.
-type Kind string
-
-const (
-	Text Kind = "text"
-	File Kind = "file" // any bytes
-	JSON Kind = "json" // a document; fields can be taken out of it
-)
-
-// Info describes a secret. It holds no value.
-type Info struct {
-	Name    string    `json:"name"`
-	Version int       `json:"version"` // the newest
-	Kind    Kind      `json:"kind"`
-	Size    int       `json:"size"` // bytes of the newest value
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated"`
-	By      string    `json:"by,omitempty"`     // who wrote the newest version
-	Labels  Labels    `json:"labels,omitempty"` // the caller's: tenant, visibility …
-}
-
-// Labels are the caller's own data about a secret; they are not encrypted.
-type Labels map[string]string
-
-// Version describes one version.
-type Version struct {
-	Number  int       `json:"number"`
-	Kind    Kind      `json:"kind"`
-	Size    int       `json:"size"`
-	Created time.Time `json:"created"`
-	By      string    `json:"by,omitempty"`
-	Key     string    `json:"key"`     // ID of the master key that encrypts it
-	Content string    `json:"content"` // the last segment of the key of the blob that holds it
-}
-
-// record is everything known of a secret.
-type record struct {
-	Created  time.Time `json:"created"`
-	Labels   Labels    `json:"labels,omitempty"`
-	Versions []Version `json:"versions"` // oldest first
-}
-
-func (r record) newest() Version { return r.Versions[len(r.Versions)-1] }
-
-func (r record) info(name string) Info {
-	v := r.newest()
-	return Info{Name: name, Version: v.Number, Kind: v.Kind, Size: v.Size, Created: r.Created, Updated: v.Created, By: v.By, Labels: r.Labels}
-}
-
 // KeepVersions is how many versions of a secret are kept.
 const KeepVersions = 10
 
-const (
-	prefix  = "secret/" // records; content is in blobs below the same
-	maxName = 256
-)
-
-// ErrExists is returned by Set with Create for a secret that exists.
+// ErrExists is returned for a secret that exists: by Set with Create, and where a name would mean two things.
 var ErrExists = errors.New("the secret exists")
+
+// InvalidError is a mistake of the caller: a name, value, option or envelope that cannot be.
+type InvalidError struct{ Err error }
+
+func (e *InvalidError) Error() string { return e.Err.Error() }
+func (e *InvalidError) Unwrap() error { return e.Err }
 
 // Options of New.
 type Options struct {
 	Key secret.KeySource
 	// External resolves references that are not to the store; nil is secret.External().
 	External secret.Resolvers
-	// Read, if set, is told of every value that is handed out, for an audit; an error refuses it.
-	Read func(ctx context.Context, ref secret.Ref) error
+	// Fallback, if set, is asked by Resolve for names that the store does not have: a Vault, for documents that name paths in it without saying so.
+	Fallback secret.Resolver
+	// Redactor learns every value that goes in or out; nil: a new one.
+	Redactor *secret.Redactor
+	// Reseal encrypts anew what others keep under the master key, when that changes.
+	Reseal []Resealer
 }
 
 // Store is the secrets of one state.Store. It is safe for concurrent use.
@@ -99,92 +54,29 @@ type Store struct {
 
 	mu   sync.Mutex
 	keys *secret.Keyring // loaded when first needed
+	seen map[Read]bool   // reads of tasks that are on record
 }
 
-// New returns the secrets in a store. The master key is loaded, and made if there are no secrets yet, when the first value is written or read.
+// New returns the secrets in a store. The master key is loaded, and made if nothing is stored yet, when the first value is written or read.
 func New(s state.Store, o Options) *Store {
 	if o.External == nil {
 		o.External = secret.External()
 	}
-	return &Store{store: s, blobs: state.NewBlobs(s), opts: o}
-}
-
-// Keyring loads the master key, for what else is encrypted under it (Terraform's state). It makes one only while nothing stored needs
-// another.
-func (s *Store) Keyring(ctx context.Context) (*secret.Keyring, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.keys != nil {
-		return s.keys, nil
+	if o.Redactor == nil {
+		o.Redactor = secret.NewRedactor()
 	}
-	used, err := s.usedKey(ctx)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := s.opts.Key.Load(ctx, used == "")
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%w: stored secrets are encrypted with %s: bring back that key file, or give the key in ORCH_MASTER_KEY", err, used)
-	case err != nil:
-		return nil, err
-	case used != "" && !keys.Has(used):
-		return nil, fmt.Errorf("%w: this is the key %s, stored secrets are encrypted with %s", secret.ErrNoKey, keys.ID(), used)
-	}
-	if used != keys.ID() {
-		if err := s.store.Update(ctx, func(tx state.Tx) error { return state.Put(tx, keyRecord, masterKey{keys.ID()}) }); err != nil {
-			return nil, err
-		}
-	}
-	s.keys = keys
-	return keys, nil
-}
-
-// masterKey records which key the store was last used with, so that losing it is noticed before a new one is made.
-type masterKey struct {
-	ID string `json:"id"`
-}
-
-const keyRecord = "masterkey"
-
-func (s *Store) usedKey(ctx context.Context) (id string, err error) {
-	err = s.store.View(ctx, func(tx state.Tx) error {
-		k, _, err := state.Find[masterKey](tx, keyRecord)
-		id = k.ID
-		return err
-	})
-	return id, err
-}
-
-// CheckName reports a name that cannot be used.
-func CheckName(name string) error {
-	bad := func(r rune) bool { return unicode.IsControl(r) || r == '#' || r == unicode.ReplacementChar }
-	switch ref, err := secret.ParseRef(name); {
-	case name == "" || len(name) > maxName:
-		return fmt.Errorf("the name of a secret has 1 to %d bytes", maxName)
-	case strings.ContainsFunc(name, bad), strings.TrimSpace(name) != name:
-		return fmt.Errorf("the name %q has characters that a secret's name cannot have (#, control characters, spaces around it)", name)
-	case err != nil || ref != secret.Ref{Name: name}:
-		return fmt.Errorf("the name %q would be read as a reference to something else (env:, file:, vault:, or @ and a number at its end)", name)
-	case strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/"):
-		return fmt.Errorf("the name %q begins or ends with a slash", name)
-	}
-	return nil
+	return &Store{store: s, blobs: state.NewBlobs(s), opts: o, seen: map[Read]bool{}}
 }
 
 // SetOptions of Set.
 type SetOptions struct {
-	Kind   Kind   // default Text
-	By     string // who
-	Labels Labels // nil keeps those it has
-	Create bool   // fail with ErrExists if the secret exists
+	Kind       Kind       // default Text
+	Note       *string    // nil keeps what it has
+	Labels     Labels     // nil keeps those it has
+	Visibility Visibility // "" keeps what it has; Tenant for a new one
+	Hidden     *bool      // nil keeps what it has
+	Create     bool       // fail with ErrExists if the secret exists
 }
-
-func recordKey(name string) string { return prefix + state.Join(name) }
-
-func blobPrefix(name string) string { return state.Prefix("secret", name) }
-
-// label binds content to its place: it cannot be read as another secret's.
-func label(name, content string) string { return "secret " + name + " " + content }
 
 // Set stores a new version, of at most secret.MaxSize bytes, and returns the secret's description. Kind JSON wants valid JSON.
 // Versions beyond KeepVersions are removed.
@@ -200,174 +92,271 @@ func (s *Store) set(ctx context.Context, name string, value secret.Value, o SetO
 	if o.Kind == "" {
 		o.Kind = Text
 	}
+	s.opts.Redactor.Add(value)
 	plain := []byte(value.Reveal())
-	if err := check(name, plain, o.Kind); err != nil {
-		return info, err
+	if err := check(name, plain, o); err != nil {
+		return info, &InvalidError{err}
 	}
-	keys, err := s.Keyring(ctx)
-	if err != nil {
-		return info, err
-	}
-	v := Version{Kind: o.Kind, Size: len(plain), Created: time.Now().UTC(), By: o.By}
-	if v, err = s.seal(ctx, keys, name, v, plain); err != nil {
+	a := ActorOf(ctx)
+	v := Version{Kind: o.Kind, Size: len(plain), Created: time.Now().UTC(), By: a.User}
+	if v, err = s.seal(ctx, a.Tenant, name, v, plain); err != nil {
 		return info, err
 	}
 	var old []Version
 	err = s.store.Update(ctx, func(tx state.Tx) error {
 		old = nil
-		r, ok, err := state.Find[record](tx, recordKey(name))
+		r, err := s.next(tx, a, name, o)
 		if err != nil {
 			return err
 		}
-		if ok && o.Create {
-			return ErrExists
-		}
 		v.Number = 1
-		if ok {
+		if len(r.Versions) > 0 {
 			v.Number = r.newest().Number + 1
-		} else {
-			r.Created = v.Created
-		}
-		if o.Labels != nil {
-			r.Labels = o.Labels
 		}
 		r.Versions = append(r.Versions, v)
 		if n := len(r.Versions) - KeepVersions; n > 0 {
 			old, r.Versions = r.Versions[:n], r.Versions[n:]
 		}
-		info = r.info(name)
-		return state.Put(tx, recordKey(name), r)
+		info = r.info()
+		return errors.Join(enter(tx, a.Tenant, name, r.Visibility), state.Put(tx, recordKey(a.Tenant, name), r))
 	})
 	if err != nil {
 		old = []Version{v}
 	}
 	for _, o := range old { // what is not referred to any more; if this fails it is only lost space, and encrypted
-		_ = s.blobs.Delete(context.WithoutCancel(ctx), blobPrefix(name)+o.Content)
+		_ = s.blobs.Delete(context.WithoutCancel(ctx), blobPrefix(a.Tenant, name)+o.Content)
 	}
 	return info, err
 }
 
-func check(name string, plain []byte, kind Kind) error {
+// next is the record that gets a new version.
+func (s *Store) next(tx state.Tx, a Actor, name string, o SetOptions) (record, error) {
+	r, ok, err := load(tx, a.Tenant, name)
+	switch {
+	case err != nil:
+		return r, err
+	case ok && !a.sees(r):
+		return r, fmt.Errorf("%w: it is somebody else's", ErrForbidden)
+	case ok && o.Create:
+		return r, ErrExists
+	case ok && r.Hidden && !a.owns(r):
+		return r, fmt.Errorf("%w: its value is hidden, only %s and admins may change it", ErrForbidden, r.Owner)
+	case !ok:
+		r.Created, r.Owner, r.Visibility = time.Now().UTC(), a.User, Tenant
+	}
+	if err := r.change(a, Change{Note: o.Note, Visibility: o.Visibility, Hidden: o.Hidden}); err != nil {
+		return r, err
+	}
+	if o.Labels != nil {
+		r.Labels = o.Labels
+	}
+	return r, nil
+}
+
+func check(name string, plain []byte, o SetOptions) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
 	switch {
 	case len(plain) > secret.MaxSize:
 		return fmt.Errorf("it has %d bytes, the most is %d", len(plain), secret.MaxSize)
-	case kind == JSON && !json.Valid(plain):
+	case o.Kind == JSON && !json.Valid(plain):
 		return errors.New("it is not valid JSON")
-	case kind != Text && kind != File && kind != JSON:
-		return fmt.Errorf("secrets of the kind %q are not known (want text, file or json)", kind)
+	case o.Kind != Text && o.Kind != File && o.Kind != JSON:
+		return fmt.Errorf("secrets of the kind %q are not known (want text, file or json)", o.Kind)
 	}
 	return nil
 }
 
+// Change of what is known of a secret, without a new version; nil and "" keep what is.
+type Change struct {
+	Note       *string    `json:"note,omitempty"`
+	Visibility Visibility `json:"visibility,omitempty"`
+	Hidden     *bool      `json:"hidden,omitempty"`
+}
+
+// change applies c. Visibility is never narrowed: others may use it already.
+func (r *record) change(a Actor, c Change) error {
+	rank := []Visibility{Private, Tenant, Global}
+	switch {
+	case c.Visibility == "":
+	case !slices.Contains(rank, c.Visibility):
+		return &InvalidError{fmt.Errorf("the visibility %q is not known (want private, tenant or global)", c.Visibility)}
+	case len(r.Versions) > 0 && slices.Index(rank, c.Visibility) < slices.Index(rank, r.Visibility):
+		return fmt.Errorf("%w: it is %s and cannot become %s: others may use it already", ErrForbidden, r.Visibility, c.Visibility)
+	default:
+		r.Visibility = c.Visibility
+	}
+	if c.Hidden != nil && *c.Hidden != r.Hidden {
+		if !a.owns(*r) {
+			return fmt.Errorf("%w: only %s and admins may hide or show it", ErrForbidden, r.Owner)
+		}
+		r.Hidden = *c.Hidden
+	}
+	if c.Note != nil {
+		r.Note = *c.Note
+	}
+	return nil
+}
+
+// Update changes what is known of a secret of the actor's tenant.
+func (s *Store) Update(ctx context.Context, name string, c Change) (info Info, err error) {
+	a := ActorOf(ctx)
+	err = s.store.Update(ctx, func(tx state.Tx) error {
+		r, err := find(tx, a, name)
+		if err != nil {
+			return err
+		}
+		if r.tenant != a.Tenant {
+			return fmt.Errorf("%w: it belongs to the tenant %s", ErrForbidden, r.tenant)
+		}
+		if err := r.change(a, c); err != nil {
+			return err
+		}
+		info = r.info()
+		return errors.Join(enter(tx, a.Tenant, name, r.Visibility), state.Put(tx, recordKey(a.Tenant, name), r))
+	})
+	if err != nil {
+		err = fmt.Errorf("cannot change the secret %s: %w", name, err)
+	}
+	return info, err
+}
+
+// Get returns a version of a secret; 0 is the newest. secret.ErrNotFound if there is none, ErrForbidden if its value is hidden from the actor.
+func (s *Store) Get(ctx context.Context, name string, number int) (secret.Value, Version, error) {
+	r, v, err := s.readable(ctx, name, number)
+	if err != nil {
+		return secret.Value{}, Version{}, err
+	}
+	if err := s.audit(ctx, Read{Secret: name, Version: v.Number, Of: r.tenant}); err != nil {
+		return secret.Value{}, v, err
+	}
+	value, err := s.value(ctx, r, v)
+	return value, v, err
+}
+
+// readable finds a version that the actor may read.
+func (s *Store) readable(ctx context.Context, name string, number int) (record, Version, error) {
+	r, err := s.find(ctx, name)
+	if err != nil {
+		return r, Version{}, err
+	}
+	if !ActorOf(ctx).reads(r) {
+		return r, Version{}, fmt.Errorf("cannot read the secret %s: %w: its value is hidden", name, ErrForbidden)
+	}
+	v, err := r.version(number)
+	return r, v, err
+}
+
+func (s *Store) value(ctx context.Context, r record, v Version) (secret.Value, error) {
+	plain, err := s.open(ctx, r.tenant, r.name, v)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("cannot read the secret %s: %w", r.name, err)
+	}
+	value := secret.New(string(plain))
+	s.opts.Redactor.Add(value)
+	return value, nil
+}
+
 // seal stores content that no record names yet.
-func (s *Store) seal(ctx context.Context, keys *secret.Keyring, name string, v Version, plain []byte) (Version, error) {
-	v.Content, v.Key = rand.Text(), keys.ID()
-	sealed, err := keys.Seal(label(name, v.Content), plain)
+func (s *Store) seal(ctx context.Context, tenant, name string, v Version, plain []byte) (Version, error) {
+	keys, err := s.Keyring(ctx)
 	if err != nil {
 		return v, err
 	}
-	_, err = s.blobs.Put(ctx, blobPrefix(name)+v.Content, bytes.NewReader(sealed))
+	v.Content, v.Key = rand.Text(), keys.ID()
+	sealed, err := keys.Seal(label(tenant, name, v.Content), plain)
+	if err != nil {
+		return v, err
+	}
+	_, err = s.blobs.Put(ctx, blobPrefix(tenant, name)+v.Content, bytes.NewReader(sealed))
 	return v, err
 }
 
-func (s *Store) open(ctx context.Context, keys *secret.Keyring, name string, v Version) ([]byte, error) {
-	sealed, _, err := s.blobs.ReadAll(ctx, blobPrefix(name)+v.Content, 2*secret.MaxSize)
+func (s *Store) open(ctx context.Context, tenant, name string, v Version) ([]byte, error) {
+	sealed, _, err := s.blobs.ReadAll(ctx, blobPrefix(tenant, name)+v.Content, 2*secret.MaxSize)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := keys.Open(label(name, v.Content), sealed)
+	plain, err := s.Open(ctx, label(tenant, name, v.Content), sealed)
 	if errors.Is(err, secret.ErrNoKey) {
 		err = fmt.Errorf("%w: it is %s", err, v.Key)
 	}
 	return plain, err
 }
 
-// Get returns a version of a secret; 0 is the newest. secret.ErrNotFound if there is none.
-func (s *Store) Get(ctx context.Context, name string, number int) (secret.Value, Version, error) {
-	if s.opts.Read != nil {
-		if err := s.opts.Read(ctx, secret.Ref{Name: name, Version: number}); err != nil {
-			return secret.Value{}, Version{}, err
-		}
-	}
-	r, err := s.record(ctx, name)
-	if err != nil {
-		return secret.Value{}, Version{}, err
-	}
-	v := r.newest()
-	if number != 0 {
-		i := slices.IndexFunc(r.Versions, func(v Version) bool { return v.Number == number })
-		if i < 0 {
-			return secret.Value{}, Version{}, fmt.Errorf("%w: %s has no version %d", secret.ErrNotFound, name, number)
-		}
-		v = r.Versions[i]
-	}
-	keys, err := s.Keyring(ctx)
-	if err != nil {
-		return secret.Value{}, v, fmt.Errorf("cannot read the secret %s: %w", name, err)
-	}
-	plain, err := s.open(ctx, keys, name, v)
-	if err != nil {
-		return secret.Value{}, v, fmt.Errorf("cannot read the secret %s: %w", name, err)
-	}
-	return secret.New(string(plain)), v, nil
-}
-
-func (s *Store) record(ctx context.Context, name string) (r record, err error) {
-	err = s.store.View(ctx, func(tx state.Tx) error {
-		r, _, err = state.Get[record](tx, recordKey(name))
-		return err
-	})
-	if errors.Is(err, state.ErrNotFound) || err == nil && len(r.Versions) == 0 {
-		return r, fmt.Errorf("%w: %s", secret.ErrNotFound, name)
-	}
-	return r, err
-}
-
 // Describe returns what is known of a secret and its versions, newest last, without decrypting.
 func (s *Store) Describe(ctx context.Context, name string) (Info, []Version, error) {
-	r, err := s.record(ctx, name)
+	r, err := s.find(ctx, name)
 	if err != nil {
 		return Info{}, nil, err
 	}
-	return r.info(name), r.Versions, nil
+	return r.info(), r.Versions, nil
 }
 
-// List describes the secrets whose name begins with prefix, by name, without decrypting.
-func (s *Store) List(ctx context.Context, namePrefix string) (infos []Info, err error) {
-	err = s.store.View(ctx, func(tx state.Tx) error {
-		infos = nil
-		for rec, err := range state.List[record](tx, prefix) {
-			if err != nil {
-				return err
-			}
-			if name := state.Last(rec.Key); strings.HasPrefix(name, namePrefix) && len(rec.Value.Versions) > 0 {
-				infos = append(infos, rec.Value.info(name))
-			}
+// List describes the secrets that the actor sees and whose name begins with namePrefix, by name, without decrypting.
+func (s *Store) List(ctx context.Context, namePrefix string) ([]Info, error) {
+	a := ActorOf(ctx)
+	infos := []Info{}
+	err := s.each(ctx, func(r record) {
+		own := r.tenant == OwnTenant && a.Tenant != OwnTenant
+		if !own && a.sees(r) && strings.HasPrefix(r.name, namePrefix) {
+			infos = append(infos, r.info())
 		}
-		return nil
 	})
 	slices.SortFunc(infos, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
 	return infos, err
 }
 
-// Delete removes a secret with all its versions. secret.ErrNotFound if there is none.
-func (s *Store) Delete(ctx context.Context, name string) error {
-	err := s.store.Update(ctx, func(tx state.Tx) error {
-		if _, err := tx.Get(recordKey(name)); err != nil {
-			return err
+// each visits every secret of every tenant.
+func (s *Store) each(ctx context.Context, visit func(record)) error {
+	var all []record
+	err := s.store.View(ctx, func(tx state.Tx) error {
+		all = nil
+		for rec, err := range state.List[record](tx, prefix) {
+			if err != nil {
+				return err
+			}
+			parts, err := state.Split(rec.Key)
+			if err != nil || len(parts) != 3 || len(rec.Value.Versions) == 0 {
+				continue
+			}
+			rec.Value.tenant, rec.Value.name = parts[1], parts[2]
+			all = append(all, rec.Value)
 		}
-		return tx.Delete(recordKey(name))
+		return nil
 	})
-	if errors.Is(err, state.ErrNotFound) {
-		return fmt.Errorf("%w: %s", secret.ErrNotFound, name)
+	if err != nil {
+		return fmt.Errorf("cannot list secrets: %w", err)
+	}
+	for _, r := range all {
+		visit(r)
+	}
+	return nil
+}
+
+// Delete removes a secret of the actor's tenant with all its versions. secret.ErrNotFound if there is none.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	a := ActorOf(ctx)
+	err := s.store.Update(ctx, func(tx state.Tx) error {
+		r, err := find(tx, a, name)
+		switch {
+		case err != nil:
+			return err
+		case r.tenant != a.Tenant:
+			return fmt.Errorf("%w: it belongs to the tenant %s", ErrForbidden, r.tenant)
+		case r.Hidden && !a.owns(r):
+			return fmt.Errorf("%w: its value is hidden, only %s and admins may delete it", ErrForbidden, r.Owner)
+		}
+		return errors.Join(leave(tx, a.Tenant, name), tx.Delete(recordKey(a.Tenant, name)))
+	})
+	if errors.Is(err, secret.ErrNotFound) {
+		return err
 	}
 	if err != nil {
 		return fmt.Errorf("cannot delete the secret %s: %w", name, err)
 	}
-	blobs, err := s.blobs.List(ctx, blobPrefix(name))
+	blobs, err := s.blobs.List(ctx, blobPrefix(a.Tenant, name))
 	for _, b := range blobs {
 		err = errors.Join(err, s.blobs.Delete(ctx, b.Key))
 	}

@@ -20,6 +20,7 @@ type fixture struct {
 	*testing.T
 	store state.Store
 	key   string
+	opts  secrets.Options
 	s     *secrets.Store
 }
 
@@ -30,7 +31,8 @@ func setup(t *testing.T) *fixture {
 }
 
 func (f *fixture) open() *secrets.Store {
-	return secrets.New(f.store, secrets.Options{Key: secret.KeySource{File: f.key}})
+	f.opts.Key = secret.KeySource{File: f.key}
+	return secrets.New(f.store, f.opts)
 }
 
 func (f *fixture) set(name, value string, o secrets.SetOptions) secrets.Info {
@@ -79,9 +81,10 @@ func (f *fixture) dump() string {
 func TestVersions(t *testing.T) {
 	f := setup(t)
 	f.wantNone("db/password")
-	f.set("db/password", "first-value", secrets.SetOptions{By: "alice", Labels: secrets.Labels{"tenant": "t1"}})
-	info := f.set("db/password", "second-value", secrets.SetOptions{By: "bob"})
-	if info.Version != 2 || info.By != "bob" || info.Labels["tenant"] != "t1" || info.Size != 12 || info.Created.After(info.Updated) {
+	note := "of the shop"
+	f.set("db/password", "first-value", secrets.SetOptions{Note: &note, Labels: secrets.Labels{"team": "t1"}})
+	info, err := f.s.Set(secrets.As(t.Context(), secrets.Actor{User: "bob"}), "db/password", secret.New("second-value"), secrets.SetOptions{})
+	if err != nil || info.Version != 2 || info.By != "bob" || info.Owner != "" || info.Labels["team"] != "t1" || info.Note != note || info.Visibility != secrets.Tenant || info.Size != 12 || info.Created.After(info.Updated) {
 		t.Errorf("%+v", info)
 	}
 	f.want("db/password", "second-value")
@@ -185,47 +188,105 @@ func TestListNeedsNoKey(t *testing.T) {
 	}
 }
 
+// A rotation encrypts everything anew, what others keep too, and can be interrupted anywhere.
 func TestRotation(t *testing.T) {
 	f := setup(t)
+	sealed, interrupt := []byte(nil), 2
+	f.opts.Reseal = []secrets.Resealer{{What: "others", Do: func(_ context.Context, reseal secrets.Reseal) (int, error) {
+		if interrupt--; interrupt > 0 {
+			return 0, errors.New("interrupted")
+		}
+		fresh, changed, err := reseal("other", sealed)
+		if !changed || err != nil {
+			return 0, err
+		}
+		sealed = fresh
+		return 1, nil
+	}}}
+	f.s = f.open()
 	for i := range 5 {
 		f.set(fmt.Sprint("s", i), fmt.Sprint("v", i), secrets.SetOptions{})
 	}
 	f.set("s0", "newer", secrets.SetOptions{})
+	if _, err := (secrets.Drivers{Store: f.s}).Generate(t.Context(), "deployments/a/key", func() ([]byte, error) { return []byte("key"), nil }); err != nil {
+		t.Fatal(err)
+	}
 	old, err := f.s.Keyring(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	both, _ := old.Rotated()
-	if err := secret.WriteKeyFile(f.key, both); err != nil {
+	if sealed, err = f.s.Seal(t.Context(), "other", []byte("of another")); err != nil {
 		t.Fatal(err)
 	}
-	f.s = f.open()
-	f.want("s0@1", "v0")
-	if n, err := f.s.Rewrap(t.Context(), both); n != 6 || err != nil {
-		t.Errorf("%d changed, %v", n, err)
-	}
-	if n, err := f.s.Rewrap(t.Context(), both); n != 0 || err != nil {
-		t.Errorf("%d changed again, %v", n, err)
-	}
-	if err := secret.WriteKeyFile(f.key, both.Newest()); err != nil {
+	beside := f.open() // another server, which has the old key in memory
+	if _, err := beside.Keyring(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f.s = f.open()
+	if rot, err := f.s.Rotate(t.Context(), secrets.RotateOptions{}); err == nil || !strings.Contains(err.Error(), "start the rotation again") || rot.Dropped {
+		t.Fatalf("interrupted: %+v, %v", rot, err)
+	}
 	f.want("s0@1", "v0")
+	f.s = f.open() // another process goes on
 	f.want("s0", "newer")
-	f.want("s4", "v4")
-	if strings.Contains(f.dump(), old.ID()) {
-		t.Error("the old key is still mentioned")
+	rot, err := f.s.Rotate(t.Context(), secrets.RotateOptions{})
+	if err != nil || rot.Resealed["others"] != 1 || rot.New == old.ID() || len(rot.Old) != 1 || rot.Old[0] != old.ID() || !rot.Dropped {
+		t.Fatalf("%+v, %v", rot, err)
 	}
+	if v, err := f.s.Open(t.Context(), "other", sealed); err != nil || string(v) != "of another" {
+		t.Errorf("%s, %v", v, err)
+	}
+	f.s = f.open()
+	for ref, value := range map[string]string{"s0@1": "v0", "s0": "newer", "s4": "v4"} {
+		f.want(ref, value)
+		if v, err := beside.Resolve(t.Context(), ref); err != nil || v.Reveal() != value {
+			t.Errorf("beside: %s %v", ref, err)
+		}
+	}
+	if v, err := (secrets.Drivers{Store: f.s}).Resolve(t.Context(), "deployments/a/key"); err != nil || v.Reveal() != "key" {
+		t.Error(err)
+	}
+	if text, _ := os.ReadFile(f.key); strings.Contains(f.dump()+string(text), old.ID()) {
+		t.Error("the old key is still there")
+	}
+	again, err := f.s.Rotate(t.Context(), secrets.RotateOptions{KeepOld: true})
+	if err != nil || again.New == rot.New || again.Resealed["secrets"] != 7 || again.Dropped {
+		t.Errorf("%+v, %v", again, err)
+	}
+	if keys, err := (secret.KeySource{File: f.key}).Load(t.Context(), false); err != nil || !keys.Has(rot.New) || keys.ID() != again.New {
+		t.Errorf("the old key was to be kept: %v", err)
+	}
+}
+
+// Who gives the key otherwise than in a file puts the new one in front.
+func TestRotationOfAGivenKey(t *testing.T) {
+	f := setup(t)
+	old, _ := secret.GenerateKeyring()
+	with := func(k *secret.Keyring) *secrets.Store {
+		return secrets.New(f.store, secrets.Options{Key: secret.KeySource{Key: k.Text()}})
+	}
+	f.s = with(old)
+	f.set("a", "value", secrets.SetOptions{})
+	if _, err := f.s.Rotate(t.Context(), secrets.RotateOptions{}); !errors.Is(err, secrets.ErrSameKey) {
+		t.Errorf("got %v", err)
+	}
+	both, _ := old.Rotated()
+	f.s = with(both)
+	if rot, err := f.s.Rotate(t.Context(), secrets.RotateOptions{}); err != nil || rot.Resealed["secrets"] != 1 || rot.Dropped {
+		t.Errorf("%+v, %v", rot, err)
+	}
+	f.s = with(both.Newest())
+	f.want("a", "value")
 }
 
 func TestGenerateOnce(t *testing.T) {
 	f := setup(t)
+	const ref = "deployments/shop/web/ssh-key"
+	drivers := func() secrets.Drivers { return secrets.Drivers{Store: f.open()} }
 	var wg sync.WaitGroup
 	values := make([]string, 8)
 	for i := range values {
 		wg.Go(func() {
-			v, err := f.open().Generate(t.Context(), "host/key", func() ([]byte, error) { return fmt.Append(nil, "made by ", i), nil })
+			v, err := drivers().Generate(t.Context(), ref, func() ([]byte, error) { return fmt.Append(nil, "made by ", i), nil })
 			if err != nil {
 				t.Error(err)
 			}
@@ -238,41 +299,40 @@ func TestGenerateOnce(t *testing.T) {
 			t.Errorf("different values: %q", values)
 		}
 	}
+	d := drivers()
 	boom := errors.New("boom")
-	if _, err := f.s.Generate(t.Context(), "other", func() ([]byte, error) { return nil, boom }); !errors.Is(err, boom) {
+	if _, err := d.Generate(t.Context(), "deployments/other", func() ([]byte, error) { return nil, boom }); !errors.Is(err, boom) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := f.s.Generate(t.Context(), "env:ORCH_TEST_NONE", func() ([]byte, error) { return nil, nil }); err == nil {
-		t.Error("an external secret was made")
+	for _, ref := range []string{"env:ORCH_TEST_NONE", "somewhere/else"} {
+		if _, err := d.Generate(t.Context(), ref, func() ([]byte, error) { return nil, nil }); err == nil {
+			t.Errorf("%s was made", ref)
+		}
+	}
+	f.wantNone(ref) // users do not see what orch has made
+	if infos, err := f.s.List(t.Context(), ""); err != nil || len(infos) != 0 {
+		t.Errorf("%+v, %v", infos, err)
+	}
+	f.set("users/key", "given", secrets.SetOptions{}) // but drivers see what users have
+	if v, err := d.Resolve(t.Context(), "users/key"); err != nil || v.Reveal() != "given" {
+		t.Error(err)
+	}
+	if err := d.RemoveMade(t.Context(), "deployments/sho/"); err != nil {
+		t.Error(err)
+	}
+	if v, err := d.Resolve(t.Context(), ref); err != nil || v.Reveal() != values[0] {
+		t.Error(err)
 	}
 	for range 2 {
-		if err := f.s.Remove(t.Context(), "host/key"); err != nil {
+		if err := d.RemoveMade(t.Context(), "deployments/shop/"); err != nil {
+			t.Error(err)
+		}
+		if err := d.Remove(t.Context(), ref); err != nil {
 			t.Error(err)
 		}
 	}
-	f.wantNone("host/key")
-}
-
-func TestReadIsAudited(t *testing.T) {
-	f := setup(t)
-	f.set("a", "v", secrets.SetOptions{})
-	var read []string
-	refuse := errors.New("refused")
-	s := secrets.New(f.store, secrets.Options{Key: secret.KeySource{File: f.key}, Read: func(_ context.Context, r secret.Ref) error {
-		read = append(read, r.String())
-		if r.Scheme == "env" {
-			return refuse
-		}
-		return nil
-	}})
-	if _, err := s.Resolve(t.Context(), "a@1"); err != nil {
-		t.Error(err)
-	}
-	if _, err := s.Resolve(t.Context(), "env:HOME"); !errors.Is(err, refuse) {
+	if _, err := d.Resolve(t.Context(), ref); !errors.Is(err, secret.ErrNotFound) {
 		t.Errorf("got %v", err)
-	}
-	if got := strings.Join(read, " "); got != "a@1 env:HOME" {
-		t.Error(got)
 	}
 }
 
