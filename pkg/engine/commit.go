@@ -125,22 +125,26 @@ type put struct {
 }
 
 // commit stores what has changed: first the instances, then what happened to the steps with the events that tell of it, last what is
-// forgotten. A crash in between leaves instances that know more than the task; replay takes that into account.
-func (r *run) commit(ctx context.Context) error {
+// forgotten. A crash in between leaves instances that know more than the task; replay takes that into account. Where there are many events
+// they are returned instead, to be stored when the acts have begun: these wait for intent only.
+func (r *run) commit(ctx context.Context) (later []event.Event, err error) {
 	c := &r.pending
-	events := append(r.events.take(), c.events...)
+	events := c.events
+	if emitted := r.events.take(); len(emitted) > 0 {
+		events = append(emitted, c.events...)
+	}
 	if len(events) == 0 && len(c.transitions) == 0 && len(c.instances.list) == 0 && len(c.values.list) == 0 && len(c.forgotten) == 0 {
-		return nil
+		return nil, nil
 	}
 	for i := range events {
 		events[i].Deployment, events[i].Task, events[i].Workflow = r.job.Deployment, r.job.Task, r.job.Plan.Workflow
 	}
-	puts, err := r.encode(ctx)
+	puts, err := r.encode()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if puts, err = r.putMost(ctx, puts); err != nil {
-		return err
+		return nil, err
 	}
 	transitions := c.transitions
 	for first := true; first || len(transitions) > 0; first = false {
@@ -150,22 +154,20 @@ func (r *run) commit(ctx context.Context) error {
 			now, events = events, nil
 		}
 		if err := r.update(ctx, puts, transitions[:n], now); err != nil {
-			return err
+			return nil, err
 		}
 		puts, transitions = nil, transitions[n:]
-	}
-	if err := r.append(ctx, events); err != nil {
-		return err
 	}
 	for list := c.forgotten; len(list) > 0; {
 		n := min(len(list), maxForgets)
 		if err := r.remove(ctx, list[:n]); err != nil {
-			return err
+			return nil, err
 		}
 		list = list[n:]
 	}
-	*c = changes{next: c.next}
-	return nil
+	clear(c.transitions) // the capacity stays: under load each round has about as much as the one before
+	*c = changes{next: c.next, transitions: c.transitions[:0]}
+	return events, nil
 }
 
 // putMost writes all records but those of the last transaction, many transactions at once: stores commit concurrent ones together.
@@ -188,7 +190,7 @@ func (r *run) putMost(ctx context.Context, puts []put) (rest []put, err error) {
 const maxParallelPuts = 16
 
 // maxTxEvents is how many events are stored with the transitions that they tell of; more follow in transactions of their own.
-const maxTxEvents = 150
+const maxTxEvents = 60
 
 func size(puts []put) (n int) {
 	for _, p := range puts {
@@ -197,29 +199,63 @@ func size(puts []put) (n int) {
 	return n
 }
 
-// encode makes the records of what has changed. An instance whose values do not fit into the store keeps its old ones.
-func (r *run) encode(context.Context) ([]put, error) {
+// encode makes the records of what has changed, many on all processors: it is most of what a step that does nothing costs.
+func (r *run) encode() ([]put, error) {
 	c := &r.pending
-	var puts []put
-	for _, in := range c.instances.list {
-		if rec := r.world.instances[in]; rec != nil {
-			b, err := state.EncodeRecord(*rec)
-			if err != nil {
-				return nil, fmt.Errorf("cannot encode %s: %w", in, err)
+	n := len(c.instances.list)
+	puts := make([]put, n+len(c.values.list))
+	var g errgroup.Group
+	for from := 0; from < len(puts); from += encodeChunk {
+		to := min(from+encodeChunk, len(puts))
+		do := func() (err error) {
+			for i := from; i < to && err == nil; i++ {
+				if i < n {
+					puts[i], err = r.encodeInstance(c.instances.list[i])
+				} else {
+					puts[i], err = r.encodeValues(c.values.list[i-n])
+				}
 			}
-			puts = append(puts, put{instanceKey(r.job.Deployment, in), b})
+			return err
 		}
-	}
-	for _, in := range c.values.list {
-		if v := r.world.values[in]; v != nil {
-			b, err := state.EncodeRecord(*v)
-			if err != nil {
-				return nil, fmt.Errorf("cannot encode the attributes of %s: %w", in, err)
+		if len(puts) <= encodeChunk {
+			if err := do(); err != nil {
+				return nil, err
 			}
-			puts = append(puts, put{valuesKey(r.job.Deployment, in), b})
+			break
 		}
+		g.Go(do)
 	}
-	return puts, nil
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(puts, func(p put) bool { return p.key == "" }), nil
+}
+
+// encodeChunk is how many records are worth a goroutine.
+const encodeChunk = 128
+
+func (r *run) encodeInstance(in topology.Instance) (put, error) {
+	rec := r.world.instances[in]
+	if rec == nil {
+		return put{}, nil
+	}
+	b, err := state.EncodeRecord(*rec)
+	if err != nil {
+		return put{}, fmt.Errorf("cannot encode %s: %w", in, err)
+	}
+	return put{instanceKey(r.job.Deployment, in), b}, nil
+}
+
+func (r *run) encodeValues(in topology.Instance) (put, error) {
+	v := r.world.values[in]
+	if v == nil {
+		return put{}, nil
+	}
+	b, err := state.EncodeRecord(*v)
+	if err != nil {
+		return put{}, fmt.Errorf("cannot encode the attributes of %s: %w", in, err)
+	}
+	return put{valuesKey(r.job.Deployment, in), b}, nil
 }
 
 // update writes one transaction, patiently.
@@ -261,8 +297,7 @@ func (r *run) append(ctx context.Context, events []event.Event) error {
 		return nil
 	}
 	return r.patient(ctx, func() error {
-		_, err := r.log.Append(ctx, r.job.Deployment, events...)
-		return err
+		return r.log.Add(ctx, r.job.Deployment, events...)
 	})
 }
 

@@ -267,11 +267,15 @@ func (r *run) doneInThisTask(st *step) bool {
 func (r *run) loop(ctx context.Context, commands <-chan Command) error {
 	for {
 		started := r.start()
-		if err := r.commit(ctx); err != nil {
+		events, err := r.commit(ctx)
+		if err != nil {
 			return err
 		}
 		for _, launch := range started {
 			launch()
+		}
+		if err := r.append(ctx, events); err != nil {
+			return err
 		}
 		if r.acting == 0 && r.halted {
 			return nil

@@ -120,7 +120,7 @@ func (a *Appender) run(ctx context.Context) {
 		a.queue, a.bytes, a.busy = nil, 0, true
 		a.more.Broadcast()
 		a.mu.Unlock()
-		_, err := a.log.Append(ctx, a.deployment, batch...)
+		err := a.log.Add(ctx, a.deployment, batch...)
 		a.mu.Lock()
 		a.busy = false
 		a.more.Broadcast()

@@ -67,18 +67,28 @@ func partPrefix(deployment, kind string) string { return Prefix("events", deploy
 // are stored all or nothing; more become several transactions.
 func (l *EventLog) Append(ctx context.Context, deployment string, events ...event.Event) ([]event.Event, error) {
 	var stored []event.Event
-	for _, part := range parts(fit(deployment, events)) {
-		var got []event.Event
+	err := l.append(ctx, deployment, events, func(p part, first uint64) { stored = append(stored, p.numbered(first)...) })
+	return stored, err
+}
+
+// Add is Append for who does not need to know the numbers.
+func (l *EventLog) Add(ctx context.Context, deployment string, events ...event.Event) error {
+	return l.append(ctx, deployment, events, func(part, uint64) {})
+}
+
+func (l *EventLog) append(ctx context.Context, deployment string, events []event.Event, stored func(p part, first uint64)) error {
+	for _, p := range parts(fit(deployment, events)) {
+		var first uint64
 		err := l.store.Update(ctx, func(tx Tx) (err error) {
-			got, err = appendPart(tx, deployment, part)
+			first, err = appendPart(tx, deployment, p)
 			return err
 		})
 		if err != nil {
-			return stored, fmt.Errorf("cannot store events of %s: %w", deployment, err)
+			return fmt.Errorf("cannot store events of %s: %w", deployment, err)
 		}
-		stored = append(stored, got...)
+		stored(p, first)
 	}
-	return stored, nil
+	return nil
 }
 
 // AppendTx is Append inside a transaction, so that a record and the event that tells of it are stored together. It counts for at most 5
@@ -89,7 +99,11 @@ func AppendTx(tx Tx, deployment string, events ...event.Event) ([]event.Event, e
 	case 0:
 		return nil, nil
 	case 1:
-		return appendPart(tx, deployment, ps[0])
+		first, err := appendPart(tx, deployment, ps[0])
+		if err != nil {
+			return nil, err
+		}
+		return ps[0].numbered(first), nil
 	}
 	size := 0
 	for _, p := range ps {
@@ -131,25 +145,25 @@ func readHead(tx Tx, deployment string) (logHead, error) {
 	return h, err
 }
 
-// appendPart numbers the events, seals the tail if it is full, and adds a part to it.
-func appendPart(tx Tx, deployment string, p part) ([]event.Event, error) {
+// appendPart numbers the events, seals the tail if it is full, and adds a part to it. It returns the first number.
+func appendPart(tx Tx, deployment string, p part) (uint64, error) {
 	h, err := readHead(tx, deployment)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	events, raw := p.number(h.Next)
+	first, raw := h.Next, p.lines(h.Next)
 	if h.TailParts >= sealParts || h.TailParts > 0 && h.TailBytes+len(raw) > sealBytes {
 		if err := seal(tx, deployment, &h); err != nil {
-			return nil, err
+			return 0, err
 		}
 	}
-	if err := tx.Put(partPrefix(deployment, "t")+Num(h.Next), raw); err != nil {
-		return nil, err
+	if err := tx.Put(partPrefix(deployment, "t")+Num(first), raw); err != nil {
+		return 0, err
 	}
-	h.Next += uint64(len(events))
+	h.Next += uint64(len(p.events))
 	h.TailParts++
 	h.TailBytes += len(raw)
-	return events, Put(tx, headKey(deployment), h)
+	return first, Put(tx, headKey(deployment), h)
 }
 
 // seal rewrites the tail as one compressed chunk. The list of the tail is safe although lists are not checked for conflicts: who adds

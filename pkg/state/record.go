@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strconv"
 	"sync"
 )
 
@@ -103,9 +104,12 @@ func EncodeRecord[T any](v T) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := json.Marshal(stored{schemaOf(v), data})
-	if err != nil || len(b) < gzipRecords {
-		return b, err
+	// As json.Marshal(stored{…}) would, which reads all of data again.
+	b := make([]byte, 0, len(data)+20)
+	b = append(strconv.AppendInt(append(b, `{"v":`...), int64(schemaOf(v)), 10), `,"d":`...)
+	b = append(append(b, data...), '}')
+	if len(b) < gzipRecords {
+		return b, nil
 	}
 	return pack(b), nil
 }

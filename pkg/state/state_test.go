@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -107,7 +108,7 @@ func TestRecordBomb(t *testing.T) {
 }
 
 func FuzzEvents(f *testing.F) {
-	_, b := parts([]event.Event{{Message: "m"}, {}})[0].number(7)
+	b := parts([]event.Event{{Message: "m"}, {}})[0].lines(7)
 	f.Add(b)
 	f.Add(pack(b))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -117,7 +118,7 @@ func FuzzEvents(f *testing.F) {
 		}
 		n := 0
 		for _, p := range parts(fit("d", events)) {
-			numbered, raw := p.number(uint64(n + 1))
+			numbered, raw := p.numbered(uint64(n+1)), p.lines(uint64(n+1))
 			got, err := decodeEvents(raw)
 			if err != nil || len(got) != len(numbered) {
 				t.Fatalf("%d events became %d, %v", len(numbered), len(got), err)
@@ -132,6 +133,38 @@ func FuzzEvents(f *testing.F) {
 			t.Errorf("%d events became %d", len(events), n)
 		}
 	})
+}
+
+// Lines are what encoding/json makes of events, every field of which is stored.
+func TestLinesAreJSON(t *testing.T) {
+	var all event.Event
+	v := reflect.ValueOf(&all).Elem()
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.String {
+			f.SetString(v.Type().Field(i).Name + " <&> \"\\ \n é \x7f \xff\u2028")
+		}
+	}
+	all.Time = time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+	events := []event.Event{all, {}, {Message: "plain"}, {Time: all.Time, Type: event.Log, Node: "n"}}
+	for i := range events {
+		events[i].Time = all.Time
+	}
+	var want []byte
+	for i, e := range events {
+		e.Seq = uint64(41 + i)
+		b, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(append(want, b...), '\n')
+	}
+	ps := parts(events)
+	if got := ps[0].lines(41); len(ps) != 1 || string(got) != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if ps[0].size < len(want) {
+		t.Errorf("the size is %d, of %d bytes", ps[0].size, len(want))
+	}
 }
 
 // FuzzFit: whatever is emitted can be stored, and no byte of a log message is lost.
