@@ -119,6 +119,14 @@ func (c *ConsulCluster) Addr() string { return c.Servers[0].addr }
 // Addr is the HTTP address ("127.0.0.1:PORT") of this server. It stays the same when the server is started again.
 func (s *ConsulServer) Addr() string { return s.addr }
 
+// PID of the server's process; 0 while it is killed.
+func (s *ConsulServer) PID() int {
+	if s.proc == nil {
+		return 0
+	}
+	return s.proc.cmd.Process.Pid
+}
+
 // Wait until every server that runs answers a consistent read, which needs a leader.
 func (c *ConsulCluster) Wait() error {
 	deadline := time.Now().Add(startTimeout)
