@@ -28,6 +28,7 @@ type manifest struct {
 	Providers   map[string]providerDecl `yaml:"providers"`
 	Types       []string                `yaml:"types"`
 	Resources   []string                `yaml:"resources"`
+	Operations  []string                `yaml:"operations"`
 	Location    *source.Node            `yaml:"location"`
 }
 
@@ -35,6 +36,7 @@ type providerDecl struct {
 	Source        string         `yaml:"source"`
 	Version       string         `yaml:"version"`
 	Configuration map[string]any `yaml:"configuration"`
+	Renamed       []Renaming     `yaml:"renamed"`
 }
 
 type settingDecl struct {
@@ -53,7 +55,7 @@ func Load(fsys fs.FS, dir string) (*Plugin, diag.List) {
 	}
 	var m manifest
 	list.Add(source.Decode(root, &m)...)
-	p := &Plugin{Name: m.Name, Version: m.Version, Description: m.Description, Files: fsys, Dir: dir, Pos: root.At()}
+	p := &Plugin{Name: m.Name, Version: m.Version, Description: m.Description, Operations: m.Operations, Files: fsys, Dir: dir, Pos: root.At()}
 	if m.Name == "" {
 		list.Errorf(CodeManifest, root.At(), "the plugin has no name").Hint = "add name: to plugin.yaml"
 	}
@@ -90,7 +92,12 @@ func (p *Plugin) readProviders(n *source.Node, decls map[string]providerDecl, li
 		if _, err := version.NewConstraint(d.Version); d.Version != "" && err != nil {
 			list.Errorf(CodeManifest, k.Pos, "the provider %s has a bad version constraint %q", k.Text, d.Version).Hint = `for example ">= 1.15.0, < 4.0.0"`
 		}
-		p.Providers = append(p.Providers, Provider{Name: k.Text, Source: d.Source, Version: d.Version, Configuration: d.Configuration, Pos: k.Pos})
+		for _, r := range d.Renamed {
+			if _, err := version.NewVersion(r.Before); err != nil || r.Resource == "" || r.Argument == "" || r.To == "" {
+				list.Errorf(CodeManifest, k.Pos, "a renaming of the provider %s needs resource, argument, before (a version) and to", k.Text)
+			}
+		}
+		p.Providers = append(p.Providers, Provider{Renamed: d.Renamed, Name: k.Text, Source: d.Source, Version: d.Version, Configuration: d.Configuration, Pos: k.Pos})
 	}
 }
 

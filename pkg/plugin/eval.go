@@ -233,8 +233,9 @@ func (f *frame) followNode(it *linkItem, path []string) (any, error) {
 		}
 		return nil, fmt.Errorf("a node has a name and a type, not %q", rest[0])
 	case "property":
-		v, err := f.property(in, in.node.Properties.Get(rest[0]), rest[0])
-		return walk(v, rest[1:]), err
+		v, rest, name := within(in.node.Properties.Get(rest[0]), rest[1:], rest[0])
+		got, err := f.property(in, v, name)
+		return walk(got, rest), err
 	case "capability":
 		c := in.node.Capability(rest[0])
 		if c == nil || len(rest) < 2 {
@@ -242,6 +243,17 @@ func (f *frame) followNode(it *linkItem, path []string) (any, error) {
 		}
 		v, err := f.property(in, c.Properties.Get(rest[1]), rest[0]+"."+rest[1])
 		return walk(v, rest[2:]), err
+	case "operation":
+		if len(rest) < 2 {
+			return nil, nil
+		}
+		op := in.node.Operation("Standard", rest[0])
+		if op == nil {
+			return nil, nil
+		}
+		v, rest, name := within(op.Inputs.Get(rest[1]), rest[2:], rest[0]+"."+rest[1])
+		got, err := f.property(in, v, name)
+		return walk(got, rest), err
 	case "relationship":
 		if it.rel == nil {
 			return nil, nil
@@ -343,12 +355,21 @@ func (f *frame) attribute(b *Block, path []string) (any, error) {
 	return Ref{Expr: expr, Owner: b.Owner}, nil
 }
 
+// within goes into a value as far as it is a literal map, so that only what is asked for is evaluated: what lies beside it may be unknown yet.
+func within(v *topology.Value, path []string, name string) (*topology.Value, []string, string) {
+	for len(path) > 0 && v != nil && v.Kind == topology.MapValue {
+		name += "." + path[0]
+		v, path = v.Map.Get(path[0]), path[1:]
+	}
+	return v, path, name
+}
+
 // property evaluates a topology value on behalf of an instance.
 func (f *frame) property(in *inst, v *topology.Value, name string) (any, error) {
 	if v == nil {
 		return nil, nil
 	}
-	out, err := f.r.evaluate(f.ctx, v, topology.Scope{Topology: f.r.Topology, Node: in.node, Instance: in.index})
+	out, err := f.r.evaluate(f.ctx, v, topology.Scope{Topology: f.r.Topology, Node: in.node, Instance: in.index}, &attributes{f.r.Env, f})
 	if err != nil {
 		*f.touched = v.Pos
 		return nil, fmt.Errorf("property %s of %s: %w", name, in.node.Name, err)
@@ -392,7 +413,7 @@ func (f *frame) endpoints() (any, error) {
 			if !c.Type.Is("tosca.capabilities.Endpoint") || c.Properties.Get("port") == nil {
 				continue
 			}
-			port, err := f.r.evaluate(f.ctx, c.Properties.Get("port"), topology.Scope{Topology: f.r.Topology, Node: n, Instance: f.in.index})
+			port, err := f.r.evaluate(f.ctx, c.Properties.Get("port"), topology.Scope{Topology: f.r.Topology, Node: n, Instance: f.in.index}, f.r.Env)
 			if err != nil {
 				return nil, err
 			}
@@ -402,7 +423,7 @@ func (f *frame) endpoints() (any, error) {
 			}
 			proto := any("tcp")
 			if v := c.Properties.Get("protocol"); v != nil {
-				if proto, err = f.r.evaluate(f.ctx, v, topology.Scope{Topology: f.r.Topology, Node: n, Instance: f.in.index}); err != nil {
+				if proto, err = f.r.evaluate(f.ctx, v, topology.Scope{Topology: f.r.Topology, Node: n, Instance: f.in.index}, f.r.Env); err != nil {
 					return nil, err
 				}
 			}

@@ -40,7 +40,7 @@ const (
 
 // roots of paths; the value says whether steps must follow.
 var roots = map[string]bool{
-	"property": true, "capability": true, "location": true, "input": true, "value": true, "resource": true, "resources": true,
+	"property": true, "capability": true, "operation": true, "location": true, "input": true, "value": true, "resource": true, "resources": true,
 	"link": true, "links": true, "all": true, "node": true, "instance": false, "deployment": false, "endpoints": false, "unique_name": false,
 	"user_name": false, "stopped": false,
 }

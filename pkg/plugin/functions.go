@@ -83,7 +83,7 @@ func init() {
 		"generate": {named: []string{"secret", "kind", "scope"}, required: []string{"secret", "kind"}, lazy: evalGenerate,
 			usage: "{$generate: {secret: name, kind: ed25519 | password, scope: instance | node | deployment}}"},
 		"public_key": {min: 1, max: 1, apply: applyPublicKey, usage: "{$public_key: private key}"},
-		"secret_ref": {min: 1, max: 1, apply: applySecretRef, usage: "{$secret_ref: {$generate: …}}: the reference a secret is kept under"},
+		"secret_ref": {min: 1, max: 1, apply: applySecretRef, lazy: evalSecretRef, usage: "{$secret_ref: {$generate: …}}: the reference a secret is kept under"},
 		"cloud_init": {named: []string{"user_data", "host_key", "mode"}, lazy: evalCloudInit,
 			usage: "{$cloud_init: {user_data: text, host_key: private key, mode: cloud-config | script | none}}"},
 	}
@@ -263,6 +263,35 @@ func applyLookup(a []any) (any, error) {
 		return a[2], nil
 	}
 	return nil, nil
+}
+
+// evalSecretRef is the reference of a secret: of a generated one, or of one that a property reads from the secrets store.
+func evalSecretRef(f *frame, e *Expr) (any, error) {
+	if arg := e.Args[0]; arg.Kind == PathExpr && arg.Path[0] == "property" && len(arg.Path) > 1 {
+		if ref := readSecret(f.in.node.Properties.Get(arg.Path[1]), arg.Path[2:]); ref != "" {
+			return ref, nil
+		}
+	}
+	v, err := f.eval(e.Args[0])
+	if err != nil {
+		return nil, err
+	}
+	if _, hidden := v.(secret.Value); hidden {
+		return nil, nil // computed: nobody keeps it
+	}
+	return applySecretRef([]any{v})
+}
+
+// readSecret is the name of the secret that a value is read from, at a path inside of it.
+func readSecret(v *topology.Value, path []string) string {
+	for len(path) > 0 && v != nil && v.Kind == topology.MapValue {
+		v, path = v.Map.Get(path[0]), path[1:]
+	}
+	if v == nil || len(path) > 0 || v.Kind != topology.CallValue || v.Call.Fn != "get_secret" || len(v.Call.Args) != 1 {
+		return ""
+	}
+	name, _ := v.Call.Args[0].Lit.(string)
+	return name
 }
 
 func applySecretRef(a []any) (any, error) {

@@ -8,6 +8,9 @@ package plugin
 
 import (
 	"io/fs"
+	"maps"
+
+	"github.com/hashicorp/go-version"
 
 	"github.com/orch-project/orch/pkg/diag"
 )
@@ -23,7 +26,9 @@ type Plugin struct {
 	// Settings that a location of this plugin understands, in the order of the manifest.
 	Settings []Setting
 	Mappings []*Mapping
-	Files    fs.FS
+	// Operations are plugins of other orchestrators (Cloudify's openstack) whose operations on mapped nodes the mappings take the place of.
+	Operations []string
+	Files      fs.FS
 	// Dir is the folder's name in positions.
 	Dir string
 	Pos diag.Pos
@@ -36,7 +41,33 @@ type Provider struct {
 	Version string // constraint: ">= 1.15.0, < 4.0.0"
 	// Configuration of the provider block; literal. Credentials never belong here: they travel by environment.
 	Configuration map[string]any
-	Pos           diag.Pos
+	// Renamed are arguments that older versions call otherwise.
+	Renamed []Renaming
+	Pos     diag.Pos
+}
+
+// Renaming of a resource's argument: versions before Before call it To.
+type Renaming struct {
+	Resource string `yaml:"resource"`
+	Argument string `yaml:"argument"`
+	Before   string `yaml:"before"`
+	To       string `yaml:"to"`
+}
+
+// Body of a resource as a version of the provider wants it; "" is the newest. The given body is not changed.
+func (p Provider) Body(have, resource string, body map[string]any) map[string]any {
+	v, err := version.NewVersion(have)
+	for _, r := range p.Renamed {
+		value, used := body[r.Argument]
+		before, err2 := version.NewVersion(r.Before)
+		if r.Resource != resource || !used || err != nil || err2 != nil || !v.LessThan(before) {
+			continue
+		}
+		body = maps.Clone(body)
+		delete(body, r.Argument)
+		body[r.To] = value
+	}
+	return body
 }
 
 // Setting of a location.

@@ -430,11 +430,11 @@ func (r *Renderer) state(address string) (map[string]any, bool) {
 	return r.State(address)
 }
 
-func (r *Renderer) evaluate(ctx context.Context, v *topology.Value, s topology.Scope) (any, error) {
+func (r *Renderer) evaluate(ctx context.Context, v *topology.Value, s topology.Scope, env topology.Env) (any, error) {
 	if r.Evaluate != nil {
-		return r.Evaluate(ctx, v, s, r.Env)
+		return r.Evaluate(ctx, v, s, env)
 	}
-	return evalTopology(ctx, v, s, r.Env)
+	return evalTopology(ctx, v, s, env)
 }
 
 // emptyEnv knows nothing.

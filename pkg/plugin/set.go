@@ -135,6 +135,7 @@ func (s *Set) Bind(t *topology.Topology, loc Location) diag.List {
 		}
 		n.Native = true
 	}
+	p.takeOver(t)
 	for _, n := range t.Nodes {
 		m := s.MappingFor(n, loc)
 		if m == nil || m.ScalesWith == "" || n.ScalesWith != "" {

@@ -31,6 +31,33 @@ type Env interface {
 	Secret(ctx context.Context, args []string) (secret.Value, error)
 }
 
+// Wrapper is an Env that answers some questions itself and passes the others, and the optional interfaces, on.
+type Wrapper interface {
+	Env
+	Unwrap() Env
+}
+
+// envAs finds an optional interface of an Env.
+func envAs[T any](env Env) (T, bool) {
+	for {
+		if t, ok := env.(T); ok {
+			return t, true
+		}
+		w, ok := env.(Wrapper)
+		if !ok {
+			var none T
+			return none, false
+		}
+		env = w.Unwrap()
+	}
+}
+
+// Deferred is a value of an Env that stands for a text which only the Env's owner can make, such as a reference between resources that do not
+// exist yet. Join makes the text of parts of which at least one is Deferred.
+type Deferred interface {
+	Join(parts []any) (any, error)
+}
+
 // Scope says on whose behalf an expression is evaluated: SELF, SOURCE, TARGET, HOST.
 type Scope struct {
 	Topology *Topology

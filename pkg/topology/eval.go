@@ -302,7 +302,7 @@ func (e *evaluator) getArtifact(sc Scope, c *Call) (any, error) {
 	var names []string
 	for _, a := range artifacts {
 		if a.Name == name {
-			if paths, ok := e.env.(ArtifactPaths); ok && sub.node != nil && len(sub.instances) == 1 {
+			if paths, ok := envAs[ArtifactPaths](e.env); ok && sub.node != nil && len(sub.instances) == 1 {
 				if p, ok := paths.ArtifactPath(Instance{sub.node.Name, sub.instances[0]}, name); ok {
 					return p, nil
 				}

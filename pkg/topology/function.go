@@ -102,6 +102,9 @@ func concat(args []any) (any, error) {
 			return out, nil
 		}
 	}
+	if d := deferred(args); d != nil {
+		return d.Join(args)
+	}
 	var b strings.Builder
 	hidden := false
 	for _, a := range args {
@@ -112,6 +115,16 @@ func concat(args []any) (any, error) {
 	return textOrSecret(b.String(), hidden), nil
 }
 
+// deferred is the first argument that stands for a text, or nil.
+func deferred(args []any) Deferred {
+	for _, a := range args {
+		if d, ok := a.(Deferred); ok {
+			return d
+		}
+	}
+	return nil
+}
+
 func join(args []any) (any, error) {
 	list, ok := first(args).([]any)
 	if !ok {
@@ -120,6 +133,16 @@ func join(args []any) (any, error) {
 	delimiter := ""
 	if len(args) > 1 {
 		delimiter = word(args[1])
+	}
+	if d := deferred(list); d != nil {
+		var parts []any
+		for i, x := range list {
+			if i > 0 {
+				parts = append(parts, delimiter)
+			}
+			parts = append(parts, x)
+		}
+		return d.Join(parts)
 	}
 	parts, hidden := make([]string, len(list)), false
 	for i, a := range list {

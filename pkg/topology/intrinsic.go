@@ -128,7 +128,7 @@ func (e *evaluator) surrounding(sc Scope, c *Call) (any, error) {
 	for _, a := range args {
 		ref += " " + word(a)
 	}
-	s, ok := e.env.(Surroundings)
+	s, ok := envAs[Surroundings](e.env)
 	if !ok {
 		return Unknown{Refs: []string{ref}}, nil
 	}

@@ -275,6 +275,9 @@ func (b *blueprint) builtin(name, condition, file, ns string, by importer) bool 
 	if best == nil {
 		return false
 	}
+	if best.Partial {
+		b.partial = append(b.partial, best.Name)
+	}
 	prefix := b.fs.mount("plugins", of.Name, of.FS)
 	b.display[prefix] = "plugins/" + of.Name + "/"
 	for _, f := range append([]string{best.File}, best.filesOf(b.version)...) {

@@ -29,8 +29,10 @@ type Provided struct {
 	// Also lists further names.
 	Also []string `yaml:"also"`
 	// Cloudify documents answer the imports of blueprints only; With names further files that blueprints of a version also get.
-	Cloudify bool                `yaml:"cloudify"`
-	With     map[string][]string `yaml:"with"`
+	Cloudify bool `yaml:"cloudify"`
+	// Partial documents have some of a plugin's types only.
+	Partial bool                `yaml:"partial"`
+	With    map[string][]string `yaml:"with"`
 	// File is the document's path in FS.
 	File string `yaml:"file"`
 	// Implicit names: the traits' "name:version" of dialects whose documents have these types always in scope.

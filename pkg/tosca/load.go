@@ -76,6 +76,7 @@ type loader struct {
 	// escaped is how many directories a path left the root of a single file's bundle.
 	escaped int
 	search  []*archive
+	partial []string            // Cloudify plugins of which only some types are here
 	dirs    map[string]*archive // directories of the import path that are looked into by name
 }
 
@@ -106,6 +107,11 @@ func (l *loader) run() *topology.Topology {
 			return true
 		},
 	}, &l.diags)
+	for i := range l.diags {
+		if d := &l.diags[i]; d.Code == "unknown-type" && len(l.partial) > 0 && !strings.HasPrefix(d.Hint, "did you mean") {
+			d.Hint = "orch has only some of the types of " + strings.Join(l.partial, ", ") + ": keep the plugin's own plugin.yaml in a directory NAME/ that --import-path names"
+		}
+	}
 	if cloudify.Level(root.Doc.Version) > 0 {
 		cloudify.Finish(top, &l.diags)
 	}

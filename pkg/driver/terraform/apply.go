@@ -369,7 +369,7 @@ func (b *batch) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mod, values, err := buildModule(g.manifest, plugins, false)
+	mod, values, err := buildModule(g.manifest, plugins, prep.versions(), false)
 	if err != nil {
 		return err
 	}

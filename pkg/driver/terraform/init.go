@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -36,9 +37,28 @@ func (p *prepared) environ() []string {
 	return []string{"TF_DATA_DIR=" + p.dataDir(), "TF_CLI_CONFIG_FILE=" + p.cliConfig(), "TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1"}
 }
 
+var lockedProvider = regexp.MustCompile(`(?m)^provider "([^"]+)" \{\s*version\s*=\s*"([^"]+)"`)
+
+// versions of the providers that were chosen, by namespace/type and host/namespace/type.
+func (p *prepared) versions() map[string]string {
+	out := map[string]string{}
+	data, err := os.ReadFile(p.lockFile())
+	if err != nil {
+		return out // the newest versions' words are used
+	}
+	for _, m := range lockedProvider.FindAllStringSubmatch(string(data), -1) {
+		source := strings.ToLower(m[1])
+		out[source] = m[2]
+		if _, short, ok := strings.Cut(source, "/"); ok {
+			out[short] = m[2]
+		}
+	}
+	return out
+}
+
 // prepare initialises the providers of the plugins, once.
 func (d *Driver) prepare(ctx context.Context, tool *Tool, plugins []*plugin.Plugin) (*prepared, error) {
-	mod, _, err := buildModule(&manifest{}, plugins, false)
+	mod, _, err := buildModule(&manifest{}, plugins, nil, false)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/plugin"
 )
@@ -32,7 +33,7 @@ type variable struct {
 
 // buildModule makes the module of a manifest and the values of its variables. Providers of plugins stay declared while the state needs
 // them, so they come from the plugins, not from the blocks.
-func buildModule(m *manifest, plugins []*plugin.Plugin, unknown bool) ([]byte, map[string]string, error) {
+func buildModule(m *manifest, plugins []*plugin.Plugin, versions map[string]string, unknown bool) ([]byte, map[string]string, error) {
 	mod := &module{Provider: map[string]any{}, Variable: map[string]variable{},
 		Data: map[string]map[string]map[string]any{}, Resource: map[string]map[string]map[string]any{}}
 	mod.Terraform.RequiredProviders = map[string]requiredProvider{}
@@ -59,7 +60,7 @@ func buildModule(m *manifest, plugins []*plugin.Plugin, unknown bool) ([]byte, m
 			if into[b.Type] == nil {
 				into[b.Type] = map[string]map[string]any{}
 			}
-			into[b.Type][b.Name] = b.Body
+			into[b.Type][b.Name] = bodyFor(plugins, versions, b.Type, b.Body)
 			for name, v := range b.Variables {
 				mod.Variable[name] = variable{Type: "string", Sensitive: true}
 				values[name] = v
@@ -77,6 +78,19 @@ func buildModule(m *manifest, plugins []*plugin.Plugin, unknown bool) ([]byte, m
 		return nil, nil, fmt.Errorf("cannot write the Terraform module: %w", err)
 	}
 	return buf.Bytes(), values, nil
+}
+
+// bodyFor is a block's body in the words of the provider's version.
+func bodyFor(plugins []*plugin.Plugin, versions map[string]string, typ string, body map[string]any) map[string]any {
+	name, _, _ := strings.Cut(typ, "_")
+	for _, p := range plugins {
+		for _, pr := range p.Providers {
+			if pr.Name == name {
+				body = pr.Body(versions[strings.ToLower(pr.Source)], typ, body)
+			}
+		}
+	}
+	return body
 }
 
 // pluginsOf returns the plugins that a manifest needs, with the location's own.

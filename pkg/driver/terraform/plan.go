@@ -95,7 +95,7 @@ func (b *batch) plan(ctx context.Context, g *goal) ([]driver.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	mod, values, err := buildModule(g.manifest, plugins, true)
+	mod, values, err := buildModule(g.manifest, plugins, prep.versions(), true)
 	if err != nil {
 		return nil, err
 	}

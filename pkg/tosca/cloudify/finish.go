@@ -41,6 +41,7 @@ func Finish(top *topology.Topology, diags *diag.List) {
 	for _, n := range top.Nodes {
 		f.relationships(n)
 		f.executors(n)
+		cloudConfig(n)
 	}
 	f.scalingGroups()
 }
@@ -75,6 +76,25 @@ func (f *finisher) relationships(n *topology.Node) {
 			f.operation(n, r)
 		}
 	}
+}
+
+// cloudConfig gives a CloudConfig node of the utilities plugin the text that its plugin would make: the configuration as JSON, which is YAML.
+func cloudConfig(n *topology.Node) {
+	if !n.Type.Is("cloudify.nodes.CloudInit.CloudConfig") {
+		return
+	}
+	call := func(fn string, args ...*topology.Value) *topology.Value {
+		return &topology.Value{Kind: topology.CallValue, Call: &topology.Call{Fn: fn, Args: args}, Pos: n.Pos}
+	}
+	header := &topology.Value{Lit: "#cloud-config", Pos: n.Pos}
+	if v := n.Properties.Get("header"); v != nil {
+		header = v
+	}
+	if n.Attributes == nil {
+		n.Attributes = topology.NewValues()
+	}
+	config := call("get_property", topology.Lit("SELF"), topology.Lit("resource_config"))
+	n.Attributes.Set("cloud_config", call("concat", header, topology.Lit("\n"), config, topology.Lit("\n")))
 }
 
 // operation checks that the target has the lifecycle operation that the relationship waits for.
