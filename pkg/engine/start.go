@@ -134,7 +134,7 @@ func (r *run) instance(in topology.Instance) *Instance {
 	rec := r.world.instances[in]
 	if rec == nil {
 		h := sha256.Sum256([]byte(r.job.Task + "\n" + in.String()))
-		rec = &Instance{Recorded: plan.Recorded{Generation: hex.EncodeToString(h[:8])}}
+		rec = &Instance{Recorded: plan.Recorded{Generation: hex.EncodeToString(h[:8]), Created: time.Now().UTC()}}
 		r.world.mu.Lock()
 		r.world.instances[in] = rec
 		r.world.mu.Unlock()

@@ -68,6 +68,9 @@ func (l *Local) prepare(ctx context.Context, req Request) (*prepared, error) {
 			return nil, err
 		}
 	}
+	if err := p.removal(); err != nil {
+		return nil, err
+	}
 	if !req.SkipPreflight && req.Verb == Deploy {
 		l.preflight(ctx, p)
 		if p.diags.HasErrors() {
@@ -228,7 +231,7 @@ func (l *Local) revision(ctx context.Context, name string, n int) (revision, err
 func (l *Local) build(ctx context.Context, p *prepared) error {
 	in := plan.Input{Deployment: p.name, Topology: p.topology, Previous: p.previous, Inputs: p.inputs, PreviousInputs: p.prevIn, Older: p.older,
 		WorkflowInputs: p.wfInputs, Recorded: p.snapshot.Recorded(), Force: p.req.Force}
-	in.Scale = p.scale()
+	in.Scale, in.Remove = p.scale(), p.req.Remove
 	switch p.req.Verb {
 	case Deploy:
 		in.Workflow = plan.Install
@@ -327,7 +330,7 @@ type plannedEnv struct {
 
 // Instances implements topology.Env.
 func (e *plannedEnv) Instances(node string) []string {
-	return plan.Wanted(plan.Input{Topology: e.p.topology, Inputs: e.p.inputs, Recorded: e.p.snapshot.Recorded(), Scale: e.p.scale()})[node]
+	return plan.Wanted(plan.Input{Topology: e.p.topology, Inputs: e.p.inputs, Recorded: e.p.snapshot.Recorded(), Scale: e.p.scale(), Remove: e.p.req.Remove})[node]
 }
 
 // replacements are the instances that an update makes anew.

@@ -23,6 +23,44 @@ func (p *prepared) scale() map[string]int {
 	return out
 }
 
+// removal turns instances that are named for removal into the number that is left.
+func (p *prepared) removal() error {
+	if p.req.Verb != Deploy || len(p.req.Remove) == 0 || p.snapshot == nil {
+		return nil
+	}
+	named := map[string]map[string]bool{}
+	for _, in := range p.req.Remove {
+		n := p.topology.NodeNamed(in.Node)
+		if n == nil || p.snapshot.Instances[in] == nil {
+			return &Error{Kind: KindNotFound, Msg: fmt.Sprintf("there is no instance %s", in), Hint: "orch status " + p.name + " shows the instances", Err: ErrNotFound}
+		}
+		root := p.topology.ScaleRoot(n).Name
+		if named[root] == nil {
+			named[root] = map[string]bool{}
+		}
+		named[root][in.Index] = true
+	}
+	scale := maps.Clone(p.req.Scale)
+	if scale == nil {
+		scale = map[string]int{}
+	}
+	for root, gone := range named {
+		have := 0
+		for in := range p.snapshot.Instances {
+			if in.Node == root {
+				have++
+			}
+		}
+		if n, given := scale[root]; given && have-n < len(gone) {
+			return &Error{Kind: KindUser, Msg: fmt.Sprintf("%d instances of %s are named for removal, but scaling it from %d to %d removes %d", len(gone), root, have, n, max(have-n, 0))}
+		} else if !given {
+			scale[root] = have - len(gone)
+		}
+	}
+	p.req.Scale = scale
+	return nil
+}
+
 // What a deployment's status can be about. A resumed task is about what it was begun for, so the record keeps it; workflows and operations
 // leave it as it is.
 const (

@@ -98,6 +98,8 @@ type Request struct {
 	New bool `json:"new,omitempty"`
 	// Scale sets the number of instances of nodes (the ends of hosted-on chains), for this and all later deploys.
 	Scale map[string]int `json:"scale,omitempty"`
+	// Remove instances by scaling their nodes in; without a number in Scale, by as many.
+	Remove []topology.Instance `json:"remove,omitempty"`
 	// Force: uninstall scripts that fail do not stop an undeploy; Purge: forget history as well.
 	Force bool `json:"force,omitempty"`
 	Purge bool `json:"purge,omitempty"`

@@ -3,11 +3,14 @@ package plan_test
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -24,6 +27,63 @@ func TestScaleIn(t *testing.T) {
 	top := shop()
 	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
 	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Scale: map[string]int{"vm": 1}}), "scale_in")
+}
+
+func TestScaleInPicksVictims(t *testing.T) {
+	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		change func(rec map[topology.Instance]*plan.Recorded, in *plan.Input)
+		want   string
+	}{
+		"the highest where nobody knows when they were made": {func(map[topology.Instance]*plan.Recorded, *plan.Input) {}, "vm[3] vm[2]"},
+		"the newest": {func(rec map[topology.Instance]*plan.Recorded, _ *plan.Input) {
+			for i, at := range map[string]int{"0": 9, "1": 1, "2": 5, "3": 2} {
+				rec[in("vm", i)].Created = day.Add(time.Duration(at) * time.Hour)
+			}
+		}, "vm[0] vm[2]"},
+		"failed ones first, whatever on them has failed": {func(rec map[topology.Instance]*plan.Recorded, _ *plan.Input) {
+			rec[in("web", "1")].State = plan.StateError
+		}, "vm[1] vm[3]"},
+		"one whose check has failed": {func(rec map[topology.Instance]*plan.Recorded, _ *plan.Input) {
+			rec[in("web", "0")].Journal["custom.check"] = plan.Entry{Status: plan.Failed}
+		}, "vm[0] vm[3]"},
+		"named ones before all": {func(rec map[topology.Instance]*plan.Recorded, pi *plan.Input) {
+			rec[in("web", "1")].State = plan.StateError
+			pi.Remove = []topology.Instance{in("web", "2")}
+		}, "vm[1] vm[2]"},
+	} {
+		top := shop()
+		rec := done(nil, build(t, plan.Input{Topology: top.Topology, Scale: map[string]int{"vm": 4}}).Steps...)
+		input := plan.Input{Topology: top.Topology, Recorded: rec, Scale: map[string]int{"vm": 2}}
+		c.change(rec, &input)
+		var gone []string
+		for _, s := range build(t, input).Steps {
+			if s.Kind == plan.Infra && s.Action == driver.Delete {
+				gone = append(gone, s.Of().String())
+			}
+		}
+		want := strings.Fields(c.want)
+		slices.Sort(want)
+		slices.Sort(gone)
+		if !slices.Equal(gone, want) {
+			t.Errorf("%s: gone are %v, not %v", name, gone, want)
+		}
+	}
+}
+
+// A load balancer lets go of what leaves, which then finishes its work, before it is stopped.
+func TestScaleInDrains(t *testing.T) {
+	top := balanced()
+	web := top.NodeNamed("web")
+	web.Interfaces = append(web.Interfaces, iface("traffic", "web", "drain"))
+	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Scale: map[string]int{"vm": 1}}), "scale_in_drain")
+	p := build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Uninstall})
+	for _, s := range p.Steps {
+		if s.Operation == "drain" {
+			t.Errorf("everything is taken down, and yet %s", s.ID)
+		}
+	}
 }
 
 func TestChanges(t *testing.T) {

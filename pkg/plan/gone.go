@@ -43,6 +43,7 @@ func (b *builder) takeDown(up *weft, all map[string][]string) {
 		down := b.workflow(Uninstall, v.Topology, b.scale(v.Topology), these)
 		if up != nil && down != nil {
 			b.letGoOf(up, down)
+			b.drain(down)
 		}
 	}
 	b.orphans(left)
@@ -108,6 +109,11 @@ func (b *builder) letGo(t *topology.Topology, l *lane, source *topology.Node, i 
 			st.Cause = b.downCause(l.id())
 			b.g.edge(after, v)
 			b.g.edge(v, before)
+			if source != l.node {
+				l.letGo = append(l.letGo, v)
+			} else {
+				l.leaves = append(l.leaves, v)
+			}
 		}
 	}
 }

@@ -45,6 +45,8 @@ type Input struct {
 	// Only limits an installation to these nodes (with what scales with them) and what they require; nil is the whole topology. Scaling does
 	// so: whatever else is unfinished or changed stays as it is.
 	Only []string
+	// Remove names the instances that go first when a node is scaled in; the others are those that have failed, then the newest.
+	Remove []topology.Instance
 	// Replaced instances are made anew by the infrastructure in this plan: what is hosted on them is installed again. The value is
 	// the cause, "" for a general one.
 	Replaced map[topology.Instance]string
@@ -90,6 +92,8 @@ type Recorded struct {
 	State string `json:"state"`
 	// Generation is new each time that the instance is made anew: what was done on or with an older one counts no more.
 	Generation string `json:"generation,omitempty"`
+	// Created is when the record was made.
+	Created time.Time `json:"created,omitzero"`
 	// Made is set while the infrastructure of a native instance is known to exist: nothing can run on a server that never came up.
 	Made bool `json:"made,omitempty"`
 	// Journal holds the acts on the instance by Step.Key.

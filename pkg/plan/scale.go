@@ -29,12 +29,12 @@ func (b *builder) scale(t *topology.Topology) *scaling {
 	return s
 }
 
-// want decides the instances of every node of the wanted topology: those that exist are kept, lowest first.
+// want decides the instances of every node of the wanted topology: those that exist are kept, except for the victims of scaling in.
 func (s *scaling) want() {
 	for _, n := range s.t.Nodes {
 		lead := s.leader[n.Name]
 		if _, known := s.wanted[lead]; !known {
-			s.wanted[lead] = s.b.indices(lead, s.count(s.t.NodeNamed(lead)))
+			s.wanted[lead] = s.indices(lead, s.count(s.t.NodeNamed(lead)))
 		}
 		s.wanted[n.Name] = s.wanted[lead]
 	}
@@ -64,10 +64,10 @@ func (s *scaling) count(n *topology.Node) int {
 }
 
 // indices keeps recorded instances and fills up with the smallest free numbers.
-func (b *builder) indices(node string, count int) []string {
-	have := slices.Clone(b.recorded[node])
+func (s *scaling) indices(node string, count int) []string {
+	have := slices.Clone(s.b.recorded[node])
 	if len(have) >= count {
-		return have[:count:count]
+		return s.survivors(node, have, count)
 	}
 	taken := map[string]bool{}
 	for _, i := range have {

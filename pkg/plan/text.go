@@ -126,7 +126,7 @@ func (p *Plan) writeInstance(w io.Writer, steps []*Step, label, where int) {
 func mark(steps []*Step) string {
 	made, removed := false, false
 	for _, s := range steps {
-		made = made || s.Action == driver.Create || s.Cause == "new node" || strings.HasPrefix(s.Cause, "scaled")
+		made = made || s.Action == driver.Create || s.Relationship == "" && (s.Cause == "new node" || strings.HasPrefix(s.Cause, "scaled"))
 		removed = removed || s.Kind == Forget
 	}
 	switch {

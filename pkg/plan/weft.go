@@ -30,6 +30,8 @@ type lane struct {
 	// forget removes the record, when nothing is written into it any more: operations at the target's side come after the source's end.
 	forget int
 	phases []lanePhase
+	letGo  []int // operations by which what stays lets go of it
+	leaves []int // operations by which it lets go of what stays
 }
 
 type lanePhase struct {
