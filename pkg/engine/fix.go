@@ -8,6 +8,7 @@ import (
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/topology"
 )
 
 // Fix rewrites what is recorded of a step of a task that has ended: Done counts as done when the task is resumed, Pending is done again
@@ -28,10 +29,12 @@ func Fix(ctx context.Context, store state.Store, t Task, s *plan.Step, status St
 		}
 	}
 	return store.Update(ctx, func(tx state.Tx) error {
+		change := settle
 		if status == Pending {
-			if err := reopen(tx, dep, s); err != nil {
-				return err
-			}
+			change = reopen
+		}
+		if err := change(tx, dep, t.ID, s); err != nil {
+			return err
 		}
 		if err := state.Put(tx, journalPrefix(dep, task)+state.Num(next), []Transition{tr}); err != nil {
 			return err
@@ -43,8 +46,47 @@ func Fix(ctx context.Context, store state.Store, t Task, s *plan.Step, status St
 	})
 }
 
+// settle writes the act into the journal of the step's instance as if it had succeeded: later tasks do not do it either.
+func settle(tx state.Tx, dep, task string, s *plan.Step) error {
+	in, ok, err := state.Find[Instance](tx, instanceKey(dep, s.Of()))
+	if err != nil || !ok || !s.Acts() {
+		return err
+	}
+	e, begun := in.Journal[s.Key()]
+	if !begun {
+		e = plan.Entry{Task: task, Digest: s.Digest, Parts: s.Parts}
+		if e.Host, err = generationOf(tx, dep, s.Host); err != nil {
+			return err
+		}
+		if s.PerPair() {
+			if e.Peer, err = generationOf(tx, dep, topology.Instance{Node: s.Target, Index: s.TargetInstance}.String()); err != nil {
+				return err
+			}
+		}
+	}
+	e.Status, e.At = plan.Done, time.Now().UTC()
+	in.Begin(s.Key(), e)
+	if s.StateAfter != "" && s.StateOf() == s.Of() && in.State != s.StateAfter {
+		in.State, in.Updated = s.StateAfter, e.At
+		ev := event.Event{Time: e.At, Type: event.InstanceState, Status: in.State, Task: task, Node: s.Node, Instance: s.Instance}
+		if _, err := state.AppendTx(tx, dep, ev); err != nil {
+			return err
+		}
+	}
+	return state.Put(tx, instanceKey(dep, s.Of()), in)
+}
+
+func generationOf(tx state.Tx, dep, instance string) (string, error) {
+	of, ok := plan.ParseInstance(instance)
+	if !ok {
+		return "", nil
+	}
+	rec, _, err := state.Find[Instance](tx, instanceKey(dep, of))
+	return rec.Generation, err
+}
+
 // reopen makes the journal of the step's instance forget that the act has succeeded.
-func reopen(tx state.Tx, dep string, s *plan.Step) error {
+func reopen(tx state.Tx, dep, _ string, s *plan.Step) error {
 	in, ok, err := state.Find[Instance](tx, instanceKey(dep, s.Of()))
 	if err != nil || !ok {
 		return err

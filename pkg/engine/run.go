@@ -17,22 +17,15 @@ import (
 
 // Create stores a task and its plan, before anything is done. Lease guards the deployment.
 func (e *Engine) Create(ctx context.Context, lease *state.Lease, t Task, p *plan.Plan) error {
-	if err := e.StorePlan(ctx, lease, t, p); err != nil {
-		return err
-	}
-	return state.Fenced(e.opts.Store, lease).Update(ctx, func(tx state.Tx) error { return PutTaskTx(tx, t) })
-}
-
-// StorePlan stores the plan of a task, for who stores the task together with other records.
-func (e *Engine) StorePlan(ctx context.Context, lease *state.Lease, t Task, p *plan.Plan) error {
+	store := state.Fenced(e.opts.Store, lease)
 	raw, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("cannot encode the plan: %w", err)
 	}
-	if _, err := state.NewBlobs(state.Fenced(e.opts.Store, lease)).Put(ctx, planBlob(t.Deployment, t.ID), newReader(raw)); err != nil {
+	if _, err := state.NewBlobs(store).Put(ctx, planBlob(t.Deployment, t.ID), newReader(raw)); err != nil {
 		return fmt.Errorf("cannot store the plan: %w", err)
 	}
-	return nil
+	return store.Update(ctx, func(tx state.Tx) error { return PutTaskTx(tx, t) })
 }
 
 // LoadPlan reads the plan of a task.
@@ -239,8 +232,14 @@ func (r *run) replay(journal []Transition) {
 	r.open = len(r.steps)
 	for _, st := range r.steps {
 		switch {
-		case r.job.Skip[st.ID], st.status == Done, r.doneInThisTask(st):
+		case st.status == Done, r.doneInThisTask(st):
 			st.status = Done
+		case r.job.Skip[st.ID]:
+			st.status = Done
+			if st.Acts() {
+				r.begun(st, plan.Done) // later tasks do not do it either
+				r.passStates(st.StateOf(), st.StateAfter)
+			}
 		case st.status == Doing:
 			st.status = Pending
 		default:

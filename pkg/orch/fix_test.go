@@ -47,6 +47,9 @@ func TestFixStepsThenResume(t *testing.T) {
 	if log := f.world.done(); !slices.Equal(log, []string{"web[0].create"}) {
 		t.Errorf("resuming has run %v", log)
 	}
+	if again := f.apply(t, orch.Request{Source: bundle("hello")}); again.Status != "done" || slices.Contains(f.world.done(), "web[0].start") {
+		t.Errorf("what was settled is done by the next deployment: %+v, %v", again, f.world.done())
+	}
 	if err := f.Control(ctx, orch.Control{Deployment: "demo", Task: task.ID, Verb: "settle", Step: "none"}); !errors.Is(err, orch.ErrNotFound) {
 		t.Errorf("unknown step: %v", err)
 	}

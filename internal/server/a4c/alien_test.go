@@ -1,6 +1,7 @@
 package a4c
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -31,6 +32,8 @@ type alien struct {
 
 	polls sync.WaitGroup
 	quit  chan struct{}
+	// patience of await; 0 is half a minute.
+	patience time.Duration
 }
 
 // inputs of the state machine that event statuses stand for.
@@ -267,7 +270,7 @@ func (a *alien) walk() {
 // await waits until something is so.
 func (a *alien) await(what string, so func() bool) {
 	a.t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(cmp.Or(a.patience, 30*time.Second))
 	for {
 		a.mu.Lock()
 		ok, changed := so(), a.changed

@@ -42,6 +42,10 @@ type site struct {
 	http  *httptest.Server
 	stop  chan struct{}
 
+	// Of a site whose server is a process of its own.
+	binary string
+	env    []string
+
 	mu     sync.Mutex
 	script fake.Table
 }
