@@ -177,26 +177,37 @@ type inventory struct {
 }
 
 func (i inventory) Inventory(ctx context.Context, deployment, location string) (left, checked []string, err error) {
+	left, _, checked, err = i.Proof(ctx, deployment, location)
+	return left, checked, err
+}
+
+// Proof implements orch.Prover.
+func (i inventory) Proof(ctx context.Context, deployment, location string) (left, kept, checked []string, err error) {
 	loc, err := i.where.named(location)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if pool, ok := pooldriver.PoolOf(loc); ok {
 		left, err = i.hosts.Held(ctx, pool, deployment)
-		return left, []string{"pool " + pool}, err
+		return left, nil, []string{"pool " + pool}, err
 	}
 	cloud, err := i.where.cloud(ctx, loc)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	found, err := cloud.Inventory(ctx, deployment)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for _, r := range found {
-		left = append(left, strings.Join(slices.DeleteFunc([]string{r.Service, r.Kind, r.Name, r.ID, r.Status}, func(s string) bool { return s == "" }), " "))
+		line := strings.Join(slices.DeleteFunc([]string{r.Service, r.Kind, r.Name, r.ID, r.Status}, func(s string) bool { return s == "" }), " ")
+		if r.Kept {
+			kept = append(kept, line)
+		} else {
+			left = append(left, line)
+		}
 	}
-	return left, []string{"nova", "neutron", "cinder"}, nil
+	return left, kept, []string{"nova", "neutron", "cinder"}, nil
 }
 
 // Observe lists what the cloud has of a deployment.

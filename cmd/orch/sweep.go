@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/pkg/driver"
@@ -47,7 +48,7 @@ func sweeper(c *config.Config, svc *orch.Local) sweep {
 			return nil, &orch.Error{Kind: orch.KindCloud, Err: err}
 		}
 		if remove {
-			err = cloudError(cloud.Delete(ctx, found))
+			err = cloudError(cloud.Delete(ctx, slices.DeleteFunc(slices.Clone(found), func(r driver.CloudResource) bool { return r.Kept })))
 		}
 		return strays(found), err
 	}
@@ -63,7 +64,7 @@ func cloudError(err error) error {
 func strays(found []driver.CloudResource) []orch.Stray {
 	out := make([]orch.Stray, len(found))
 	for i, r := range found {
-		out[i] = orch.Stray{Service: r.Service, Kind: r.Kind, ID: r.ID, Name: r.Name, Status: r.Status, Node: r.Node}
+		out[i] = orch.Stray{Service: r.Service, Kind: r.Kind, ID: r.ID, Name: r.Name, Status: r.Status, Node: r.Node, Kept: r.Kept}
 	}
 	return out
 }

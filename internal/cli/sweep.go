@@ -67,12 +67,20 @@ func (e *environment) strays(deployment string, found []Stray, removed bool) {
 		return
 	}
 	rows := make([][]string, len(found))
+	kept := 0
 	for i, s := range found {
+		if s.Kept {
+			s.Status += ", kept"
+			kept++
+		}
 		rows[i] = []string{s.Service, s.Kind, s.Name, s.ID, s.Status, s.Node}
+	}
+	if kept > 0 {
+		defer e.out.Printf("%s not removed: the topology says that it is to stay (deletable: false)\n", view.Plural(kept, "resource"))
 	}
 	e.out.Table([]string{"SERVICE", "KIND", "NAME", "ID", "STATUS", "NODE"}, rows)
 	if removed {
-		e.out.Printf("%s\n", e.out.Paint(view.Good, "✓ "+view.Plural(len(found), "resource")+" removed"))
+		e.out.Printf("%s\n", e.out.Paint(view.Good, "✓ "+view.Plural(len(found)-kept, "resource")+" removed"))
 		return
 	}
 	e.out.Printf("%s with the mark of %s; `orch sweep %s --delete` removes them\n", view.Plural(len(found), "resource"), deployment, deployment)

@@ -171,4 +171,10 @@ func (p *Printer) undeployed(t orch.Task, took string) {
 	if len(t.Checked) > 0 {
 		p.Printf("%s\n", p.Paint(Good, "✓ 0 resources left, checked in "+strings.Join(t.Checked, ", ")))
 	}
+	if len(t.Kept) > 0 {
+		p.Printf("%s\n", p.Paint(Warm, fmt.Sprintf("• %s kept, because the topology says so (deletable: false); use it again by its id:", Plural(len(t.Kept), "resource"))))
+		for _, l := range t.Kept {
+			p.Printf("  %s\n", l)
+		}
+	}
 }

@@ -138,6 +138,9 @@ func TestUndeployProvesOrLists(t *testing.T) {
 	}{
 		"empty": {orch.Task{Deployment: "web", Verb: orch.Undeploy, Status: "done", Checked: []string{"nova", "neutron"}},
 			"✓ web is undeployed\n✓ 0 resources left, checked in nova, neutron\n"},
+		"kept": {orch.Task{Deployment: "web", Verb: orch.Undeploy, Status: "done", Checked: []string{"cinder"}, Kept: []string{"cinder volume data 7"}},
+			"✓ web is undeployed\n✓ 0 resources left, checked in cinder\n" +
+				"• 1 resource kept, because the topology says so (deletable: false); use it again by its id:\n  cinder volume data 7\n"},
 		"left": {orch.Task{Deployment: "web", Verb: orch.Undeploy, Status: "done", Left: []string{"neutron port p1"}},
 			"✗ web is undeployed, but 1 resource left in the cloud:\n  neutron port p1\n"},
 	}

@@ -41,4 +41,6 @@ type CloudResource struct {
 	// Node and Instance as the identity says; "" where it does not.
 	Node     string `json:"node,omitempty"`
 	Instance string `json:"instance,omitempty"`
+	// Kept: it is marked to stay when its deployment goes.
+	Kept bool `json:"kept,omitempty"`
 }

@@ -99,6 +99,8 @@ type Task struct {
 	// Left and Checked are the proof after an uninstall.
 	Left    []string `json:"left,omitempty"`
 	Checked []string `json:"checked,omitempty"`
+	// Kept is what stays in the cloud on purpose.
+	Kept []string `json:"kept,omitempty"`
 	// Purge the deployment when the task is done.
 	Purge bool `json:"purge,omitempty"`
 	// Footprint is what its plan works with; Request identifies what was asked for, so that asking again finds it.

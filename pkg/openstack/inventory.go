@@ -70,7 +70,9 @@ func (m marker) resources(service, kind string, items []object) []driver.CloudRe
 			if kind == "floating IP" {
 				name = str(it, "floating_ip_address")
 			}
-			out = append(out, driver.CloudResource{Service: service, Kind: kind, ID: str(it, "id"), Name: name, Status: str(it, "status"), Node: node, Instance: instance})
+			md, _ := it["metadata"].(object)
+			out = append(out, driver.CloudResource{Service: service, Kind: kind, ID: str(it, "id"), Name: name, Status: str(it, "status"), Node: node,
+				Instance: instance, Kept: str(md, plugin.KeyKeep) == "true"})
 		}
 	}
 	return out

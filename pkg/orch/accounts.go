@@ -152,4 +152,6 @@ type Stray struct {
 	Name    string `json:"name,omitempty"`
 	Status  string `json:"status,omitempty"`
 	Node    string `json:"node,omitempty"`
+	// Kept: it stays on purpose, and is not swept.
+	Kept bool `json:"kept,omitempty"`
 }

@@ -71,6 +71,11 @@ type Inventory interface {
 	Inventory(ctx context.Context, deployment, location string) (left, checked []string, err error)
 }
 
+// Prover is an Inventory that tells what stays on purpose (kept) from what is left.
+type Prover interface {
+	Proof(ctx context.Context, deployment, location string) (left, kept, checked []string, err error)
+}
+
 // Local is the Service on the engine in this process.
 type Local struct {
 	opts    Options

@@ -123,7 +123,12 @@ func (l *Local) prove(ctx context.Context, d *record, t *engine.Task) {
 	if l.opts.Inventory == nil || !d.Infra {
 		return
 	}
-	left, checked, err := l.opts.Inventory.Inventory(ctx, d.Name, d.Location)
+	left, checked, err := []string(nil), []string(nil), error(nil)
+	if p, ok := l.opts.Inventory.(Prover); ok {
+		left, t.Kept, checked, err = p.Proof(ctx, d.Name, d.Location)
+	} else {
+		left, checked, err = l.opts.Inventory.Inventory(ctx, d.Name, d.Location)
+	}
 	t.Left, t.Checked = left, checked
 	switch {
 	case err != nil:

@@ -187,6 +187,8 @@ type Task struct {
 	// Left are resources still found in the cloud after an undeploy, "service kind name id"; Checked the services that were asked.
 	Left    []string `json:"left,omitempty"`
 	Checked []string `json:"checked,omitempty"`
+	// Kept are resources that stay on purpose: volumes that are not deletable.
+	Kept []string `json:"kept,omitempty"`
 }
 
 // Progress counts steps.

@@ -18,6 +18,13 @@ func (r *Renderer) body(ctx context.Context, b *Block) error {
 	if err != nil {
 		return err
 	}
+	if b.spec.Keep != nil {
+		keep, err := f.eval(b.spec.Keep)
+		if err != nil {
+			return err
+		}
+		b.Keep = truth(keep)
+	}
 	r.identify(b, args)
 	w := &jsonWriter{block: b}
 	b.Body = w.object(args, nil)
@@ -115,6 +122,9 @@ func (r *Renderer) identify(b *Block, args map[string]any) {
 		}
 		for k, v := range id.Metadata() {
 			m[k] = v
+		}
+		if b.Keep {
+			m[KeyKeep] = "true"
 		}
 		args[how.Metadata] = m
 	}

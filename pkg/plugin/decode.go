@@ -183,6 +183,7 @@ type resourceDecl struct {
 	Data      bool              `yaml:"data"`
 	Scope     string            `yaml:"scope"`
 	When      *source.Node      `yaml:"when"`
+	Keep      *source.Node      `yaml:"keep"`
 	Each      *source.Node      `yaml:"each"`
 	As        string            `yaml:"as"`
 	Key       *source.Node      `yaml:"key"`
@@ -315,7 +316,7 @@ func (m *Mapping) readResource(d resourceDecl, n *source.Node, list *diag.List) 
 }
 
 func (m *Mapping) readExpressions(r *Resource, d resourceDecl, s names, list *diag.List) {
-	r.When, r.Each = optional(d.When, s, list), optional(d.Each, s, list)
+	r.When, r.Keep, r.Each = optional(d.When, s, list), optional(d.Keep, s, list), optional(d.Each, s, list)
 	if r.Each != nil {
 		s = s.with(r.As)
 	}

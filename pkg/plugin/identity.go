@@ -18,6 +18,8 @@ const (
 	KeyDeployment = "orch.deployment"
 	KeyNode       = "orch.node"
 	KeyInstance   = "orch.instance"
+	// KeyKeep marks what stays after an undeployment, because the topology says so.
+	KeyKeep = "orch.keep"
 )
 
 // maxTag is the shortest limit among Neutron's releases.
@@ -79,7 +81,7 @@ func (i Identity) Metadata() map[string]string {
 // description or name fields.
 func Owned(o map[string]any, deployment string) bool {
 	if md, ok := o["metadata"].(map[string]any); ok && md[KeyDeployment] == any(deployment) {
-		return true
+		return md[KeyKeep] != any("true") // what was kept may be used again
 	}
 	if tags, ok := o["tags"].([]any); ok && slices.Contains(tags, any(Tag(KeyDeployment, deployment))) {
 		return true

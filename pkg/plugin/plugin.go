@@ -135,6 +135,8 @@ type Resource struct {
 	Data  bool
 	Scope Scope
 	When  *Expr // nil: always
+	// Keep: the resource stays in the cloud when it is no longer asked for, marked as kept. nil: never.
+	Keep *Expr
 	// Each repeats the block over a list; As names the item in expressions ("item" otherwise), Key makes the address ("0", "1" …
 	// without one).
 	Each *Expr

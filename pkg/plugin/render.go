@@ -63,6 +63,8 @@ type Block struct {
 	// Body in Terraform's JSON syntax. Secrets are references to variables, whose values are in Variables.
 	Body      map[string]any          `json:"body"`
 	Variables map[string]secret.Value `json:"-"`
+	// Keep: the resource is forgotten, not destroyed, when the block goes.
+	Keep bool `json:"keep,omitempty"`
 	// Unknown blocks hold values that only a later evaluation knows (plans only).
 	Unknown bool `json:"-"`
 	// Quota is what the resource counts against the cloud's limits.

@@ -230,6 +230,24 @@ var cases = []struct {
 	}},
 }
 
+// A volume that is not deletable is kept, and marked so.
+func TestVolumesThatAreNotDeletableAreKept(t *testing.T) {
+	for deletable, want := range map[any]bool{true: false, false: true, nil: false} {
+		n := node{name: "data", typ: "tosca.nodes.BlockStorage", props: map[string]any{"size": "1 GB"}}
+		if deletable != nil {
+			n.props["deletable"] = deletable
+		}
+		entries, err := renderer(t, []node{n}, nil).Render(t.Context(), []topology.Instance{{Node: "data", Index: "0"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := entries[0].Blocks[0]
+		if _, marked := b.Body["metadata"].(map[string]any)[plugin.KeyKeep]; b.Keep != want || marked != want {
+			t.Errorf("deletable %v: kept %v, marked %v", deletable, b.Keep, marked)
+		}
+	}
+}
+
 func TestMappingsMatchTheGoldens(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

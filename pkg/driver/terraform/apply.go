@@ -243,6 +243,9 @@ func (b *batch) aim(ctx context.Context) (*goal, error) {
 		}
 	}
 	m.sweep()
+	if err := b.keep(old, m); err != nil {
+		return nil, err
+	}
 	m.bury(old, b.bundle.state)
 	b.choose(g, old)
 	return g, nil

@@ -49,10 +49,12 @@ type entry struct {
 }
 
 type block struct {
-	ID   string         `json:"id"`
-	Type string         `json:"type"`
-	Name string         `json:"name"`
-	Data bool           `json:"data,omitempty"`
+	ID   string `json:"id"`
+	Type string `json:"type"`
+	Name string `json:"name"`
+	Data bool   `json:"data,omitempty"`
+	// Keep: forgotten, not destroyed, when the block goes.
+	Keep bool           `json:"keep,omitempty"`
 	Body map[string]any `json:"body"`
 	// Variables are the secret values that the body refers to.
 	Variables map[string]string `json:"variables,omitempty"`
@@ -134,7 +136,7 @@ func (m *manifest) merge(rendered []*plugin.Entry, requested map[string]bool) {
 			e.Wanted, e.Stopped, e.Awaits = old.Wanted, old.Stopped, old.Awaits
 		}
 		for _, b := range r.Blocks {
-			nb := &block{ID: b.ID, Type: b.Type, Name: b.Label, Data: b.Data, Body: normalBody(b.Body)}
+			nb := &block{ID: b.ID, Type: b.Type, Name: b.Label, Data: b.Data, Keep: b.Keep, Body: normalBody(b.Body)}
 			for k, v := range b.Variables {
 				if nb.Variables == nil {
 					nb.Variables = map[string]string{}

@@ -32,7 +32,7 @@ func (b *batch) clearStrays(ctx context.Context) error {
 	known := b.bundle.state.ids()
 	var strays []driver.CloudResource
 	for _, r := range found {
-		if known[r.ID] {
+		if known[r.ID] || r.Kept {
 			continue
 		}
 		if r.Node == "" || r.Instance == "" || of[r.Node+"/"+r.Instance] {
