@@ -9,9 +9,11 @@ import (
 
 	"github.com/orch-project/orch/internal/cli"
 	"github.com/orch-project/orch/internal/config"
+	"github.com/orch-project/orch/internal/metrics"
 	"github.com/orch-project/orch/internal/server"
 	"github.com/orch-project/orch/internal/server/a4c"
 	"github.com/orch-project/orch/internal/server/auth"
+	"github.com/orch-project/orch/internal/version"
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -25,7 +27,9 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeO
 	if err := os.MkdirAll(c.Home, 0o700); err != nil {
 		return &orch.Error{Kind: orch.KindStore, Msg: "cannot use the home directory", Err: err, Hint: "set ORCH_HOME to a directory that can be written"}
 	}
-	svc, release, err := hold(ctx, c, log)
+	c.Shared = true
+	count := metrics.New(version.Version(), version.Commit())
+	svc, release, err := hold(ctx, c, log, o.Level, count)
 	if err != nil {
 		return err
 	}
@@ -40,23 +44,33 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeO
 	}}
 	who := auth.New(auth.Options{Accounts: svc.access, Open: o.Loopback, Everybody: o.NoAuth})
 	s := server.New(server.Options{Service: svc, Reveal: svc.reveal, Sweep: svc.sweep, Auth: who, AnyHost: o.NoAuth, Logger: log,
-		Mounts: []server.Mount{{Handler: aliens, Needs: a4c.Needs}}, TLS: o.TLS, Drain: o.Drain})
+		Mounts: []server.Mount{{Handler: aliens, Needs: a4c.Needs}}, TLS: o.TLS, Drain: o.Drain,
+		Operation: operation(svc, count, o.Level)})
+	if o.Metrics != nil {
+		defer serveMetrics(s, o.Metrics, log)()
+	}
 	recovering, enough := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		takeOver(recovering, svc, log)
 	}()
+	pruned := make(chan struct{})
+	go func() {
+		defer close(pruned)
+		svc.prune(recovering, c.Retention, log)
+	}()
 	ready()
 	err = s.Serve(ctx, o.Listener)
 	enough()
 	<-ended
+	<-pruned
 	return err
 }
 
 // hold opens the store for as long as the server runs.
-func hold(ctx context.Context, c *config.Config, log *slog.Logger) (*service, func() error, error) {
-	open := func(ctx context.Context) (*service, error) { return openService(ctx, c, log) }
+func hold(ctx context.Context, c *config.Config, log *slog.Logger, level *slog.LevelVar, count *metrics.Metrics) (*service, func() error, error) {
+	open := func(ctx context.Context) (*service, error) { return openService(ctx, c, log, count) }
 	if !ownedByOneProcess(c.Store) {
 		svc, err := open(ctx)
 		if err != nil {
@@ -65,6 +79,7 @@ func hold(ctx context.Context, c *config.Config, log *slog.Logger) (*service, fu
 		return svc, svc.Close, nil
 	}
 	s := newShared(c.Home, c.Tenant, log, open)
+	s.level = level
 	s.mu.Lock()
 	_, _, err := s.acquire(ctx, true)
 	svc := s.kept

@@ -10,9 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/orch-project/orch/internal/cli"
 	"github.com/orch-project/orch/internal/config"
+	"github.com/orch-project/orch/internal/metrics"
+	"github.com/orch-project/orch/internal/tracing"
+	"github.com/orch-project/orch/internal/version"
 	"github.com/orch-project/orch/pkg/access"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
@@ -35,7 +39,7 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 	if err := os.MkdirAll(c.Home, 0o700); err != nil {
 		return nil, &orch.Error{Kind: orch.KindStore, Msg: "cannot use the home directory", Err: err, Hint: "set ORCH_HOME to a directory that can be written"}
 	}
-	open := func(ctx context.Context) (*service, error) { return openService(ctx, c, log) }
+	open := func(ctx context.Context) (*service, error) { return openService(ctx, c, log, nil) }
 	if ownedByOneProcess(c.Store) {
 		s := newShared(c.Home, c.Tenant, log, open)
 		return &cli.App{Service: s, Shell: s.shell, Sweep: tenantSweep(c, s)}, nil
@@ -55,6 +59,8 @@ type service struct {
 	reach   remoteDriver
 	ssh     *ssh.Driver
 	store   state.Store
+	log     *slog.Logger
+	tracer  *tracing.Tracer
 	access  *access.Accounts
 	// sweep lists or removes what the cloud has of a deployment, by its recorded name.
 	sweep func(ctx context.Context, deployment, location string, remove bool) ([]orch.Stray, error)
@@ -62,7 +68,13 @@ type service struct {
 
 // Close ends the service, its connections and its store.
 func (s *service) Close() error {
-	return errors.Join(s.Local.Close(), s.ssh.Close(), s.store.Close())
+	err := errors.Join(s.Local.Close(), s.ssh.Close())
+	ctx, cancel := context.WithTimeout(context.Background(), traceTime)
+	defer cancel()
+	if terr := s.tracer.Close(ctx); terr != nil {
+		s.log.Warn("the last traces are not sent", "error", terr)
+	}
+	return errors.Join(err, s.store.Close())
 }
 
 func (s *service) reveal(ctx context.Context, ref string) (secret.Value, error) {
@@ -73,7 +85,7 @@ func (s *service) reveal(ctx context.Context, ref string) (secret.Value, error) 
 const applyParallelism = 40
 
 // openService wires store, secrets, plugins, drivers and engine.
-func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *service, err error) {
+func openService(ctx context.Context, c *config.Config, log *slog.Logger, count *metrics.Metrics) (_ *service, err error) {
 	set, libraries, list := pluginsOf(c)
 	if err := list.Err(); err != nil {
 		return nil, err
@@ -87,6 +99,13 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 			_ = store.Close()
 		}
 	}()
+	if count != nil {
+		store = count.Store(store)
+	}
+	tracer, err := tracing.FromEnvironment(ctx, version.Version(), log)
+	if err != nil {
+		return nil, &orch.Error{Kind: orch.KindUser, Err: err, Hint: "set OTEL_SDK_DISABLED=true to send no traces"}
+	}
 	redactor := secret.NewRedactor()
 	vault, err := openSecrets(ctx, c, store, redactor)
 	if err != nil {
@@ -134,13 +153,29 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger) (_ *se
 	made := pooldriver.New(pooldriver.Options{Pool: hosts, Next: infra, Location: locationOf})
 	svc, err := orch.New(orch.Options{
 		Store: store, Accounts: accounts, Load: loader(c, libraries), Bind: where.bind, Infra: made, Remote: reach, Local: here,
-		Inventory: inventory{where, hosts}, Pool: hosts, Locations: where, Secrets: vault, Cipher: cipher, Redactor: redactor, Limits: engine.Limits{Deployment: c.Parallel}, Logger: log,
+		Inventory: inventory{where, hosts}, Pool: hosts, Locations: where, Secrets: vault, Cipher: cipher, Redactor: redactor, Observe: observe(count, tracer), Limits: engine.Limits{Deployment: c.Parallel}, Logger: log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	ways.deployments = svc
-	return &service{Local: svc, secrets: kept, reach: reach, ssh: remote, store: store, access: accounts, sweep: sweeper(c, svc)}, nil
+	return &service{Local: svc, secrets: kept, reach: reach, ssh: remote, store: store, log: log, tracer: tracer, access: accounts, sweep: sweeper(c, svc)}, nil
+}
+
+// traceTime bounds sending the last traces.
+const traceTime = 5 * time.Second
+
+// observe tells both, as far as there are.
+func observe(count *metrics.Metrics, tracer *tracing.Tracer) func(engine.Observation) {
+	if count == nil && tracer == nil {
+		return nil
+	}
+	return func(o engine.Observation) {
+		if count != nil {
+			count.Observe(o)
+		}
+		tracer.Observe(o)
+	}
 }
 
 // Host of an instance, with the way to it and the keys pinned for it.

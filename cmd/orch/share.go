@@ -34,6 +34,7 @@ type shared struct {
 	socket string
 	tenant string
 	log    *slog.Logger
+	level  *slog.LevelVar // of log, where it can be changed
 	open   func(ctx context.Context) (*service, error)
 
 	mu     sync.Mutex
@@ -155,6 +156,17 @@ func (s *shared) serving(ctx context.Context) *client.Client {
 	return s.remote
 }
 
+// LogLevel asks the process that serves the store.
+func (s *shared) LogLevel(ctx context.Context, level string) (string, error) {
+	s.mu.Lock()
+	c := s.serving(ctx)
+	s.mu.Unlock()
+	if c == nil {
+		return "", &orch.Error{Kind: orch.KindNotFound, Msg: "no server has the store now", Hint: "start one with: orch server"}
+	}
+	return c.LogLevel(ctx, level)
+}
+
 // locked reports whether another process has the file.
 func locked(err error) bool {
 	var l *bolt.LockedError
@@ -178,7 +190,7 @@ func (s *shared) keep(l *service) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := server.New(server.Options{Service: l, Reveal: l.reveal, Sweep: l.sweep, Logger: s.log, Owner: userName()}).Serve(ctx, listener); err != nil {
+		if err := server.New(server.Options{Service: l, Reveal: l.reveal, Sweep: l.sweep, Logger: s.log, Owner: userName(), Operation: server.Operation{Level: s.level}}).Serve(ctx, listener); err != nil {
 			s.log.Warn("the socket ended", "error", err)
 		}
 	}()

@@ -25,7 +25,7 @@ var levels = [][]string{
 	{"pkg/driver", "pkg/openstack", "pkg/hostpool"},
 	{"pkg/engine"},
 	{"pkg/orch"},
-	{"pkg/access", "pkg/client", "internal/server", "internal/cli", "internal/view", "internal/config", "internal/sandbox", "internal/orchtest"},
+	{"pkg/access", "pkg/client", "internal/server", "internal/cli", "internal/view", "internal/config", "internal/metrics", "internal/tracing", "internal/sandbox", "internal/orchtest"},
 	{"cmd", "internal/cloudtest", "internal/e2e", "internal/bench", "tools"},
 }
 

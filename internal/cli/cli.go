@@ -142,6 +142,7 @@ type environment struct {
 	configPath string
 	overrides  map[string]string
 	logLevel   string
+	level      slog.LevelVar // in force; see logger
 	verbose    bool
 
 	cfg *config.Config
@@ -184,8 +185,7 @@ Exit codes:
 		env.overrides["import_path"] = v
 		return nil
 	})
-	env.logLevel = "warn"
-	f.Var(oneOf{&env.logLevel, []string{"debug", "info", "warn", "error"}}, "log-level", "orch's own log on stderr: a `level` of debug, info, warn or error")
+	f.Var(oneOf{&env.logLevel, []string{"debug", "info", "warn", "error"}}, "log-level", "orch's own log on stderr: a `level` of debug, info, warn or error (ORCH_LOG_LEVEL; default warn, for a server info)")
 	f.BoolVarP(&env.verbose, "verbose", "v", false, "print every line of output of the operations")
 	root.AddGroup(&cobra.Group{ID: "doc", Title: "Documents:"}, &cobra.Group{ID: "life", Title: "Deployments:"}, &cobra.Group{ID: "look", Title: "Looking:"}, &cobra.Group{ID: "set", Title: "Setting up:"})
 	add := func(group string, cmds ...*cobra.Command) {
@@ -258,14 +258,6 @@ func (e *environment) close() error {
 		return nil
 	}
 	return e.app.Close()
-}
-
-func (e *environment) logger() *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(e.logLevel)); err != nil {
-		level = slog.LevelWarn
-	}
-	return slog.New(slog.NewTextHandler(e.stdio.Err, &slog.HandlerOptions{Level: level}))
 }
 
 // usage is an error of the command line.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -24,12 +26,15 @@ type ServeOptions struct {
 	TLS      *tls.Config
 	// Drain is how long requests may go on when the server is told to stop.
 	Drain time.Duration
+	// Metrics listener of its own for what operators ask; nil: there is none. Level of the log, which can be changed.
+	Metrics net.Listener
+	Level   *slog.LevelVar
 	// Loopback is set where only this machine can reach the listener; NoAuth lets everybody do everything.
 	Loopback, NoAuth bool
 }
 
 type serverFlags struct {
-	listen             string
+	listen, metrics    string
 	cert, key, clients string
 	noAuth, noTLS      bool
 	drain              time.Duration
@@ -46,24 +51,34 @@ func serverCmd(env *environment) *cobra.Command {
 It listens on this machine only, and lets everybody of this machine in until there is a user (orch users bootstrap). Other addresses need
 TLS (--tls-cert, --tls-key), and clients must always say who they are: by token, by password, or by a certificate of --client-ca, of which
 name or alternative name is a user. SIGTERM stops it in an orderly way: running requests finish, running tasks are left to the next
-server, which goes on with them.`,
+server, which goes on with them. SIGUSR1 switches the log to debug and back.
+
+Everything is also in the configuration file, under server, and in ORCH_* variables: orch config show. /healthz, /readyz and /metrics (for
+Prometheus) are for who runs it.`,
 		Example: `  orch server
   orch server --listen 10.0.0.5:8800 --tls-cert server.pem --tls-key server.key --client-ca clients.pem`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return env.serve(c.Context(), f) },
+		RunE: func(c *cobra.Command, _ []string) error { return env.serve(c, f) },
 	}
+	c.AddCommand(logLevelCmd(env))
 	fl := c.Flags()
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8800", "`address` to listen on; port 0 takes a free one")
 	fl.StringVar(&f.cert, "tls-cert", "", "`file` with the server's certificate chain (PEM)")
 	fl.StringVar(&f.key, "tls-key", "", "`file` with its private key (PEM)")
 	fl.StringVar(&f.clients, "client-ca", "", "`file` with the authorities whose certificates clients must have (PEM)")
+	fl.StringVar(&f.metrics, "metrics-listen", "", "`address` of a listener of its own for /metrics, /healthz and /readyz, without authentication")
 	fl.BoolVar(&f.noAuth, "insecure-no-auth", false, "let everybody who reaches the address do everything")
 	fl.BoolVar(&f.noTLS, "insecure-no-tls", false, "listen without TLS on an address that other machines can reach: passwords and tokens travel in clear")
 	fl.DurationVar(&f.drain, "drain", 15*time.Second, "how long running requests may go on when the server is told to stop")
 	return c
 }
 
-func (e *environment) serve(ctx context.Context, f serverFlags) error {
+func (e *environment) serve(c *cobra.Command, f serverFlags) error {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	f.complete(c, cfg.Server)
 	conf, err := f.tls()
 	if err != nil {
 		return err
@@ -72,11 +87,7 @@ func (e *environment) serve(ctx context.Context, f serverFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := e.config()
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process
 	l, err := net.Listen("tcp", addr.String())
@@ -88,8 +99,73 @@ func (e *environment) serve(ctx context.Context, f serverFlags) error {
 	if conf != nil {
 		scheme = "https"
 	}
-	ready := func() { e.out.Printf("orch is listening on %s://%s\n", scheme, l.Addr()) }
-	return e.deps.Serve(ctx, cfg, e.logger(), ServeOptions{Listener: l, TLS: conf, Drain: f.drain, Loopback: addr.Addr().IsLoopback(), NoAuth: f.noAuth}, ready)
+	o := ServeOptions{Listener: l, TLS: conf, Drain: f.drain, Level: &e.level, Loopback: addr.Addr().IsLoopback(), NoAuth: f.noAuth}
+	if f.metrics != "" {
+		if o.Metrics, err = net.Listen("tcp", f.metrics); err != nil {
+			return &orch.Error{Kind: orch.KindUser, Msg: "cannot listen on " + f.metrics, Err: err, Hint: "choose another address with --metrics-listen"}
+		}
+		defer o.Metrics.Close()
+	}
+	log := e.loggerAt(slog.LevelInfo)
+	switchLevel(ctx, &e.level, log)
+	ready := func() {
+		e.out.Printf("orch is listening on %s://%s\n", scheme, l.Addr())
+		if o.Metrics != nil {
+			e.out.Printf("metrics are on http://%s/metrics\n", o.Metrics.Addr())
+		}
+	}
+	return e.deps.Serve(ctx, cfg, log, o, ready)
+}
+
+// complete takes from the configuration what no flag says.
+func (f *serverFlags) complete(c *cobra.Command, s config.Server) {
+	take := func(flag string, into *string, value string) {
+		if !c.Flags().Changed(flag) && value != "" {
+			*into = value
+		}
+	}
+	take("listen", &f.listen, s.Listen)
+	take("metrics-listen", &f.metrics, s.Metrics)
+	take("tls-cert", &f.cert, s.TLSCert)
+	take("tls-key", &f.key, s.TLSKey)
+	take("client-ca", &f.clients, s.ClientCA)
+	if !c.Flags().Changed("drain") {
+		f.drain = s.Drain
+	}
+}
+
+// levelled is a service whose log level can be changed from outside: a server's.
+type levelled interface {
+	LogLevel(ctx context.Context, level string) (string, error)
+}
+
+func logLevelCmd(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use: "log-level [LEVEL]", Short: "Show or change the log level of a running server", Args: cobra.MaximumNArgs(1),
+		ValidArgs: []string{"debug", "info", "warn", "error"},
+		Long: `Asks the server that has the store, or the one that the command works with, and changes the level of its log until it is started again.
+Without a way to it, SIGUSR1 to its process switches to debug and back.`,
+		Example: "  orch server log-level\n  orch server log-level debug",
+		RunE: func(c *cobra.Command, args []string) error {
+			app, err := env.open(c.Context())
+			if err != nil {
+				return err
+			}
+			server, ok := app.Service.(levelled)
+			if !ok {
+				return &orch.Error{Kind: orch.KindNotFound, Msg: "there is no server to ask", Hint: "send SIGUSR1 to its process: that switches between its level and debug"}
+			}
+			want := ""
+			if len(args) > 0 {
+				want = args[0]
+			}
+			level, err := server.LogLevel(c.Context(), want)
+			if err != nil {
+				return err
+			}
+			return env.print(orch.LogLevel{Level: level}, func() { env.out.Println(level) })
+		},
+	}
 }
 
 // address resolves the listen address once, so that what was checked is what is listened on.

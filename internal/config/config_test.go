@@ -109,3 +109,40 @@ func TestSettingsNameTheirOrigin(t *testing.T) {
 		}
 	}
 }
+
+// What the address of the store says wins over the consul section.
+func TestConsulSectionCompletesTheStore(t *testing.T) {
+	section := "consul: { addresses: ['a:8500', 'b:8500'], prefix: shop, token_file: /t, datacenter: dc1, namespace: ns, tls: true, ca: /ca.pem, wait: 5s }\n"
+	for store, want := range map[string]string{
+		"consul":                           "consul://a:8500,b:8500/shop?ca=%2Fca.pem&dc=dc1&namespace=ns&tls=true&token_file=%2Ft&wait=5s",
+		"consul://c:1/other?dc=dc2&ca=/x":  "consul://c:1/other?ca=%2Fx&dc=dc2&namespace=ns&tls=true&token_file=%2Ft&wait=5s",
+		"consul://tok@/other?datacenter=d": "consul://tok@a:8500,b:8500/other?ca=%2Fca.pem&datacenter=d&namespace=ns&tls=true&token_file=%2Ft&wait=5s",
+		"bolt:/x.db":                       "bolt:/x.db",
+	} {
+		c, err := Load(Options{Path: write(t, section), Overrides: map[string]string{"store": store}, Getenv: env(map[string]string{"ORCH_HOME": "/h"})})
+		if err != nil || c.Store != want {
+			t.Errorf("%s became %s, want %s, %v", store, c.Store, want, err)
+		}
+	}
+	c, err := Load(Options{Path: write(t, ""), Getenv: env(map[string]string{"ORCH_HOME": "/h", "ORCH_STORE": "consul", "ORCH_CONSUL_ADDRESSES": "a:1,b:2", "ORCH_CONSUL_TLS": "yes"})})
+	if err == nil || !strings.Contains(err.Error(), "ORCH_CONSUL_TLS") {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestValuesThatCannotBeHavePlaces(t *testing.T) {
+	path := write(t, "parallel: 0\nlog:\n  level: loud\nretention: { events: -1 }\nserver: { drain: -1s }\n")
+	_, err := Load(Options{Path: path, Getenv: env(map[string]string{"ORCH_HOME": "/h", "ORCH_LOG_FORMAT": "xml"})})
+	var list *diag.ListError
+	if !errors.As(err, &list) {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range list.List {
+		key, _, _ := strings.Cut(d.Message, " ")
+		got = append(got, fmt.Sprint(key, " ", d.Pos.Line))
+	}
+	if text := strings.Join(got, ", "); text != "log.format 0, parallel 1, log.level 3, retention.events 4, server.drain 5" {
+		t.Error(text)
+	}
+}

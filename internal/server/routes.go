@@ -108,6 +108,8 @@ func (s *Server) routes() []route {
 		{post, "/tokens", known, 0, s.createToken},
 		{del, "/tokens/:token", known, 0, s.revokeToken},
 		{post, "/bootstrap", owner, 0, s.bootstrap},
+		{get, "/log-level", owner, 0, s.logLevel},
+		{put, "/log-level", owner, 0, s.setLogLevel},
 		{get, "/audit", admin, 0, s.auditLog},
 	}
 }

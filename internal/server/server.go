@@ -43,6 +43,8 @@ type Options struct {
 	NoAudit bool
 	// Sweep lists or removes what the cloud has of a deployment (its recorded name); nil: it cannot.
 	Sweep func(ctx context.Context, deployment, location string, remove bool) ([]orch.Stray, error)
+	// Operation is what the server offers to who runs it.
+	Operation Operation
 	// Mounts answer paths outside of /api/v1.
 	Mounts []Mount
 	// Rate is how many requests a second a client's address may send, Burst how many at once; 0 does not limit.
@@ -79,6 +81,7 @@ func New(o Options) *Server {
 	s.echo.HTTPErrorHandler = s.fail
 	s.echo.IPExtractor = echo.ExtractIPDirect()
 	s.echo.Pre(s.label, deadlines)
+	s.echo.Use(s.measured)
 	s.echo.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
 		o.Logger.Error("request failed", "path", c.Path(), "error", err, "stack", string(stack))
 		return err
@@ -94,6 +97,7 @@ func New(o Options) *Server {
 	}
 	// Below the API nothing else is answered, whatever a mount at the root would say.
 	s.echo.Any(base+"/*", func(c echo.Context) error { return echo.ErrNotFound })
+	s.operationRoutes()
 	for _, m := range o.Mounts {
 		s.echo.Any(m.Prefix, s.mounted(m))
 		s.echo.Any(strings.TrimSuffix(m.Prefix, "/")+"/*", s.mounted(m))

@@ -71,6 +71,7 @@ func (c *changes) transition(r *run, st *step) {
 	if st.err != nil && st.status != Doing && st.status != Done {
 		t.Error = r.e.opts.Redactor.String(st.err.Error())
 	}
+	r.observe(st, t.At)
 	if st.Kind == plan.Forget && st.status == Done {
 		c.forgotten = append(c.forgotten, forgotten{st.Of(), t})
 		return

@@ -40,7 +40,9 @@ type Options struct {
 	Retry    Retry
 	// StorePatience is how long a store that cannot be used is tried again before the run stops, leaving everything as it is; 0: 2 min.
 	StorePatience time.Duration
-	Logger        *slog.Logger
+	// Observe is told of every change of a step. It is called one at a time for each task, and must be quick.
+	Observe func(Observation)
+	Logger  *slog.Logger
 	// Rand makes the jitter; nil: the runtime's.
 	Rand *rand.Rand
 }

@@ -44,6 +44,11 @@ type HostAccess struct {
 	Secrets map[string]string `json:"secrets,omitempty"`
 }
 
+// LogLevel of a server: debug, info, warn or error.
+type LogLevel struct {
+	Level string `json:"level"`
+}
+
 var statuses = map[Kind]int{
 	KindUser: http.StatusBadRequest, KindCloud: http.StatusBadGateway, KindHost: http.StatusBadGateway, KindCancelled: http.StatusConflict,
 	KindNotFound: http.StatusNotFound, KindConflict: http.StatusConflict, KindStore: http.StatusServiceUnavailable, KindInternal: http.StatusInternalServerError,

@@ -45,8 +45,10 @@ type Options struct {
 	Cipher Cipher
 	// Redactor hides secrets; nil: a new one. Give the drivers the same.
 	Redactor *secret.Redactor
-	Limits   engine.Limits
-	Retry    engine.Retry
+	// Observe is told of every change of a task and its steps: for metrics and traces. It must be quick.
+	Observe func(engine.Observation)
+	Limits  engine.Limits
+	Retry   engine.Retry
 	// Owner and Host name this process to others; TTL is that of its leases (see state.LeaseOptions).
 	Owner, Host string
 	TTL         time.Duration
@@ -115,7 +117,7 @@ func New(o Options) (*Local, error) {
 		running: map[string]*running{}}
 	l.life, l.stop = context.WithCancelCause(context.Background())
 	l.engine = engine.New(engine.Options{Store: o.Store, Infra: o.Infra, Remote: o.Remote, Local: o.Local, Select: o.Select, Hosts: o.Hosts,
-		Secrets: localSecrets{o.Secrets}, Cipher: o.Cipher, Redactor: o.Redactor, Limits: o.Limits, Retry: o.Retry, Logger: o.Logger})
+		Secrets: localSecrets{o.Secrets}, Cipher: o.Cipher, Redactor: o.Redactor, Limits: o.Limits, Retry: o.Retry, Observe: o.Observe, Logger: o.Logger})
 	return l, nil
 }
 

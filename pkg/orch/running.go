@@ -54,6 +54,7 @@ func (l *Local) run(lease *state.Lease, d record, t engine.Task, job engine.Job,
 		t.Started = now()
 	}
 	t.Ended, t.Failure = time.Time{}, nil
+	l.observe(t)
 	err := l.write(ctx, lease, d, t)
 	var out *engine.Outcome
 	if err == nil {
@@ -70,6 +71,8 @@ func (l *Local) run(lease *state.Lease, d record, t engine.Task, job engine.Job,
 	if err != nil {
 		// The task stays as it is: whoever takes the lease next goes on with it.
 		l.log.Warn("a task was left", "deployment", d.Name, "task", t.ID, "error", err)
+		t.Status = engine.Pending
+		l.observe(t)
 		return
 	}
 	if out.Status == engine.Done {
@@ -77,6 +80,13 @@ func (l *Local) run(lease *state.Lease, d record, t engine.Task, job engine.Job,
 	}
 	if err := l.end(ctx, lease, d, t, out); err != nil {
 		l.log.Error("the end of a task could not be stored", "deployment", d.Name, "task", t.ID, "error", err)
+	}
+}
+
+// observe tells Options.Observe of a task's present status; pending is one that this process has left.
+func (l *Local) observe(t engine.Task) {
+	if l.opts.Observe != nil {
+		l.opts.Observe(engine.Observation{Deployment: t.Deployment, Task: t.ID, Verb: t.Verb, Workflow: t.Workflow, Status: t.Status, At: time.Now()})
 	}
 }
 
@@ -101,6 +111,7 @@ func (l *Local) end(ctx context.Context, lease *state.Lease, d record, t engine.
 		l.prove(ctx, &d, &t)
 	}
 	t.Ended, d.Updated = now(), now()
+	l.observe(t)
 	if d.Status == StatusUndeployed {
 		l.forgetSecrets(ctx, plugin.SecretRef(d.Name, "", "", "")+"/")
 	}

@@ -119,8 +119,8 @@ func (l *Lease) Context(ctx context.Context) (context.Context, context.CancelFun
 	return ctx, func() { cancel(context.Canceled) }
 }
 
-// errReleased is the reason of a lease that its own holder gave back.
-var errReleased = fmt.Errorf("released by its holder")
+// ErrReleased is the reason of a lease that its own holder gave back.
+var ErrReleased = fmt.Errorf("released by its holder")
 
 // Release gives the lease back, so that another can take it at once. Releasing a lost lease, or twice, is no error.
 func (l *Lease) Release(ctx context.Context) error {
@@ -131,6 +131,6 @@ func (l *Lease) Release(ctx context.Context) error {
 	if again {
 		return nil
 	}
-	l.Lose(errReleased) // before others can see it free
+	l.Lose(ErrReleased) // before others can see it free
 	return l.release(ctx)
 }

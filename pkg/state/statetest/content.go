@@ -128,6 +128,32 @@ func blobs(e *env) {
 	}
 }
 
+// blobReplace: content that was made from what was read takes its place, and only its.
+func blobReplace(e *env) {
+	b := state.NewBlobs(e.s)
+	key := state.Join(e.name, "x")
+	large := strings.Repeat("0123456789", 100_000)
+	for _, content := range []string{"small", large} {
+		old, err := b.Put(e.Context(), key, strings.NewReader(content))
+		e.must(err)
+		fresh, err := b.Replace(e.Context(), old, strings.NewReader(content+"!"))
+		e.must(err)
+		if _, err := b.Replace(e.Context(), old, strings.NewReader("late")); !errors.Is(err, state.ErrChanged) {
+			e.Errorf("over another's: %v", err)
+		}
+		got, info, err := b.ReadAll(e.Context(), key, 0)
+		if err != nil || string(got) != content+"!" || info.Upload != fresh.Upload {
+			e.Errorf("%d bytes, %v", len(got), err)
+		}
+	}
+	gone, err := b.Stat(e.Context(), key)
+	e.must(err)
+	e.must(b.Delete(e.Context(), key))
+	if _, err := b.Replace(e.Context(), gone, strings.NewReader("late")); !errors.Is(err, state.ErrChanged) {
+		e.Errorf("over nothing: %v", err)
+	}
+}
+
 func blobChanges(e *env) {
 	b := state.NewBlobs(e.s)
 	key := e.key("b")

@@ -48,6 +48,7 @@ func Run(t *testing.T, open Open) {
 		{"records are typed and versioned", records},
 		{"blobs are kept whole", blobs},
 		{"a blob changes at once", blobChanges},
+		{"a blob is replaced in place of what was read", blobReplace},
 		{"unfinished uploads are swept", blobSweep},
 		{"events are numbered densely", eventsDense},
 		{"events are read from anywhere", eventsRead},
