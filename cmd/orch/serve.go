@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"os"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/internal/metrics"
 	"github.com/orch-project/orch/internal/server"
-	"github.com/orch-project/orch/internal/server/a4c"
 	"github.com/orch-project/orch/internal/server/auth"
 	"github.com/orch-project/orch/internal/version"
 	"github.com/orch-project/orch/pkg/orch"
@@ -21,7 +19,7 @@ import (
 // what comes on top of it until the work goes on. A look costs two lists, however many deployments there are.
 const recoverPace = 2 * time.Second
 
-// serve keeps the store and answers until ctx ends: native API and Alien4Cloud's endpoint on the listener, and, where the store is a file,
+// serve keeps the store and answers until ctx ends: native API, Alien4Cloud's and Cloudify's endpoints on the listener, and, where the store is a file,
 // the socket by which commands on this machine reach it.
 func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeOptions, ready func()) (err error) {
 	if err := os.MkdirAll(c.Home, 0o700); err != nil {
@@ -38,13 +36,9 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeO
 			err = cerr
 		}
 	}()
-	aliens := &byTenant{make: func(tenant string) http.Handler {
-		return a4c.New(a4c.Options{Service: orch.InTenant(svc, tenant), Feed: orch.FeedInTenant(svc, tenant),
-			Logger: log, Stop: ctx.Done()}).Handler()
-	}}
 	who := auth.New(auth.Options{Accounts: svc.access, Open: o.Loopback, Everybody: o.NoAuth})
 	s := server.New(server.Options{Service: svc, Reveal: svc.reveal, Sweep: svc.sweep, Auth: who, AnyHost: o.NoAuth, Logger: log,
-		Mounts: []server.Mount{{Handler: aliens, Needs: a4c.Needs}}, TLS: o.TLS, Drain: o.Drain,
+		Mounts: mounts(ctx, svc, log), TLS: o.TLS, Drain: o.Drain,
 		Operation: operation(svc, count, o.Level)})
 	if o.Metrics != nil {
 		defer serveMetrics(s, o.Metrics, log)()

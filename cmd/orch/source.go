@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/orch-project/orch/internal/cli"
@@ -110,7 +111,15 @@ func loader(c *config.Config, libraries []*tosca.Library) func(context.Context, 
 			return nil, list
 		}
 		bundle.Archive = archive
-		t, more := tosca.Load(ctx, tosca.Options{Bundle: bundle, ImportPath: c.ImportPath, Libraries: libraries})
+		all := slices.Clone(libraries)
+		for _, f := range b.ImportPath { // definitions that came with the request, as those of uploaded plugins
+			lib, more := tosca.ReadLibrary(f)
+			list.Add(more...)
+			if lib != nil {
+				all = append(all, lib)
+			}
+		}
+		t, more := tosca.Load(ctx, tosca.Options{Bundle: bundle, ImportPath: c.ImportPath, Libraries: all})
 		return t, append(list, more...)
 	}
 }

@@ -44,12 +44,17 @@ var tenantHeaders = []string{"X-Orch-Tenant", "Tenant"}
 
 func wantedTenant(r *http.Request) string {
 	for _, h := range tenantHeaders {
-		if v := r.Header.Get(h); v != "" {
+		if v := r.Header.Get(h); v == cloudifyDefault {
+			return orch.DefaultTenant
+		} else if v != "" {
 			return v
 		}
 	}
 	return ""
 }
+
+// cloudifyDefault is what Cloudify's clients call the tenant that is always there.
+const cloudifyDefault = "default_tenant"
 
 // identify finds out who asks and in which tenant, and puts that in the request's context. On a socket that only its owner can open there
 // is nobody else to be told apart.

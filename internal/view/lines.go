@@ -47,11 +47,7 @@ func (l *Lines) Handle(e event.Event) {
 		if e.Status == "pending" {
 			return
 		}
-		text := "task " + e.Workflow + " " + e.Status
-		if e.Message != "" {
-			text += ": " + e.Message
-		}
-		l.line(e, Bold, text)
+		l.line(e, Bold, "task "+e.Workflow+" "+e.Status)
 	}
 }
 

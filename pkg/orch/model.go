@@ -3,6 +3,7 @@ package orch
 import (
 	"context"
 
+	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/engine"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/state"
@@ -15,6 +16,8 @@ type Modeller interface {
 	Model(ctx context.Context, deployment string) (*Model, error)
 	// TaskOf returns the task of an id whatever its deployment is; ErrNotFound.
 	TaskOf(ctx context.Context, id string) (Task, error)
+	// Resolve loads a bundle as a deployment's would be, with every mistake in it.
+	Resolve(ctx context.Context, b Bundle) (*topology.Topology, diag.List)
 }
 
 var _ Modeller = (*Local)(nil)
@@ -27,6 +30,8 @@ type Model struct {
 	Wanted map[string][]string
 	// Env answers the topology's expressions. What it says of secrets is not masked.
 	Env topology.Env
+	// Failure of the last task, if it has failed.
+	Failure *Failure
 }
 
 // Model implements Modeller.
@@ -40,7 +45,16 @@ func (l *Local) Model(ctx context.Context, deployment string) (*Model, error) {
 		return nil, err
 	}
 	wanted := plan.Wanted(plan.Input{Deployment: deployment, Topology: v.topology, Inputs: v.inputs, Recorded: v.snapshot.Recorded(), Scale: v.record.Scale})
-	return &Model{Detail: l.detail(v, owners[deployment]), Resolved: v.topology, Wanted: wanted, Env: v.world}, nil
+	m := &Model{Detail: l.detail(v, owners[deployment]), Resolved: v.topology, Wanted: wanted, Env: v.world}
+	if t, err := engine.LoadTask(ctx, l.store, deployment, v.record.Task); err == nil {
+		m.Failure = t.Failure
+	}
+	return m, nil
+}
+
+// Resolve implements Modeller.
+func (l *Local) Resolve(ctx context.Context, b Bundle) (*topology.Topology, diag.List) {
+	return l.load(withLocation(ctx, b.Location), b)
 }
 
 // TaskOf implements Modeller: the id says nothing of the deployment, so it looks into each.

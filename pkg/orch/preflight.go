@@ -70,7 +70,7 @@ func (l *Local) checkFiles(p *prepared) {
 func (l *Local) checkSecrets(ctx context.Context, p *prepared) {
 	env := l.env(p, p.inputs)
 	seen := map[string]bool{}
-	walkValues(p.topology, func(v *topology.Value) {
+	topology.Walk(p.topology, func(v *topology.Value) {
 		if v.Kind != topology.CallValue || v.Call.Fn != "get_secret" {
 			return
 		}
@@ -130,56 +130,4 @@ func secretHint(ref string) string {
 		return "write it with: vault kv put " + strings.Replace(r.Name, "//", "/", 1) + " …; orch reads with VAULT_ADDR and VAULT_TOKEN"
 	}
 	return "set it with: orch secrets set " + r.Name
-}
-
-// walkValues visits every expression of a topology.
-func walkValues(t *topology.Topology, visit func(*topology.Value)) {
-	var value func(v *topology.Value)
-	values := func(vs *topology.Values) {
-		for _, v := range vs.All() {
-			value(v)
-		}
-	}
-	value = func(v *topology.Value) {
-		if v == nil {
-			return
-		}
-		visit(v)
-		for _, x := range v.List {
-			value(x)
-		}
-		values(v.Map)
-		if v.Call != nil {
-			for _, x := range v.Call.Args {
-				value(x)
-			}
-		}
-	}
-	interfaces := func(is []*topology.Interface) {
-		for _, i := range is {
-			for _, op := range i.Operations {
-				if op.Implementation != nil || op.Call != "" {
-					values(op.Inputs)
-				}
-			}
-		}
-	}
-	for _, n := range t.Nodes {
-		values(n.Properties)
-		values(n.Attributes)
-		interfaces(n.Interfaces)
-		for _, c := range n.Capabilities {
-			values(c.Properties)
-		}
-		for _, r := range n.Relationships {
-			values(r.Properties)
-			interfaces(r.Interfaces)
-		}
-	}
-	for _, o := range t.Outputs {
-		value(o.Value)
-	}
-	for _, g := range t.Policies {
-		values(g.Properties)
-	}
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
-	"github.com/orch-project/orch/pkg/engine"
 	"github.com/orch-project/orch/pkg/state"
 )
 
@@ -61,61 +59,28 @@ func (l *Local) Recover(ctx context.Context) ([]Task, error) {
 		if held[name] != "" || ctx.Err() != nil {
 			continue
 		}
-		got, busy, err := l.recover(ctx, name)
-		taken = append(taken, got...)
+		t, err := l.findTask(ctx, name, "")
 		switch {
-		case err == nil && !busy:
+		case errors.Is(err, ErrNotFound): // purged meanwhile, or nothing was ever done
 			l.settled.set(name, rev)
-		case err != nil && !errors.Is(err, state.ErrHeld): // then another server was quicker
+			continue
+		case err != nil:
 			errs = append(errs, err)
-		}
-	}
-	return taken, errors.Join(errs...)
-}
-
-// recover goes on with what is left of a deployment: tasks whose process has died, and requests that wait for nobody. busy: there is
-// something that has not ended.
-func (l *Local) recover(ctx context.Context, name string) (taken []Task, busy bool, err error) {
-	tasks, err := engine.Tasks(ctx, l.store, name)
-	if err != nil {
-		return nil, true, storeError(err)
-	}
-	var left []engine.Task
-	for _, t := range tasks {
-		busy = busy || t.Status.Works() || t.Status == engine.Queued
-		if (t.Status.Works() || t.Status == engine.Queued) && l.runningTask(name, t.ID) == nil && !behindPaused(t, tasks) {
-			left = append(left, t)
-		}
-	}
-	if len(left) == 0 {
-		return nil, busy, nil
-	}
-	h, err := l.hold(ctx, name)
-	if err != nil {
-		return nil, true, err
-	}
-	defer l.letGo(h)
-	var errs []error
-	for _, t := range left {
-		if t.Status == engine.Queued {
+			continue
+		case t.Status.Ended():
+			l.settled.set(name, rev)
 			continue
 		}
-		switch err := l.resume(ctx, t, Control{Deployment: name, Task: t.ID, Verb: "resume"}, true); {
+		switch err := l.resume(ctx, t, Control{Deployment: name, Task: t.ID, Verb: "resume"}); {
 		case err == nil:
 			taken = append(taken, l.task(t))
 		case errors.Is(err, state.ErrHeld), isConflict(err):
-			// It has ended just now.
+			// Another server was quicker, or it has ended just now.
 		default:
 			errs = append(errs, fmt.Errorf("cannot go on with task %s of %s: %w", t.ID, name, err))
 		}
 	}
-	l.dispatch(ctx, h)
-	return taken, true, errors.Join(errs...)
-}
-
-// behindPaused: nobody but a user can let the request begin.
-func behindPaused(t engine.Task, tasks []engine.Task) bool {
-	return t.Status == engine.Queued && slices.ContainsFunc(tasks, func(o engine.Task) bool { return o.Status == engine.Paused && overlap(t, o) != "" })
+	return taken, errors.Join(errs...)
 }
 
 // unsettled are the deployments whose records have changed since their last task was seen to have ended.

@@ -3,6 +3,9 @@ package orch
 import (
 	"context"
 	"fmt"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/topology"
 )
 
 // CreatorInTenant is a Creator as a tenant sees it.
@@ -60,4 +63,9 @@ func (x modellerInTenant) TaskOf(ctx context.Context, id string) (Task, error) {
 		return Task{}, &Error{Kind: KindNotFound, Msg: fmt.Sprintf("there is no task %s", id), Err: ErrNotFound}
 	}
 	return x.s.task(t, nil)
+}
+
+// Resolve is the same in every tenant but for the location's settings.
+func (x modellerInTenant) Resolve(ctx context.Context, b Bundle) (*topology.Topology, diag.List) {
+	return x.m.Resolve(x.s.of(ctx), b)
 }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"compress/bzip2"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -79,7 +80,7 @@ func openZip(name string, z *zip.Reader) (fs.FS, diag.List) {
 	return z, nil
 }
 
-// openTar unpacks a tar or tar.gz into memory, within limits.
+// openTar unpacks a tar, tar.gz or tar.bz2 into memory, within limits.
 func openTar(name string, r io.ReaderAt, size int64) (fs.FS, diag.List) {
 	var list diag.List
 	pos := diag.Pos{File: name}
@@ -91,6 +92,9 @@ func openTar(name string, r io.ReaderAt, size int64) (fs.FS, diag.List) {
 			return nil, list
 		}
 		in = gz
+	}
+	if sniff(r) == "bzip2" {
+		in = bzip2.NewReader(in)
 	}
 	out := fstest.MapFS{}
 	var total int64

@@ -42,7 +42,7 @@ type Bundle struct {
 	close func() error
 }
 
-// Open opens what the user named: a YAML file, a directory, or a zip/CSAR/tar/tar.gz archive.
+// Open opens what the user named: a YAML file, a directory, or a zip/CSAR/tar/tar.gz/tar.bz2 archive.
 func Open(name string) (*Bundle, diag.List) {
 	var list diag.List
 	info, err := os.Stat(name)
@@ -94,7 +94,7 @@ func openDir(name string) (*Bundle, diag.List) {
 
 func archiveName(name string) bool {
 	n := strings.ToLower(name)
-	return slices.ContainsFunc([]string{".zip", ".csar", ".tar", ".tar.gz", ".tgz"}, func(s string) bool { return strings.HasSuffix(n, s) })
+	return slices.ContainsFunc([]string{".zip", ".csar", ".tar", ".tar.gz", ".tgz", ".tar.bz2"}, func(s string) bool { return strings.HasSuffix(n, s) })
 }
 
 // sniff tells an archive by its first bytes.
@@ -107,6 +107,8 @@ func sniff(r io.ReaderAt) string {
 		return "zip"
 	case len(head) >= 2 && head[0] == 0x1f && head[1] == 0x8b:
 		return "gzip"
+	case len(head) >= 10 && string(head[:3]) == "BZh" && string(head[4:10]) == "1AY&SY":
+		return "bzip2"
 	case len(head) >= 262 && string(head[257:262]) == "ustar":
 		return "tar"
 	}
@@ -125,7 +127,7 @@ func OpenReader(name string, r io.ReaderAt, size int64) (*Bundle, diag.List) {
 			return nil, list
 		}
 		fsys, list = openZip(name, z)
-	case "gzip", "tar":
+	case "gzip", "bzip2", "tar":
 		fsys, list = openTar(name, r, size)
 	default:
 		list.Errorf(CodeArchive, diag.Pos{File: name}, "not an archive: it is neither zip nor tar").Hint = "make it with zip, or name the YAML file itself"

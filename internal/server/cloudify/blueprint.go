@@ -1,0 +1,573 @@
+package cloudify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing/fstest"
+	"time"
+
+	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// blueprintRecord is what Cloudify knows of a blueprint and the catalogue does not. One that could not be read is nothing but a record.
+type blueprintRecord struct {
+	owned
+	Description string        `json:"description,omitempty"`
+	Main        string        `json:"main"`
+	Path        string        `json:"path"` // of the main file in the archive
+	State       string        `json:"state"`
+	Error       string        `json:"error,omitempty"`
+	Labels      []labelRecord `json:"labels,omitempty"`
+	Secrets     []string      `json:"secrets,omitempty"`
+	Size        int           `json:"size"`
+	FileName    string        `json:"file_name"` // of the archive
+	HasIcon     bool          `json:"has_icon,omitempty"`
+	// Upload began and ended at these times.
+	Began time.Time `json:"began"`
+	Ended time.Time `json:"ended"`
+}
+
+// States of a blueprint; those that failed can be uploaded again.
+const (
+	blueprintUploaded = "uploaded"
+	blueprintInvalid  = "invalid"
+	blueprintBroken   = "failed_extracting"
+)
+
+func (b *blueprintRecord) failed() bool { return b.State != blueprintUploaded }
+
+type blueprintDocument struct {
+	common
+	Description  string             `json:"description"`
+	Main         string             `json:"main_file_name"`
+	State        string             `json:"state"`
+	Error        *string            `json:"error"`
+	Traceback    *string            `json:"error_traceback"`
+	Updated      *string            `json:"updated_at"`
+	Hidden       bool               `json:"is_hidden"`
+	Labels       []label            `json:"labels"`
+	Upload       *executionDocument `json:"upload_execution"`
+	Requirements map[string]any     `json:"requirements"`
+	Plan         any                `json:"plan"`
+}
+
+func (b blueprintDocument) labels() []label { return b.Labels }
+
+func blueprintOf(r blueprintRecord) blueprintDocument {
+	d := blueprintDocument{common: r.common(), Description: r.Description, Main: r.Main, State: r.State, Updated: stamp(r.Updated), Labels: labels(r.Labels),
+		Requirements: map[string]any{"secrets": orEmpty(r.Secrets), "parent_capabilities": []string{}}}
+	if r.Error != "" {
+		d.Error = &r.Error
+	}
+	up := uploadExecution(r)
+	d.Upload = &up
+	return d
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func (s *Server) blueprints(q *request) (any, error) {
+	l, err := listingOf[blueprintDocument](q)
+	if err != nil {
+		return nil, err
+	}
+	return s.listBlueprints(q, l)
+}
+
+func (s *Server) listBlueprints(q *request, l listing) (any, error) {
+	ctx := q.Request().Context()
+	if err := s.savedRules(q, "blueprints", &l); err != nil {
+		return nil, err
+	}
+	records, err := s.blueprintRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	docs := make([]blueprintDocument, 0, len(records))
+	for _, r := range records {
+		docs = append(docs, blueprintOf(r))
+	}
+	return answerList(ctx, q, l, docs, nil)
+}
+
+func (s *Server) blueprint(q *request) (any, error) {
+	ctx := q.Request().Context()
+	names, err := includes[blueprintDocument](q.QueryParams())
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.blueprintRecord(ctx, q.param("id"))
+	if err != nil {
+		return nil, err
+	}
+	d := blueprintOf(r)
+	if !r.failed() && (len(names) == 0 || slices.Contains(names, "plan")) {
+		t, err := s.resolveBlueprint(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		d.Plan = planOf(ctx, t)
+	}
+	return project(d, names), nil
+}
+
+// blueprintRecords are those of the catalogue, and of what could not be read.
+func (s *Server) blueprintRecords(ctx context.Context) ([]blueprintRecord, error) {
+	list, err := s.opts.Service.Blueprints().List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	records, err := s.shelf.blueprints.all(ctx, s.opts.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]blueprintRecord{}
+	out := []blueprintRecord{}
+	for _, r := range records {
+		known[r.ID] = r
+		if r.failed() {
+			out = append(out, r)
+		}
+	}
+	for _, b := range list {
+		r, ok := known[b.Name]
+		switch {
+		case !ok:
+			out = append(out, s.catalogued(b))
+		case !r.failed():
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// catalogued makes up the record of a blueprint that was not uploaded through this endpoint.
+func (s *Server) catalogued(b orch.Blueprint) blueprintRecord {
+	user := b.User
+	if user == "" {
+		user = "admin"
+	}
+	r := blueprintRecord{owned: owned{ID: b.Name, Tenant: s.opts.Tenant, By: user, Created: b.Created, Updated: b.Created}, Description: b.Description, Main: b.Entry,
+		State: blueprintUploaded, Size: int(b.Size), FileName: b.Filename, Began: b.Created, Ended: b.Created}
+	for _, k := range sorted(b.Labels) {
+		r.Labels = append(r.Labels, labelRecord{Key: k, Value: b.Labels[k], Created: b.Created, By: user})
+	}
+	return r
+}
+
+func (s *Server) blueprintRecord(ctx context.Context, id string) (blueprintRecord, error) {
+	r, found, err := s.shelf.blueprints.get(ctx, s.opts.Tenant, id)
+	if err != nil || found && r.failed() {
+		return r, err
+	}
+	b, err := s.opts.Service.Blueprints().Get(ctx, id, "")
+	if isNotFound(err) {
+		return r, notFound("Blueprint", id)
+	}
+	if err == nil && !found {
+		r = s.catalogued(b)
+	}
+	return r, err
+}
+
+// bundleOf opens the archive of a blueprint.
+func (s *Server) bundleOf(ctx context.Context, r blueprintRecord) (orch.Bundle, error) {
+	if r.failed() {
+		return orch.Bundle{}, refused("invalid_blueprint_error", "Required blueprint `%s` is not uploaded: its state is %s", r.ID, r.State)
+	}
+	b, data, err := s.opts.Service.Blueprints().Download(ctx, r.ID, "")
+	if err != nil {
+		return orch.Bundle{}, err
+	}
+	if extension(data) == ".tar" && !isTar(data) { // a document without an archive
+		return orch.Bundle{FS: fstest.MapFS{b.Entry: {Data: data, Mode: 0o644}}, Entry: b.Entry, Name: r.ID}, nil
+	}
+	open, err := openBlueprint(r.ID, r.Main, data)
+	if err != nil {
+		return open.Bundle, err
+	}
+	open.ImportPath, err = s.pluginImports(ctx)
+	return open.Bundle, err
+}
+
+func isTar(data []byte) bool { return len(data) >= 262 && string(data[257:262]) == "ustar" }
+
+func (s *Server) resolveBlueprint(ctx context.Context, r blueprintRecord) (*topology.Topology, error) {
+	b, err := s.bundleOf(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	t, list := s.opts.Engine.Resolve(ctx, b)
+	if list.HasErrors() {
+		return nil, refused("invalid_blueprint_error", "Blueprint `%s` is invalid. Error: %s", r.ID, diagnostics(list))
+	}
+	return t, nil
+}
+
+func (s *Server) uploadBlueprint(q *request) (any, error) { return s.takeBlueprint(q, false) }
+
+// validateBlueprint is an upload of which nothing is kept but its result.
+func (s *Server) validateBlueprint(q *request) (any, error) { return s.takeBlueprint(q, true) }
+
+func (s *Server) takeBlueprint(q *request, onlyValidate bool) (any, error) {
+	ctx, id := q.Request().Context(), q.param("id")
+	if err := checkID("blueprint_id", id, false); err != nil {
+		return nil, err
+	}
+	p, archive, err := q.upload()
+	if err != nil {
+		return nil, err
+	}
+	if archive == nil {
+		return nil, badParameters("Missing application archive in request body or \"blueprint_archive_url\" in query parameters")
+	}
+	vis, err := visibility(p.Visibility, bool(p.Private))
+	if err != nil {
+		return nil, err
+	}
+	if have, err := s.blueprintRecord(ctx, id); err == nil && !have.failed() && !onlyValidate {
+		return nil, existing("blueprint", id)
+	} else if err != nil && !isMissing(err) {
+		return nil, err
+	}
+	now := s.opts.now()
+	r := blueprintRecord{owned: owned{ID: id, Tenant: q.tenant, By: q.user(), Visibility: vis, Created: now, Updated: now}, Size: len(archive), Began: now,
+		FileName: id + extension(archive)}
+	t, why := s.examine(ctx, &r, p, archive)
+	r.Ended = s.opts.now()
+	if why != nil && !bool(p.Async) && !onlyValidate {
+		return nil, why
+	}
+	if t != nil {
+		wished := wishedLabels{}
+		for _, l := range literalLabels(t.BlueprintLabels) {
+			wished = append(wished, l)
+		}
+		r.Labels = append(wished, p.Labels...).records(nil, q.user(), now)
+	}
+	if onlyValidate {
+		return s.validated(q, r, why)
+	}
+	if err := s.keepBlueprint(ctx, r, archive); err != nil {
+		return nil, err
+	}
+	return created(blueprintOf(r))
+}
+
+func existing(kind, id string) error {
+	return conflict("%s with id=%s already exists in this tenant or with global visibility", kind, id)
+}
+
+// examine opens and resolves a blueprint and notes in its record what came of it.
+func (s *Server) examine(ctx context.Context, r *blueprintRecord, p uploadParams, archive []byte) (*topology.Topology, error) {
+	b, err := openBlueprint(r.ID, p.Main, archive)
+	r.Main = cmpOr(path.Clean(fileName(p.Main)), defaultMain)
+	if err != nil {
+		r.State, r.Error = blueprintBroken, problemOf(err).message
+		return nil, err
+	}
+	r.Main, r.Path = b.Entry, path.Join(b.Dir, b.Entry)
+	if b.ImportPath, err = s.pluginImports(ctx); err != nil {
+		return nil, err
+	}
+	t, list := s.opts.Engine.Resolve(ctx, b.Bundle)
+	if t == nil || list.HasErrors() {
+		r.State, r.Error = blueprintInvalid, diagnostics(list)
+		return nil, refused("invalid_blueprint_error", "Blueprint `%s` is invalid. Error: %s", r.ID, r.Error)
+	}
+	r.State, r.Description, r.Secrets = blueprintUploaded, t.Description, secretsOf(t)
+	return t, nil
+}
+
+func cmpOr(s, otherwise string) string {
+	if s == "" || s == "." {
+		return otherwise
+	}
+	return s
+}
+
+// keepBlueprint puts a blueprint into the catalogue, which has each id once, and keeps the record.
+func (s *Server) keepBlueprint(ctx context.Context, r blueprintRecord, archive []byte) error {
+	if !r.failed() {
+		// It was checked with the tenant's plugins, which the catalogue does not know.
+		_, err := s.opts.Service.Blueprints().Upload(ctx, orch.NewBlueprint{Name: r.ID, Filename: r.FileName, Entry: r.Path, Data: archive, New: true, Unchecked: true})
+		if isConflict(err) {
+			return existing("blueprint", r.ID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.shelf.blueprints.put(ctx, s.opts.Tenant, r.ID, r)
+}
+
+// validated answers a validation: its result is that of an execution, as of an upload's, which is kept although the blueprint is not.
+func (s *Server) validated(q *request, r blueprintRecord, why error) (any, error) {
+	if q.api < v3_1 {
+		if why != nil {
+			return nil, why
+		}
+		return nothing()
+	}
+	x := executionRecord{owned: owned{ID: newID(), Tenant: q.tenant, By: q.user(), Created: r.Began}, Workflow: "upload_blueprint", Status: "terminated",
+		Started: r.Began, Ended: r.Ended, System: true, Blueprint: r.ID}
+	if why != nil {
+		x.Status, x.Error = "failed", problemOf(why).message
+	}
+	if err := s.shelf.executions.put(q.Request().Context(), q.tenant, x.ID, x); err != nil {
+		return nil, err
+	}
+	d := blueprintOf(r)
+	up := s.recorded(x, deploymentRecord{})
+	d.Upload = &up
+	return created(d)
+}
+
+// secretsOf lists the secrets that a blueprint asks for.
+func secretsOf(t *topology.Topology) (out []string) {
+	topology.Walk(t, func(v *topology.Value) {
+		if v.Kind == topology.CallValue && v.Call.Fn == "get_secret" && len(v.Call.Args) > 0 {
+			if name, ok := v.Call.Args[0].Lit.(string); ok && !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	})
+	slices.Sort(out)
+	return out
+}
+
+func literalLabels(params []*topology.Parameter) (out [][2]string) {
+	for _, p := range params {
+		if p.Value == nil {
+			continue
+		}
+		for _, v := range p.Value.List {
+			if s, ok := v.Lit.(string); ok {
+				out = append(out, [2]string{p.Name, s})
+			}
+		}
+		if s, ok := p.Value.Lit.(string); ok && p.Value.Kind == topology.LitValue {
+			out = append(out, [2]string{p.Name, s})
+		}
+	}
+	return out
+}
+
+// extension of an archive by its first bytes.
+func extension(data []byte) string {
+	switch {
+	case len(data) > 1 && data[0] == 'P' && data[1] == 'K':
+		return ".zip"
+	case len(data) > 1 && data[0] == 0x1f && data[1] == 0x8b:
+		return ".tar.gz"
+	case len(data) > 2 && string(data[:3]) == "BZh":
+		return ".tar.bz2"
+	}
+	return ".tar"
+}
+
+func (s *Server) downloadBlueprint(q *request) (any, error) {
+	ctx := q.Request().Context()
+	r, err := s.blueprintRecord(ctx, q.param("id"))
+	if err != nil {
+		return nil, err
+	}
+	if r.failed() {
+		return nil, notFound("Archive of blueprint", r.ID)
+	}
+	_, data, err := s.opts.Service.Blueprints().Download(ctx, r.ID, "")
+	if err != nil {
+		return nil, err
+	}
+	return sendFile(q, r.FileName, int64(len(data)), bytes.NewReader(data))
+}
+
+func (s *Server) sendBlob(q *request, key, name string) (any, error) {
+	body, info, err := s.shelf.blobs.Get(q.Request().Context(), key)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return sendFile(q, name, info.Size, body)
+}
+
+func sendFile(q *request, name string, size int64, body io.Reader) (any, error) {
+	h := q.Response().Header()
+	h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%s", name))
+	h.Set("Content-Length", strconv.FormatInt(size, 10))
+	h.Set("Content-Type", "application/octet-stream")
+	q.Response().WriteHeader(http.StatusOK)
+	if _, err := io.Copy(q.Response(), body); err != nil && q.Request().Context().Err() == nil {
+		q.opts.Logger.Warn("a download broke off", "file", name, "error", err)
+	}
+	return done, nil
+}
+
+func (s *Server) deleteBlueprint(q *request) (any, error) {
+	ctx, id := q.Request().Context(), q.param("id")
+	if _, err := q.flag("force"); err != nil {
+		return nil, err
+	}
+	r, err := s.blueprintRecord(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	used, err := s.deploymentsOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var by []string
+	for _, d := range used {
+		if d.record.Blueprint == id {
+			by = append(by, d.record.ID)
+		}
+	}
+	if len(by) > 0 {
+		return nil, refused("dependent_exists_error", "Can't delete blueprint %s - There exist deployments for this blueprint; Deployments ids: %s", id, strings.Join(by, ","))
+	}
+	if !r.failed() {
+		if err := s.opts.Service.Blueprints().Remove(ctx, id, ""); err != nil && !isNotFound(err) {
+			return nil, err
+		}
+	}
+	if err := errors.Join(s.shelf.blueprints.remove(ctx, q.tenant, id), s.shelf.blobs.Delete(ctx, archiveBlob("icon", q.tenant, id))); err != nil {
+		return nil, err
+	}
+	if q.api < v3_1 {
+		return blueprintOf(r), nil // older clients read what is gone
+	}
+	return nothing()
+}
+
+// changeBlueprint changes a blueprint's record, making it for one that has none.
+func (s *Server) changeBlueprint(q *request, fn func(*blueprintRecord) error) (out blueprintRecord, err error) {
+	ctx, id := q.Request().Context(), q.param("id")
+	r, err := s.blueprintRecord(ctx, id)
+	if err != nil {
+		return r, err
+	}
+	err = s.shelf.blueprints.change(ctx, q.tenant, id, func(have *blueprintRecord) (*blueprintRecord, error) {
+		if have == nil {
+			have = &r
+		}
+		err := fn(have)
+		out = *have
+		return have, err
+	})
+	return out, err
+}
+
+// editBlueprint changes labels, description and visibility.
+func (s *Server) editBlueprint(q *request) (any, error) {
+	var b struct {
+		Labels      *wishedLabels `json:"labels"`
+		Description *string       `json:"description"`
+		Visibility  *string       `json:"visibility"`
+		Creator     *string       `json:"creator"`
+	}
+	if err := q.body(&b); err != nil {
+		return nil, err
+	}
+	r, err := s.changeBlueprint(q, func(r *blueprintRecord) error {
+		if b.Labels != nil {
+			if r.failed() {
+				return conflict("Labels can only be updated when the blueprint is uploaded; its state is %s", r.State)
+			}
+			r.Labels = b.Labels.records(r.Labels, q.user(), s.opts.now())
+		}
+		if b.Description != nil {
+			r.Description = *b.Description
+		}
+		if b.Creator != nil {
+			r.By = *b.Creator
+		}
+		if b.Visibility != nil {
+			v, err := visibility(*b.Visibility, false)
+			if err != nil {
+				return err
+			}
+			r.Visibility = v
+		}
+		r.Updated = s.opts.now()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return blueprintOf(r), nil
+}
+
+func (s *Server) showBlueprint(q *request) (any, error) {
+	to, err := q.wishedVisibility()
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.changeBlueprint(q, func(r *blueprintRecord) error {
+		if err := widen("blueprint", r.ID, r.Visibility, to); err != nil {
+			return err
+		}
+		r.Visibility, r.Updated = to, s.opts.now()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return blueprintOf(r), nil
+}
+
+// wishedVisibility reads {"visibility": "global"}.
+func (q *request) wishedVisibility() (string, error) {
+	var b struct {
+		Visibility string `json:"visibility"`
+	}
+	if err := q.body(&b); err != nil {
+		return "", err
+	}
+	if b.Visibility == "" {
+		return "", badParameters("Missing visibility in json request body")
+	}
+	return visibility(b.Visibility, false)
+}
+
+// maxIcon bounds a blueprint's icon in bytes.
+const maxIcon = 5 << 20
+
+// setIcon keeps or, without a body, removes a blueprint's icon.
+func (s *Server) setIcon(q *request) (any, error) {
+	ctx, id := q.Request().Context(), q.param("id")
+	data, err := io.ReadAll(http.MaxBytesReader(q.Response(), q.Request().Body, maxIcon))
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.changeBlueprint(q, func(r *blueprintRecord) error {
+		r.HasIcon, r.Updated = len(data) > 0, s.opts.now()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	key := archiveBlob("icon", q.tenant, id)
+	if len(data) == 0 {
+		err = s.shelf.blobs.Delete(ctx, key)
+	} else {
+		_, err = s.shelf.blobs.Put(ctx, key, strings.NewReader(string(data)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return blueprintOf(r), nil
+}

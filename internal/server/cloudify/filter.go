@@ -1,0 +1,339 @@
+package cloudify
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// filterRecord is a saved filter of blueprints or deployments.
+type filterRecord struct {
+	owned
+	Kind  string `json:"kind"`
+	Rules []rule `json:"rules"`
+}
+
+type filterDocument struct {
+	common
+	Value      []rule  `json:"value"`
+	Labels     []rule  `json:"labels_filter_rules"`
+	Attributes []rule  `json:"attrs_filter_rules"`
+	Updated    *string `json:"updated_at"`
+	System     bool    `json:"is_system_filter"`
+}
+
+func filterOf(r filterRecord) filterDocument {
+	d := filterDocument{common: r.common(), Value: orEmpty(r.Rules), Labels: []rule{}, Attributes: []rule{}, Updated: stamp(r.Updated)}
+	_, d.ID, _ = strings.Cut(r.ID, "/")
+	for _, x := range r.Rules {
+		if x.Type == "label" {
+			d.Labels = append(d.Labels, x)
+		} else {
+			d.Attributes = append(d.Attributes, x)
+		}
+	}
+	return d
+}
+
+// attributes that rules may name, by kind.
+var attributes = map[string][]string{
+	"blueprints":     {"id", "state", "created_by", "visibility", "tenant_name", "main_file_name", "description"},
+	"deployments":    {"id", "display_name", "blueprint_id", "site_name", "created_by", "visibility", "tenant_name", "installation_status", "deployment_status", "latest_execution_status"},
+	"executions":     {"id", "deployment_id", "workflow_id", "status", "created_by", "visibility", "tenant_name"},
+	"nodes":          {"id", "deployment_id", "type", "created_by", "visibility", "tenant_name"},
+	"node-instances": {"id", "deployment_id", "node_id", "state", "created_by", "visibility", "tenant_name"},
+	"secrets":        {"id", "key", "created_by", "visibility", "tenant_name"},
+}
+
+// searchBody is that of POST /searches/….
+type searchBody struct {
+	Rules       []rule         `json:"filter_rules"`
+	Constraints map[string]any `json:"constraints"`
+}
+
+// savedRules adds the rules of a query's saved filter, and of the body of a search.
+func (s *Server) savedRules(q *request, kind string, l *listing) error {
+	if id := q.QueryParam("_filter_id"); id != "" {
+		r, found, err := s.shelf.filters.get(q.Request().Context(), q.tenant, kind+"/"+id)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return notFound("Filter", id)
+		}
+		l.rules = append(l.rules, r.Rules...)
+	}
+	if q.Request().Method != http.MethodPost {
+		return nil
+	}
+	var b searchBody
+	if err := q.optionalBody(&b); err != nil {
+		return err
+	}
+	for _, r := range b.Rules {
+		if err := r.check(attributes[kind]); err != nil {
+			return err
+		}
+	}
+	l.rules = append(l.rules, b.Rules...)
+	return l.constrain(b.Constraints)
+}
+
+// constrain reads what a form's field allows: names by pattern, labels.
+func (l *listing) constrain(c map[string]any) error {
+	for key, v := range c {
+		switch key {
+		case "name_pattern", "display_name_specs", "id_specs":
+			specs, ok := v.(map[string]any)
+			if !ok {
+				return badParameters("The constraint %s must be a map of operators to texts", key)
+			}
+			attr := "id"
+			if strings.HasPrefix(key, "display_name") {
+				attr = "display_name"
+			}
+			for op, val := range specs {
+				if op == "equals_to" {
+					op = "any_of"
+				}
+				s, ok := val.(string)
+				if !ok || !slices.Contains(operators["attribute"], op) {
+					return badParameters("The constraint %s has the unknown operator %s", key, op)
+				}
+				l.rules = append(l.rules, rule{Key: attr, Values: []string{s}, Operator: op, Type: "attribute"})
+			}
+		case "labels":
+			for _, m := range asMaps(v) {
+				for k, val := range m {
+					l.rules = append(l.rules, rule{Key: k, Values: texts([]any{val}), Operator: "any_of", Type: "label"})
+				}
+			}
+		case "valid_values":
+			l.rules = append(l.rules, rule{Key: "id", Values: texts(v), Operator: "any_of", Type: "attribute"})
+		case "deployment_id", "blueprint_id", "filter_id", "tenants":
+		default:
+			return badParameters("Unknown constraint: %s", key)
+		}
+	}
+	return nil
+}
+
+func asMaps(v any) (out []map[string]any) {
+	list, _ := v.([]any)
+	for _, x := range list {
+		if m, ok := x.(map[string]any); ok {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// filterKey makes the key of a filter of a kind.
+func filterHandlers(kind string) (list, create, get, update, remove handler) {
+	key := func(q *request) string { return kind + "/" + q.param("id") }
+	read := func(q *request) (b struct {
+		Rules      []rule `json:"filter_rules"`
+		Visibility string `json:"visibility"`
+	}, err error) {
+		if err := q.body(&b); err != nil {
+			return b, err
+		}
+		for _, r := range b.Rules {
+			if err := r.check(attributes[kind]); err != nil {
+				return b, err
+			}
+		}
+		return b, nil
+	}
+	list = func(s *Server, q *request) (any, error) {
+		l, err := listingOf[filterDocument](q)
+		if err != nil {
+			return nil, err
+		}
+		all, err := s.shelf.filters.all(q.Request().Context(), q.tenant)
+		docs := []filterDocument{}
+		for _, r := range all {
+			if r.Kind == kind {
+				docs = append(docs, filterOf(r))
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		return answerList(q.Request().Context(), q, l, docs, nil)
+	}
+	create = func(s *Server, q *request) (any, error) {
+		if err := checkID("filter_id", q.param("id"), false); err != nil {
+			return nil, err
+		}
+		b, err := read(q)
+		if err != nil {
+			return nil, err
+		}
+		if len(b.Rules) == 0 {
+			return nil, badParameters("A filter must have a rule at least")
+		}
+		vis, err := visibility(b.Visibility, false)
+		if err != nil {
+			return nil, err
+		}
+		now := s.opts.now()
+		r := filterRecord{owned: owned{ID: key(q), Tenant: q.tenant, By: q.user(), Visibility: vis, Created: now, Updated: now}, Kind: kind, Rules: b.Rules}
+		err = s.shelf.filters.change(q.Request().Context(), q.tenant, r.ID, func(have *filterRecord) (*filterRecord, error) {
+			if have != nil {
+				return nil, existing("filter", q.param("id"))
+			}
+			return &r, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		return filterOf(r), nil
+	}
+	get = func(s *Server, q *request) (any, error) {
+		r, found, err := s.shelf.filters.get(q.Request().Context(), q.tenant, key(q))
+		if err == nil && !found {
+			err = notFound("Filter", q.param("id"))
+		}
+		if err != nil {
+			return nil, err
+		}
+		return answerOne(q, filterOf(r))
+	}
+	update = func(s *Server, q *request) (any, error) {
+		b, err := read(q)
+		if err != nil {
+			return nil, err
+		}
+		r, err := s.shelf.filters.edit(q.Request().Context(), "Filter", q.tenant, key(q), func(r *filterRecord) error {
+			if b.Rules != nil {
+				r.Rules = b.Rules
+			}
+			if b.Visibility != "" {
+				v, err := visibility(b.Visibility, false)
+				if err != nil {
+					return err
+				}
+				r.Visibility = v
+			}
+			r.Updated = s.opts.now()
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		return filterOf(r), nil
+	}
+	remove = func(s *Server, q *request) (any, error) {
+		if _, err := s.shelf.filters.edit(q.Request().Context(), "Filter", q.tenant, key(q), func(*filterRecord) error { return nil }); err != nil {
+			return nil, err
+		}
+		if err := s.shelf.filters.remove(q.Request().Context(), q.tenant, key(q)); err != nil {
+			return nil, err
+		}
+		return nothing()
+	}
+	return list, create, get, update, remove
+}
+
+// labelKeys lists the keys of the labels of a kind, or the values of one key.
+func labelKeys(of func(ctx context.Context, s *Server, tenant string) ([][]labelRecord, error)) handler {
+	return func(s *Server, q *request) (any, error) {
+		reserved, err := q.flag("_reserved")
+		if err != nil {
+			return nil, err
+		}
+		var items []string
+		if reserved {
+			items = slices.Clone(reservedLabels)
+		} else {
+			all, err := of(q.Request().Context(), s, q.tenant)
+			if err != nil {
+				return nil, err
+			}
+			found := map[string]bool{}
+			for _, list := range all {
+				for _, l := range list {
+					switch key := strings.ToLower(q.param("key")); key {
+					case "":
+						found[l.Key] = true
+					case l.Key:
+						found[l.Value] = true
+					}
+				}
+			}
+			items = slices.Sorted(maps.Keys(found))
+		}
+		var l listing
+		l.size = defaultSize
+		if err := l.page(q.QueryParams()); err != nil {
+			return nil, err
+		}
+		total := len(items)
+		from := min(l.offset, total)
+		return page{Items: orEmpty(items[from : from+min(l.size, total-from)]), Metadata: metadata{Pagination: pagination{total, l.size, l.offset}}}, nil
+	}
+}
+
+func deploymentLabels(ctx context.Context, s *Server, tenant string) (out [][]labelRecord, err error) {
+	all, err := s.shelf.deployments.all(ctx, tenant)
+	for _, d := range all {
+		out = append(out, d.Labels)
+	}
+	return out, err
+}
+
+func blueprintLabels(ctx context.Context, s *Server, tenant string) (out [][]labelRecord, err error) {
+	all, err := s.blueprintRecords(ctx)
+	for _, b := range all {
+		out = append(out, b.Labels)
+	}
+	return out, err
+}
+
+// summary counts documents by a field, and by a second one within it.
+func summary[T any](kind string, docs func(*Server, *request) ([]T, error)) handler {
+	return func(s *Server, q *request) (any, error) {
+		have := indexOfDocument[T]()
+		target, sub := q.QueryParam("_target_field"), q.QueryParam("_sub_field")
+		for _, f := range []string{target, sub} {
+			if _, ok := have[f]; f != "" && !ok || f == "" && target == "" {
+				return nil, badParameters("Field %s is not summarizable; the fields are %s", f, strings.Join(slices.Sorted(maps.Keys(have)), ", "))
+			}
+		}
+		all, err := docs(s, q)
+		if err != nil {
+			return nil, err
+		}
+		return count(kind, target, sub, all), nil
+	}
+}
+
+func count[T any](kind, target, sub string, docs []T) any {
+	byTarget, bySub := map[string]int{}, map[string]map[string]int{}
+	for _, d := range docs {
+		t := attributeOf(d, target)
+		byTarget[t]++
+		if sub != "" {
+			if bySub[t] == nil {
+				bySub[t] = map[string]int{}
+			}
+			bySub[t][attributeOf(d, sub)]++
+		}
+	}
+	items := []map[string]any{}
+	for _, t := range slices.Sorted(maps.Keys(byTarget)) {
+		item := map[string]any{target: t, kind: byTarget[t]}
+		if sub != "" {
+			parts := []map[string]any{}
+			for _, v := range slices.Sorted(maps.Keys(bySub[t])) {
+				parts = append(parts, map[string]any{sub: v, kind: bySub[t][v]})
+			}
+			item["by "+sub] = parts
+		}
+		items = append(items, item)
+	}
+	return page{Items: items, Metadata: metadata{Pagination: pagination{len(items), defaultSize, 0}}}
+}

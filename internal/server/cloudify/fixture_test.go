@@ -1,0 +1,394 @@
+package cloudify
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/orch-project/orch/pkg/access"
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/driver/fake"
+	"github.com/orch-project/orch/pkg/engine"
+	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/source"
+	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/state/mem"
+	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// plainCipher encrypts nothing.
+type plainCipher struct{}
+
+func (plainCipher) Seal(b []byte) ([]byte, error) { return b, nil }
+func (plainCipher) Open(b []byte) ([]byte, error) { return b, nil }
+
+// site is a server on a real service whose operations a fake world does.
+type site struct {
+	t     *testing.T
+	store state.Store
+	world *fake.World
+	local *orch.Local
+	http  *httptest.Server
+	// who asks; the server before the endpoint would have found out.
+	who orch.Identity
+
+	mu     sync.Mutex
+	script fake.Table
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{t: t, store: mem.New(mem.Options{}), world: &fake.World{}, who: orch.Identity{User: "admin", Tenant: orch.DefaultTenant, Role: orch.ServerAdmin, Via: "basic"}}
+	t.Cleanup(func() { s.store.Close() })
+	s.start()
+	t.Cleanup(s.end)
+	return s
+}
+
+// behave sets how operations go from now on.
+func (s *site) behave(table fake.Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.script = table
+}
+
+func load(ctx context.Context, b orch.Bundle) (*topology.Topology, diag.List) {
+	bundle, list := source.OpenFS(b.Name, b.FS, b.Entry)
+	if list.HasErrors() {
+		return nil, list
+	}
+	libraries := tosca.Builtin()
+	for _, f := range b.ImportPath {
+		lib, more := tosca.ReadLibrary(f)
+		list.Add(more...)
+		if lib != nil {
+			libraries = append(libraries, lib)
+		}
+	}
+	t, more := tosca.Load(ctx, tosca.Options{Bundle: bundle, Libraries: libraries})
+	return t, append(list, more...)
+}
+
+func (s *site) start() {
+	s.t.Helper()
+	d := &fake.Driver{World: s.world, Script: func(req *driver.Request) fake.Behaviour {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		b := s.script.Behave(req)
+		b.Output = append(b.Output, "doing "+req.Step)
+		return b
+	}}
+	l, err := orch.New(orch.Options{Store: s.store, Infra: d, Remote: d, Local: d, Retry: engine.Retry{Max: -1}, Cipher: plainCipher{}, Load: load, Accounts: access.New(s.store)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.local = l
+	h := New(Options{Service: orch.InTenant(l, ""), Engine: struct {
+		orch.Feed
+		orch.Creator
+		orch.Modeller
+	}{orch.FeedInTenant(l, ""), orch.CreatorInTenant(l, ""), orch.ModellerInTenant(l, "")}, Store: s.store}).Handler()
+	s.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(orch.WithTenant(orch.WithIdentity(r.Context(), s.who), orch.DefaultTenant)))
+	}))
+}
+
+func (s *site) end() {
+	s.http.Close()
+	s.local.Close()
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// restart is a new process on the same store.
+func (s *site) restart() {
+	s.end()
+	s.start()
+}
+
+// reply is what came back.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (s *site) send(method, path, contentType string, body []byte, header ...string) reply {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.http.URL+path, bytes.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Tenant", "default_tenant")
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+		if header[i+1] == "" {
+			req.Header.Del(header[i])
+		}
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return reply{resp.StatusCode, resp.Header, string(data)}
+}
+
+type object = map[string]any
+
+// call sends JSON as Cloudify's client does, expects a status, and decodes the answer.
+func (s *site) call(want int, method, path string, body any) object {
+	s.t.Helper()
+	var data []byte
+	if body != nil {
+		var err error
+		if data, err = json.Marshal(body); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	r := s.send(method, path, "application/json", data)
+	if r.status != want {
+		s.t.Fatalf("%s %s: %d %s, want %d", method, path, r.status, r.body, want)
+	}
+	if r.body == "" {
+		return nil
+	}
+	var out object
+	if err := json.Unmarshal([]byte(r.body), &out); err != nil {
+		s.t.Fatalf("%s %s: %v: %s", method, path, err, r.body)
+	}
+	return out
+}
+
+func (s *site) get(path string) object { s.t.Helper(); return s.call(200, "GET", v31+path, nil) }
+
+// refused expects an error with a code.
+func (s *site) refused(status int, code, method, path string, body any) object {
+	s.t.Helper()
+	out := s.call(status, method, path, body)
+	if out["error_code"] != code {
+		s.t.Errorf("%s %s: %v, want %s", method, path, out, code)
+	}
+	if _, ok := out["server_traceback"]; !ok || out["message"] == "" {
+		s.t.Errorf("%s %s: an error without message or server_traceback: %v", method, path, out)
+	}
+	return out
+}
+
+const v31 = "/api/v3.1"
+
+func items(o object) (out []object) {
+	list, _ := o["items"].([]any)
+	for _, x := range list {
+		m, _ := x.(object)
+		out = append(out, m)
+	}
+	return out
+}
+
+func pick(list []object, key string) (out []string) {
+	for _, o := range list {
+		out = append(out, fmt.Sprint(o[key]))
+	}
+	return out
+}
+
+// tarball packs files as cfy does: below one directory.
+func tarball(t testing.TB, dir string, files map[string]string) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	gz := gzip.NewWriter(&buf)
+	w := tar.NewWriter(gz)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		h := &tar.Header{Name: strings.TrimPrefix(dir+"/"+name, "/"), Mode: 0o755, Size: int64(len(files[name])), Typeflag: tar.TypeReg}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, files[name]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := gz.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+// upload is cfy 7's: a form, asynchronous.
+func (s *site) upload(id, main string, archive []byte, params object) object {
+	s.t.Helper()
+	all := object{"visibility": "tenant", "async_upload": true, "skip_execution": false, "application_file_name": url.PathEscape(main)}
+	maps.Copy(all, params)
+	text, err := json.Marshal(all)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	if err := w.WriteField("params", string(text)); err != nil {
+		s.t.Fatal(err)
+	}
+	f, err := w.CreateFormFile("blueprint_archive", "filename")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, _ = f.Write(archive)
+	w.Close()
+	r := s.send("PUT", v31+"/blueprints/"+id, w.FormDataContentType(), body.Bytes())
+	if r.status != 201 {
+		s.t.Fatalf("upload %s: %d %s", id, r.status, r.body)
+	}
+	var out object
+	if err := json.Unmarshal([]byte(r.body), &out); err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// follow polls an execution and its events as cfy does, and returns both when it has ended.
+func (s *site) follow(id string) (execution object, events []object) {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		execution = s.get("/executions/" + id)
+		status, _ := execution["status"].(string)
+		if status != "pending" {
+			for {
+				page := s.get(fmt.Sprintf("/events?execution_id=%s&_offset=%d&_size=100&_sort=reported_timestamp&type=cloudify_event&type=cloudify_log", id, len(events)))
+				batch := items(page)
+				events = append(events, batch...)
+				if len(batch) < 100 {
+					break
+				}
+			}
+		}
+		over := slices.ContainsFunc(events, func(e object) bool {
+			return slices.Contains([]any{"workflow_succeeded", "workflow_failed", "workflow_cancelled"}, e["event_type"])
+		})
+		if ended(status) && over {
+			return execution, events
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("execution %s does not end: %v, %d events", id, execution, len(events))
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// until polls an execution for a status.
+func (s *site) until(id, status string) object {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		x := s.get("/executions/" + id)
+		if x["status"] == status {
+			return x
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("execution %s does not become %s: %v", id, status, x)
+		}
+	}
+}
+
+// startBody is what the client sends to start an execution: every key, booleans as texts.
+func startBody(deployment, workflow string, parameters object, more object) object {
+	b := object{"deployment_id": deployment, "workflow_id": workflow, "parameters": parameters, "allow_custom_parameters": "false", "force": "false", "dry_run": "false", "queue": "false",
+		"scheduled_time": nil, "wait_after_fail": 600, "force_status": nil, "created_by": nil, "created_at": nil, "started_at": nil, "ended_at": nil, "id": nil,
+		"is_system_workflow": nil, "error": nil}
+	maps.Copy(b, more)
+	return b
+}
+
+// run starts a workflow and follows it to its end.
+func (s *site) run(deployment, workflow string, parameters object, more object) (object, []object) {
+	s.t.Helper()
+	x := s.call(201, "POST", v31+"/executions", startBody(deployment, workflow, parameters, more))
+	return s.follow(fmt.Sprint(x["id"]))
+}
+
+// shop is a blueprint of an application that uses a database.
+var shop = map[string]string{
+	"blueprint.yaml":    shopBlueprint,
+	"scripts/create.sh": "#!/bin/sh\n", "scripts/start.sh": "#!/bin/sh\n", "scripts/stop.sh": "#!/bin/sh\n", "scripts/link.sh": "#!/bin/sh\n", "scripts/backup.sh": "#!/bin/sh\n",
+}
+
+const shopBlueprint = `tosca_definitions_version: cloudify_dsl_1_4
+description: A shop
+imports: [ cloudify/types/types.yaml ]
+inputs:
+  port: { type: integer, default: 8080, description: where the shop listens }
+labels:
+  team: { values: [ red, blue ] }
+blueprint_labels:
+  kind: { values: [ shop ] }
+node_templates:
+  db:
+    type: cloudify.nodes.Root
+    interfaces:
+      cloudify.interfaces.lifecycle:
+        create: { implementation: scripts/create.sh, executor: central_deployment_agent }
+        start: { implementation: scripts/start.sh, executor: central_deployment_agent }
+        stop: { implementation: scripts/stop.sh, executor: central_deployment_agent }
+      admin:
+        backup: { implementation: scripts/backup.sh, executor: central_deployment_agent, inputs: { where: { default: /tmp } } }
+  app:
+    type: cloudify.nodes.Root
+    interfaces:
+      cloudify.interfaces.lifecycle:
+        create:
+          implementation: scripts/create.sh
+          executor: central_deployment_agent
+          inputs: { port: { default: { get_input: port } }, db: { default: { get_attribute: [ db, address ] } } }
+        start: { implementation: scripts/start.sh, executor: central_deployment_agent }
+        stop: { implementation: scripts/stop.sh, executor: central_deployment_agent }
+    relationships:
+      - type: cloudify.relationships.connected_to
+        target: db
+        source_interfaces:
+          cloudify.interfaces.relationship_lifecycle:
+            establish: { implementation: scripts/link.sh, executor: central_deployment_agent }
+groups:
+  front: { members: [ app ] }
+policies:
+  front_scales: { type: cloudify.policies.scaling, targets: [ front ], properties: { default_instances: 1 } }
+outputs:
+  port: { value: { get_input: port }, description: where it listens }
+  address: { value: { get_attribute: [ db, address ] } }
+capabilities:
+  endpoint: { value: { concat: [ "http://localhost:", { get_input: port } ] } }
+`
+
+func attrs(kv ...string) driver.Result {
+	m := object{}
+	for i := 0; i+1 < len(kv); i += 2 {
+		m[kv[i]] = kv[i+1]
+	}
+	return driver.Result{Attributes: m}
+}

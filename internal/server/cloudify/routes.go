@@ -1,0 +1,181 @@
+package cloudify
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+type route struct {
+	method, path string
+	// since is the version of the API that has it first.
+	since  api
+	need   scope
+	handle handler
+}
+
+// mount adds every route for each version of the API that has it.
+func (s *Server) mount() {
+	for _, r := range routes() {
+		for name, v := range versions {
+			if v >= r.since && v > v1 {
+				s.echo.Add(r.method, "/api/"+name+r.path, s.serve(v, r.need, r.handle))
+			}
+		}
+	}
+	s.echo.GET(versionPath, s.serve(v3_1, anybody, (*Server).version))
+	s.echo.RouteNotFound("/*", func(c echo.Context) error { return echo.ErrNotFound })
+}
+
+const versionPath = "/api/version"
+
+// Prefixes of the paths that this endpoint answers. /api/v1 is orch's own API; clients of Cloudify have not used theirs for ten years.
+func Prefixes() []string {
+	return []string{versionPath, "/api/v2", "/api/v2.1", "/api/v3", "/api/v3.1"}
+}
+
+// splitPath takes the version off a path.
+func splitPath(path string) (version, rest string) {
+	rest, ok := strings.CutPrefix(path, "/api/")
+	if !ok {
+		return "", path
+	}
+	version, rest, _ = strings.Cut(rest, "/")
+	return version, "/" + rest
+}
+
+// cut2 are the first two segments of a path.
+func cut2(path string) (first, second, rest string) {
+	first, rest, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	second, rest, _ = strings.Cut(rest, "/")
+	return first, second, rest
+}
+
+// routes are all that cfy, the client libraries and Alien4Cloud's provider use.
+func routes() []route {
+	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
+	filters := func(kind string) []route {
+		list, create, one, update, remove := filterHandlers(kind)
+		base := "/filters/" + kind
+		return []route{{get, base, v3_1, tenantly, list}, {put, base + "/:id", v3_1, tenantly, create}, {get, base + "/:id", v3_1, tenantly, one},
+			{patch, base + "/:id", v3_1, tenantly, update}, {del, base + "/:id", v3_1, tenantly, remove}}
+	}
+	out := []route{
+		{get, "/version", v1, known, (*Server).version},
+		{get, "/status", v1, known, (*Server).status},
+		{get, "/ok", v3_1, anybody, (*Server).ok},
+		{get, "/maintenance", v2_1, known, (*Server).maintenance},
+		{get, "/provider/context", v1, known, (*Server).providerContext},
+		{get, "/managers", v3_1, known, (*Server).managers},
+		{get, "/brokers", v3_1, known, (*Server).brokers},
+		{get, "/db-nodes", v3_1, known, (*Server).databases},
+		{get, "/cluster-status", v3_1, known, (*Server).clusterStatus},
+		{get, "/config", v3_1, known, (*Server).config},
+		{get, "/config/:name", v3_1, known, (*Server).configValue},
+		{get, "/license", v3_1, known, (*Server).license},
+		{get, "/user", v3_1, known, (*Server).user},
+		{get, "/users", v3, known, (*Server).users},
+		{get, "/user-groups", v3, known, emptyList},
+		{put, "/users", v3, known, (*Server).createUser},
+		{get, "/users/:name", v3, known, (*Server).userNamed},
+		{post, "/users/:name", v3, known, (*Server).editUser},
+		{del, "/users/:name", v3, known, (*Server).deleteUser},
+		{post, "/users/active/:name", v3, known, (*Server).activateUser},
+		{post, "/tenants/:name", v3, known, (*Server).createTenant},
+		{del, "/tenants/:name", v3, known, (*Server).deleteTenant},
+		{put, "/tenants/users", v3, known, (*Server).grant},
+		{patch, "/tenants/users", v3, known, (*Server).grant},
+		{del, "/tenants/users", v3, known, (*Server).grant},
+		{get, "/tokens", v2, known, (*Server).tokens},
+		{post, "/tokens", v3_1, known, (*Server).createToken},
+		{get, "/tokens/:id", v3_1, known, (*Server).token},
+		{del, "/tokens/:id", v3_1, known, (*Server).deleteToken},
+		{get, "/tenants", v3, known, (*Server).tenants},
+		{get, "/tenants/:name", v3, known, (*Server).tenantNamed},
+		{get, "/snapshots", v2, tenantly, emptyList},
+		{get, "/agents", v3_1, tenantly, emptyList},
+
+		{get, "/blueprints", v1, tenantly, (*Server).blueprints},
+		{put, "/blueprints/:id", v1, tenantly, (*Server).uploadBlueprint},
+		{put, "/blueprints/:id/validate", v3_1, tenantly, (*Server).validateBlueprint},
+		{get, "/blueprints/:id", v1, tenantly, (*Server).blueprint},
+		{del, "/blueprints/:id", v1, tenantly, (*Server).deleteBlueprint},
+		{patch, "/blueprints/:id", v3_1, tenantly, (*Server).editBlueprint},
+		{get, "/blueprints/:id/archive", v1, tenantly, (*Server).downloadBlueprint},
+		{patch, "/blueprints/:id/set-visibility", v3_1, tenantly, (*Server).showBlueprint},
+		{patch, "/blueprints/:id/icon", v3_1, tenantly, (*Server).setIcon},
+		{post, "/searches/blueprints", v3_1, tenantly, (*Server).blueprints},
+
+		{get, "/deployments", v1, tenantly, (*Server).deployments},
+		{put, "/deployments/:id", v1, tenantly, (*Server).createDeployment},
+		{get, "/deployments/:id", v1, tenantly, (*Server).deployment},
+		{del, "/deployments/:id", v1, tenantly, (*Server).deleteDeployment},
+		{patch, "/deployments/:id", v3_1, tenantly, (*Server).editDeployment},
+		{get, "/deployments/:id/outputs", v2, tenantly, (*Server).outputs},
+		{get, "/deployments/:id/capabilities", v3_1, tenantly, (*Server).capabilities},
+		{post, "/deployments/:id/set-site", v3_1, tenantly, (*Server).setSite},
+		{patch, "/deployments/:id/set-visibility", v3_1, tenantly, (*Server).showDeployment},
+		{post, "/searches/deployments", v3_1, tenantly, (*Server).deployments},
+		{get, "/deployment-groups", v3_1, tenantly, emptyList},
+		{get, "/execution-groups", v3_1, tenantly, emptyList},
+		{get, "/execution-schedules", v3_1, tenantly, emptyList},
+		{get, "/deployments/:id/inter-deployment-dependencies", v3_1, tenantly, emptyList},
+
+		{post, "/deployment-updates/:id/update/initiate", v2_1, tenantly, (*Server).initiateUpdate},
+		{put, "/deployment-updates/:id/update/initiate", v3, tenantly, (*Server).initiateUpdate},
+		{get, "/deployment-updates", v2_1, tenantly, (*Server).updates},
+		{get, "/deployment-updates/:id", v2_1, tenantly, (*Server).deploymentUpdate},
+
+		{get, "/nodes", v1, tenantly, (*Server).nodes},
+		{get, "/nodes/:id/:node", v3_1, tenantly, (*Server).node},
+		{post, "/searches/nodes", v3_1, tenantly, (*Server).nodes},
+		{get, "/node-instances", v1, tenantly, (*Server).instances},
+		{get, "/node-instances/:id", v1, tenantly, (*Server).instance},
+		{post, "/searches/node-instances", v3_1, tenantly, (*Server).instances},
+
+		{get, "/executions", v1, tenantly, (*Server).executions},
+		{post, "/executions", v1, tenantly, (*Server).start},
+		{get, "/executions/:id", v1, tenantly, (*Server).execution},
+		{post, "/executions/:id", v1, tenantly, (*Server).steer},
+		{del, "/executions", v3_1, tenantly, (*Server).deleteExecutions},
+		{get, "/events", v2, tenantly, (*Server).events},
+
+		{get, "/secrets", v3, tenantly, (*Server).secrets},
+		{put, "/secrets/:key", v3, tenantly, (*Server).createSecret},
+		{patch, "/secrets/:key", v3, tenantly, (*Server).updateSecret},
+		{get, "/secrets/:key", v3, tenantly, (*Server).secret},
+		{del, "/secrets/:key", v3, tenantly, (*Server).deleteSecret},
+		{patch, "/secrets/:key/set-visibility", v3_1, tenantly, (*Server).showSecret},
+		{get, "/secrets/share/export", v3_1, tenantly, (*Server).exportSecrets},
+		{post, "/secrets/share/import", v3_1, tenantly, (*Server).importSecrets},
+		{post, "/searches/secrets", v3_1, tenantly, (*Server).secrets},
+		{get, "/secrets-providers", v3_1, tenantly, emptyList},
+
+		{post, "/plugins", v2, tenantly, (*Server).uploadPlugin},
+		{get, "/plugins", v2, tenantly, (*Server).plugins},
+		{get, "/plugins/:id", v2, tenantly, (*Server).plugin},
+		{del, "/plugins/:id", v2, tenantly, (*Server).deletePlugin},
+		{get, "/plugins/:id/archive", v2, tenantly, (*Server).downloadPlugin},
+		{get, "/plugins/:id/yaml", v3_1, tenantly, (*Server).pluginYAML},
+		{patch, "/plugins/:id/set-visibility", v3_1, tenantly, (*Server).showPlugin},
+
+		{get, "/sites", v3_1, tenantly, (*Server).sites},
+		{put, "/sites/:name", v3_1, tenantly, (*Server).createSite},
+		{post, "/sites/:name", v3_1, tenantly, (*Server).updateSite},
+		{get, "/sites/:name", v3_1, tenantly, (*Server).site},
+		{del, "/sites/:name", v3_1, tenantly, (*Server).deleteSite},
+
+		{get, "/labels/deployments", v3_1, tenantly, labelKeys(deploymentLabels)},
+		{get, "/labels/deployments/:key", v3_1, tenantly, labelKeys(deploymentLabels)},
+		{get, "/labels/blueprints", v3_1, tenantly, labelKeys(blueprintLabels)},
+		{get, "/labels/blueprints/:key", v3_1, tenantly, labelKeys(blueprintLabels)},
+
+		{get, "/summary/deployments", v3_1, tenantly, summary("deployments", deploymentDocuments)},
+		{get, "/summary/blueprints", v3_1, tenantly, summary("blueprints", blueprintDocuments)},
+		{get, "/summary/executions", v3_1, tenantly, summary("executions", executionDocuments)},
+		{get, "/summary/nodes", v3_1, tenantly, summary("nodes", nodeDocuments)},
+		{get, "/summary/node_instances", v3_1, tenantly, summary("node_instances", instanceDocuments)},
+	}
+	return append(append(out, filters("blueprints")...), filters("deployments")...)
+}

@@ -1,0 +1,434 @@
+package cloudify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// startRequest is the body of POST /executions. The client sends every field.
+type startRequest struct {
+	Deployment  string         `json:"deployment_id"`
+	Workflow    string         `json:"workflow_id"`
+	Parameters  map[string]any `json:"parameters"`
+	AllowCustom flag           `json:"allow_custom_parameters"`
+	Force       flag           `json:"force"`
+	DryRun      flag           `json:"dry_run"`
+	Queue       flag           `json:"queue"`
+	Scheduled   *string        `json:"scheduled_time"`
+}
+
+// launch is a start that was understood.
+type launch struct {
+	startRequest
+	record deploymentRecord
+	model  *orch.Model
+	// parameters with their defaults, as they are shown.
+	parameters map[string]any
+	request    orch.Request
+}
+
+func (s *Server) start(q *request) (any, error) {
+	ctx := q.Request().Context()
+	var b startRequest
+	if err := q.body(&b); err != nil {
+		return nil, err
+	}
+	for name, v := range map[string]string{"deployment_id": b.Deployment, "workflow_id": b.Workflow} {
+		if v == "" {
+			return nil, badParameters("Missing %s in json request body", name)
+		}
+	}
+	if b.Scheduled != nil && *b.Scheduled != "" {
+		return nil, badParameters("Executions cannot be scheduled on this server: start them when they are due")
+	}
+	l, err := s.understand(ctx, q, b)
+	if err != nil {
+		return nil, err
+	}
+	if b.DryRun {
+		return s.dryRun(q, l)
+	}
+	if !bool(b.Queue) && !bool(b.Force) {
+		if err := s.free(ctx, l); err != nil {
+			return nil, err
+		}
+	}
+	t, err := s.opts.Service.Apply(ctx, l.request)
+	if err != nil {
+		return nil, startError(l, err)
+	}
+	return s.launched(q, l, t)
+}
+
+// launched records an execution that has become a task.
+func (s *Server) launched(q *request, l *launch, t orch.Task) (any, error) {
+	id := executionID(t.ID)
+	s.known.noteExecution(id, t.Deployment)
+	x := executionRecord{owned: owned{ID: id, Tenant: q.tenant, By: q.user(), Created: t.Created}, Deployment: l.Deployment, Blueprint: l.record.Blueprint,
+		Workflow: l.Workflow, Parameters: masked(l.parameters), AllowCustom: bool(l.AllowCustom), Task: true}
+	if err := s.shelf.executions.put(q.Request().Context(), q.tenant, id, x); err != nil {
+		return nil, err
+	}
+	doc := ofTask(t, &x, l.record)
+	return created(doc)
+}
+
+// masked hides what parameters call a password or a secret: records of executions are shown to everybody.
+func masked(m map[string]any) map[string]any {
+	out := maps.Clone(m)
+	for k, v := range out {
+		low := strings.ToLower(k)
+		switch t := v.(type) {
+		case string:
+			if strings.Contains(low, "password") || strings.Contains(low, "secret") || strings.Contains(low, "token") || strings.Contains(low, "private_key") {
+				out[k] = "********"
+			}
+		case map[string]any:
+			out[k] = masked(t)
+		}
+	}
+	return out
+}
+
+// understand finds out what a start asks for.
+func (s *Server) understand(ctx context.Context, q *request, b startRequest) (*launch, error) {
+	d, m, err := s.model(ctx, b.Deployment)
+	if err != nil {
+		return nil, err
+	}
+	l := &launch{startRequest: b, record: d, model: m, request: orch.Request{Deployment: b.Deployment, User: q.user()}}
+	values(l.Parameters)
+	if wf := m.Resolved.Workflows[b.Workflow]; wf != nil {
+		return l, l.declared(wf)
+	}
+	w, ok := builtins[b.Workflow]
+	if !ok {
+		return nil, refused("nonexistent_workflow_error", "Workflow %s does not exist in deployment %s", b.Workflow, b.Deployment)
+	}
+	active := activity(instancesOf(d, m))
+	if w.active != nil && ruled(m.Resolved) && !slices.Contains(w.active, active) && !bool(b.Force) {
+		return nil, refused("unavailable_workflow_error", "Workflow %s is not available in deployment %s: node instances active: %s, and it needs %s",
+			b.Workflow, b.Deployment, active, strings.Join(w.active, " or "))
+	}
+	if l.parameters, err = w.checkParameters(b.Workflow, l.Parameters, bool(b.AllowCustom)); err != nil {
+		return nil, err
+	}
+	return l, s.builtin(ctx, l)
+}
+
+// declared is a workflow of the document.
+func (l *launch) declared(wf *topology.Workflow) error {
+	l.request.Verb, l.request.Workflow = orch.Workflow, wf.Name
+	switch wf.Name {
+	case "install":
+		l.request.Verb, l.request.Workflow = orch.Deploy, ""
+	case "uninstall":
+		l.request.Verb, l.request.Workflow = orch.Undeploy, ""
+	}
+	inputs, list := topology.CheckInputs(wf.Inputs, l.Parameters, nil)
+	for _, d := range list {
+		if d.Severity != diag.Error {
+			continue
+		}
+		if d.Code == "unknown-input" && bool(l.AllowCustom) {
+			continue
+		}
+		return refused("illegal_execution_parameters_error", "Workflow \"%s\": %s", wf.Name, d.Message)
+	}
+	l.parameters, l.request.Inputs = inputs, l.Parameters
+	return nil
+}
+
+// builtin makes the request of one of Cloudify's own workflows.
+func (s *Server) builtin(ctx context.Context, l *launch) error {
+	r := &l.request
+	switch l.Workflow {
+	case "install":
+		r.Verb = orch.Deploy
+	case "uninstall":
+		r.Verb, r.Force = orch.Undeploy, truth(l.parameters["ignore_failure"])
+	case "start", "stop", "restart", "reinstall":
+		r.Verb, r.Workflow, r.Force = orch.Workflow, l.Workflow, truth(l.parameters["ignore_failure"])
+		return s.narrow(l)
+	case "heal":
+		return s.heal(l)
+	case "check_status", "check_drift":
+		r.Verb, r.Operation, r.Ordered = orch.Operate, l.Workflow, l.Workflow == "check_drift"
+		return s.narrow(l)
+	case "execute_operation":
+		return s.operate(l)
+	case "scale":
+		return s.scale(ctx, l)
+	}
+	return nil
+}
+
+func truth(v any) bool { b, _ := v.(bool); return b }
+
+func texts(v any) (out []string) {
+	list, _ := v.([]any)
+	for _, x := range list {
+		out = append(out, fmt.Sprint(x))
+	}
+	return out
+}
+
+// chosen are the instances that the parameters select: all filters must hold. No filter chooses none, which means all.
+func (s *Server) chosen(l *launch) ([]topology.Instance, error) {
+	nodes, ids, types := texts(l.parameters["node_ids"]), texts(l.parameters["node_instance_ids"]), texts(l.parameters["type_names"])
+	if len(nodes)+len(ids)+len(types) == 0 {
+		return nil, nil
+	}
+	for _, n := range nodes {
+		if l.model.Resolved.NodeNamed(n) == nil {
+			return nil, refused("illegal_execution_parameters_error", "There is no node %s in deployment %s", n, l.Deployment)
+		}
+	}
+	var out []topology.Instance
+	for _, n := range l.model.Resolved.Nodes {
+		if len(nodes) > 0 && !slices.Contains(nodes, n.Name) || len(types) > 0 && !slices.ContainsFunc(types, n.Type.Is) {
+			continue
+		}
+		for _, i := range l.model.Wanted[n.Name] {
+			in := topology.Instance{Node: n.Name, Index: i}
+			if len(ids) == 0 || slices.Contains(ids, instanceID(l.Deployment, in)) {
+				out = append(out, in)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, refused("illegal_execution_parameters_error", "No node instance of deployment %s is selected by the parameters", l.Deployment)
+	}
+	return out, nil
+}
+
+// narrow limits a workflow to the chosen instances.
+func (s *Server) narrow(l *launch) (err error) {
+	l.request.Select, err = s.chosen(l)
+	return err
+}
+
+// heal is about one instance, or about all that are not well.
+func (s *Server) heal(l *launch) error {
+	r := &l.request
+	r.Verb, r.Workflow = orch.Workflow, "heal"
+	if truth(l.parameters["force_reinstall"]) {
+		r.Reinstall, r.Inputs = true, map[string]any{"force_reinstall": true}
+	}
+	id, _ := l.parameters["node_instance_id"].(string)
+	if id == "" {
+		return s.narrow(l)
+	}
+	in, ok := l.instance(id)
+	if !ok {
+		return refused("illegal_execution_parameters_error", "No node instance with id %s was found", id)
+	}
+	r.Select = []topology.Instance{in}
+	return nil
+}
+
+// instance of an id.
+func (l *launch) instance(id string) (topology.Instance, bool) {
+	for _, n := range l.model.Nodes {
+		for _, i := range n.Instances {
+			if in := (topology.Instance{Node: n.Name, Index: i.Index}); instanceID(l.Deployment, in) == id {
+				return in, true
+			}
+		}
+	}
+	return topology.Instance{}, false
+}
+
+// operate is execute_operation: on every chosen instance whose node has the operation.
+func (s *Server) operate(l *launch) error {
+	full, _ := l.parameters["operation"].(string)
+	iface, op := "", full
+	if i := strings.LastIndexByte(full, '.'); i >= 0 {
+		iface, op = topology.InterfaceName(full[:i]), full[i+1:]
+	}
+	chosen, err := s.chosen(l)
+	if err != nil {
+		return err
+	}
+	has := func(n *topology.Node) bool {
+		if iface == "" {
+			return hasOperation(n, op)
+		}
+		o := n.Operation(iface, op)
+		return o != nil && (o.Implementation != nil || o.Call != "")
+	}
+	for _, n := range l.model.Resolved.Nodes {
+		if !has(n) {
+			chosen = slices.DeleteFunc(chosen, func(in topology.Instance) bool { return in.Node == n.Name })
+		}
+	}
+	if !slices.ContainsFunc(l.model.Resolved.Nodes, has) || len(chosen) == 0 && l.chooses() {
+		return refused("illegal_execution_parameters_error", "No selected node of deployment %s has the operation %s", l.Deployment, full)
+	}
+	r := &l.request
+	r.Verb, r.Interface, r.Operation, r.Select, r.Ordered = orch.Operate, iface, op, chosen, truth(l.parameters["run_by_dependency_order"])
+	r.Inputs, _ = l.parameters["operation_kwargs"].(map[string]any)
+	return nil
+}
+
+// chooses reports whether any filter is given.
+func (l *launch) chooses() bool {
+	return len(texts(l.parameters["node_ids"]))+len(texts(l.parameters["node_instance_ids"]))+len(texts(l.parameters["type_names"])) > 0
+}
+
+func hasOperation(n *topology.Node, name string) bool {
+	for _, i := range n.Interfaces {
+		for _, op := range i.Operations {
+			if op.Name == name && (op.Implementation != nil || op.Call != "") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// scale sets the number of instances of a node, or of all members of a scaling group.
+func (s *Server) scale(_ context.Context, l *launch) error {
+	name, _ := l.parameters["scalable_entity_name"].(string)
+	delta := int(asInt(l.parameters["delta"]))
+	t := l.model.Resolved
+	members := []string{name}
+	for _, g := range t.Groups {
+		if g.Name == name {
+			members = g.Members
+		}
+	}
+	l.request.Verb, l.request.Scale = orch.Deploy, map[string]int{}
+	for _, m := range members {
+		n := t.NodeNamed(m)
+		if n == nil {
+			return refused("illegal_execution_parameters_error", "No scaling group or node named %s was found", name)
+		}
+		if truth(l.parameters["scale_compute"]) {
+			if h := t.NodeNamed(hostOf(t, n)); h != nil {
+				n = h
+			}
+		}
+		root := t.ScaleRoot(n)
+		planned := len(l.model.Wanted[root.Name]) + delta
+		if planned < 0 {
+			return refused("illegal_execution_parameters_error", "Provided delta: %d is illegal. current number of instances of entity %s is %d", delta, name, planned-delta)
+		}
+		l.request.Scale[root.Name] = planned
+	}
+	return l.victims(delta)
+}
+
+// victims are the instances that scaling in takes first, or leaves.
+func (l *launch) victims(delta int) error {
+	include, exclude := texts(l.parameters["include_instances"]), texts(l.parameters["exclude_instances"])
+	switch {
+	case len(include)+len(exclude) == 0:
+		return nil
+	case delta >= 0:
+		return refused("illegal_execution_parameters_error", "Instances cannot be included or excluded when scaling out")
+	case len(include) > 0 && len(exclude) > 0:
+		return refused("illegal_execution_parameters_error", "Instances cannot be included and excluded at once")
+	case truth(l.parameters["scale_compute"]):
+		return refused("illegal_execution_parameters_error", "Instances cannot be included or excluded with scale_compute")
+	}
+	for _, id := range append(slices.Clone(include), exclude...) {
+		in, ok := l.instance(id)
+		if _, scaled := l.request.Scale[in.Node]; !ok || !scaled {
+			return refused("illegal_execution_parameters_error", "%s is no instance of what is scaled", id)
+		}
+		if slices.Contains(include, id) {
+			l.request.Remove = append(l.request.Remove, in)
+		}
+	}
+	if len(exclude) == 0 {
+		return nil
+	}
+	for node := range l.request.Scale {
+		var free []topology.Instance
+		for _, i := range l.model.Wanted[node] {
+			if in := (topology.Instance{Node: node, Index: i}); !slices.Contains(exclude, instanceID(l.Deployment, in)) {
+				free = append(free, in)
+			}
+		}
+		if len(free) < -delta {
+			return refused("illegal_execution_parameters_error", "%d instances of %s are to be removed, and all but %d are excluded", -delta, node, len(free))
+		}
+		l.request.Remove = append(l.request.Remove, free[len(free)+delta:]...)
+	}
+	return nil
+}
+
+func asInt(v any) int64 {
+	switch t := v.(type) {
+	case int64:
+		return t
+	case int:
+		return int64(t)
+	}
+	return 0
+}
+
+// free refuses a start while another execution runs: Cloudify has one at a time, unless forced or queued.
+func (s *Server) free(ctx context.Context, l *launch) error {
+	all, err := s.executionsOf(ctx, l.record, l.model.Deployment)
+	if err != nil {
+		return err
+	}
+	for _, x := range all {
+		if ended(x.Status) {
+			continue
+		}
+		return refused("existing_running_execution_error", "The following executions are currently running for this deployment: ['%s']. To execute this workflow anyway, pass 'force=true' as a query parameter to this request", x.ID)
+	}
+	return nil
+}
+
+func startError(l *launch, err error) error {
+	var list *diag.ListError
+	switch {
+	case errors.As(err, &list):
+		return refused("illegal_execution_parameters_error", "%s", diagnostics(list.List))
+	case isConflict(err):
+		return refused("existing_running_execution_error", "Deployment %s: %s", l.Deployment, problemOf(err).message)
+	}
+	return err
+}
+
+// dryRun plans and tells the plan as events, as a dry run's.
+func (s *Server) dryRun(q *request, l *launch) (any, error) {
+	ctx := q.Request().Context()
+	l.request.SkipPreflight = true
+	p, list, err := s.opts.Service.Plan(ctx, l.request)
+	if err != nil {
+		return nil, startError(l, err)
+	}
+	if p == nil {
+		return nil, startError(l, list.Err())
+	}
+	now := s.opts.now()
+	x := executionRecord{owned: owned{ID: newID(), Tenant: q.tenant, By: q.user(), Created: now}, Deployment: l.Deployment, Blueprint: l.record.Blueprint,
+		Workflow: l.Workflow, Parameters: masked(l.parameters), AllowCustom: bool(l.AllowCustom), DryRun: true, Status: "terminated", Started: now}
+	task, _ := taskID(x.ID)
+	events, total := dryEvents(l.Deployment, task, l.Workflow, p, now)
+	x.Total, x.Ended = total, now.Add(time.Millisecond)
+	if err := s.shelf.executions.put(ctx, q.tenant, x.ID, x); err != nil {
+		return nil, err
+	}
+	if err := s.opts.Engine.Announce(ctx, l.Deployment, events...); err != nil {
+		return nil, err
+	}
+	doc := s.recorded(x, l.record)
+	// Clients follow what has not ended; they would show nothing of what has.
+	doc.Status, doc.Display, doc.Ended, doc.Finished = "pending", "pending", nil, 0
+	return created(doc)
+}

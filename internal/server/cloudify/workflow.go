@@ -1,0 +1,227 @@
+package cloudify
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// workflowDocument is a workflow of a deployment.
+type workflowDocument struct {
+	Name       string                    `json:"name"`
+	Plugin     string                    `json:"plugin"`
+	Operation  string                    `json:"operation"`
+	Parameters map[string]parameterModel `json:"parameters"`
+	Cascading  bool                      `json:"is_cascading"`
+	Available  bool                      `json:"is_available"`
+	Rules      map[string]any            `json:"availability_rules"`
+}
+
+// parameterModel declares a parameter of a workflow, or an input.
+type parameterModel map[string]any
+
+// builtin is a workflow that every deployment has.
+type builtin struct {
+	task       string
+	parameters []builtinParameter
+	// active says in which parts of its instances being started (all, partial, none) a deployment has it; nil: always.
+	active []string
+}
+
+type builtinParameter struct {
+	name, kind string
+	def        any
+	required   bool
+}
+
+var selection = []builtinParameter{
+	{"run_by_dependency_order", "boolean", true, false}, {"type_names", "list", []any{}, false}, {"node_ids", "list", []any{}, false},
+	{"node_instance_ids", "list", []any{}, false},
+}
+
+// builtins are Cloudify's own workflows as far as orch has them, as cloudify/types/types.yaml declares them.
+var builtins = map[string]builtin{
+	"install": {"cloudify.plugins.workflows.install", nil, []string{"none", "partial"}},
+	"uninstall": {"cloudify.plugins.workflows.uninstall", []builtinParameter{{"ignore_failure", "boolean", false, false}},
+		[]string{"all", "partial"}},
+	"start": {"cloudify.plugins.workflows.start", append([]builtinParameter{{"operation_parms", "", map[string]any{}, false}}, selection...),
+		[]string{"all", "partial"}},
+	"stop": {"cloudify.plugins.workflows.stop", append([]builtinParameter{{"operation_parms", "", map[string]any{}, false}}, selection...),
+		[]string{"all", "partial"}},
+	"restart": {"cloudify.plugins.workflows.restart", append([]builtinParameter{{"stop_parms", "", map[string]any{}, false}, {"start_parms", "", map[string]any{}, false}}, selection...),
+		[]string{"all", "partial"}},
+	"execute_operation": {"cloudify.plugins.workflows.execute_operation", append([]builtinParameter{{"operation", "string", nil, true},
+		{"operation_kwargs", "", map[string]any{}, false}, {"allow_kwargs_override", "boolean", nil, false}}, selection...), nil},
+	"reinstall": {"cloudify.plugins.workflows.reinstall", append([]builtinParameter{{"ignore_failure", "boolean", false, false}}, selection[1:]...), []string{"all", "partial"}},
+	"heal": {"cloudify.plugins.workflows.auto_heal_reinstall_node_subgraph", append([]builtinParameter{{"node_instance_id", "string", nil, false},
+		{"diagnose_value", "string", "Not provided", false}, {"ignore_failure", "boolean", true, false}, {"check_status", "boolean", true, false},
+		{"allow_reinstall", "boolean", true, false}, {"force_reinstall", "boolean", false, false}}, selection[1:]...), nil},
+	"check_status": {"cloudify.plugins.workflows.check_status", selection, nil},
+	"check_drift":  {"cloudify.plugins.workflows.check_drift", selection, nil},
+	"scale": {"cloudify.plugins.workflows.scale", []builtinParameter{{"scalable_entity_name", "string", nil, true}, {"delta", "integer", int64(1), false},
+		{"scale_compute", "boolean", false, false}, {"include_instances", "list", nil, false}, {"exclude_instances", "list", nil, false},
+		{"ignore_failure", "boolean", false, false}, {"rollback_if_failed", "boolean", true, false}, {"abort_started", "boolean", false, false}},
+		[]string{"all", "partial"}},
+}
+
+// activity is which part of a deployment's instances is started: all, partial or none.
+func activity(all []instanceDocument) string {
+	n := 0
+	for _, i := range all {
+		if i.State == "started" {
+			n++
+		}
+	}
+	switch {
+	case n == 0:
+		return "none"
+	case n == len(all):
+		return "all"
+	}
+	return "partial"
+}
+
+// ruled reports whether workflows of a blueprint are only available at times: Cloudify's types have such rules from version 1.4 on.
+func ruled(t *topology.Topology) bool {
+	_, minor, ok := strings.Cut(t.Dialect, "cloudify_dsl_1_")
+	n, err := strconv.Atoi(minor)
+	return ok && err == nil && n >= 4
+}
+
+func workflowsOf(t *topology.Topology, active string) []workflowDocument {
+	out := []workflowDocument{}
+	for _, name := range slices.Sorted(maps.Keys(builtins)) {
+		if _, own := t.Workflows[name]; own {
+			continue
+		}
+		b := builtins[name]
+		w := workflowDocument{Name: name, Plugin: "default_workflows", Operation: b.task, Parameters: map[string]parameterModel{}, Available: true, Rules: map[string]any{}}
+		for _, p := range b.parameters {
+			w.Parameters[p.name] = p.model()
+		}
+		if b.active != nil && ruled(t) {
+			w.Rules["node_instances_active"] = b.active
+			w.Available = slices.Contains(b.active, active)
+		}
+		out = append(out, w)
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Workflows)) {
+		wf := t.Workflows[name]
+		w := workflowDocument{Name: name, Parameters: map[string]parameterModel{}, Available: wf.Call == "", Rules: map[string]any{}, Operation: "orch." + name, Plugin: "orch"}
+		if wf.Call != "" {
+			w.Plugin, w.Operation, _ = strings.Cut(wf.Call, ".")
+		}
+		for _, p := range wf.Inputs {
+			w.Parameters[p.Name] = modelOf(p)
+		}
+		out = append(out, w)
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+func (p builtinParameter) model() parameterModel {
+	m := parameterModel{}
+	if p.kind != "" {
+		m["type"] = p.kind
+	}
+	if !p.required {
+		m["default"] = p.def
+	}
+	return m
+}
+
+// modelOf declares an input or a parameter.
+func modelOf(p *topology.Parameter) parameterModel {
+	m := parameterModel{}
+	if p.Description != "" {
+		m["description"] = p.Description
+	}
+	if p.Schema != nil && p.Schema.Type.Name() != "" && p.Schema.Type.Name() != "any" {
+		m["type"] = p.Schema.Type.Name()
+	}
+	if p.Value != nil {
+		m["default"] = written(p.Value)
+	}
+	m["required"] = p.Required
+	return m
+}
+
+// checkParameters fills in defaults and checks names and types, as Cloudify does before it starts an execution.
+func (b builtin) checkParameters(workflow string, given map[string]any, custom bool) (map[string]any, error) {
+	out := map[string]any{}
+	for _, p := range b.parameters {
+		v, ok := given[p.name]
+		if (!ok || v == nil) && p.required {
+			return nil, refused("illegal_execution_parameters_error", "Workflow \"%s\" must be provided with the following parameters to execute: %s", workflow, p.name)
+		}
+		if !ok {
+			v = p.def
+		}
+		conv, ok := convert(v, p.kind)
+		if !ok {
+			return nil, refused("illegal_execution_parameters_error", "Parameter \"%s\" must be of type %s", p.name, p.kind)
+		}
+		out[p.name] = conv
+	}
+	var foreign []string
+	for name, v := range given {
+		if !slices.ContainsFunc(b.parameters, func(p builtinParameter) bool { return p.name == name }) {
+			foreign = append(foreign, name)
+			out[name] = v
+		}
+	}
+	if len(foreign) > 0 && !custom {
+		slices.Sort(foreign)
+		return nil, refused("illegal_execution_parameters_error", "Workflow \"%s\" does not have the following parameters declared: %s. Remove these parameters or use the flag for allowing custom parameters",
+			workflow, strings.Join(foreign, ","))
+	}
+	return out, nil
+}
+
+// convert reads texts as what a parameter is to be: "12" is 12, "true" is true.
+func convert(v any, kind string) (any, bool) {
+	if v == nil {
+		return nil, true
+	}
+	s, isText := v.(string)
+	switch kind {
+	case "integer":
+		switch t := v.(type) {
+		case int64, int:
+			return t, true
+		case float64:
+			return int64(t), t == float64(int64(t))
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
+		return n, isText && err == nil
+	case "boolean":
+		if b, ok := v.(bool); ok {
+			return b, true
+		}
+		b, err := parseBool("", s)
+		return b, isText && s != "" && err == nil
+	case "string":
+		return fmt.Sprint(v), !isComposite(v)
+	case "list":
+		if isText { // one name
+			return []any{s}, true
+		}
+		l, ok := v.([]any)
+		return l, ok
+	}
+	return v, true
+}
+
+func isComposite(v any) bool {
+	switch v.(type) {
+	case []any, map[string]any:
+		return true
+	}
+	return false
+}
