@@ -32,5 +32,6 @@ func main() {
 		Sandbox:   sandboxControl{},
 		Doctor:    doctor,
 		Serve:     serve,
+		Store:     storeTool{},
 	}))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,16 +12,24 @@ import (
 	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/internal/metrics"
 	"github.com/orch-project/orch/internal/server"
+	"github.com/orch-project/orch/internal/version"
 	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/state/backup"
 )
 
 // operation is what a server offers to who runs it.
 func operation(svc *service, count *metrics.Metrics, level *slog.LevelVar) server.Operation {
-	return server.Operation{Metrics: count.Handler(), Request: count.Request, InFlight: count.InFlight, Level: level,
+	return server.Operation{Metrics: count.Handler(), Request: count.Request, InFlight: count.InFlight, Level: level, Backup: svc.backup,
 		Ready: func(ctx context.Context) error {
 			_, err := state.SchemaOf(ctx, svc.store)
 			return err
 		}}
+}
+
+// backup of the store that this process has.
+func (s *service) backup(ctx context.Context, w io.Writer) error {
+	_, err := backup.Write(ctx, s.store, w, version.Version())
+	return storeToolError(err)
 }
 
 // serveMetrics answers on a listener of its own until the returned function is called.

@@ -45,6 +45,7 @@ type Deps struct {
 	// WriteYAML encodes any JSON-encodable value.
 	WriteYAML func(w io.Writer, v any) error
 	Sandbox   Sandbox
+	Store     StoreTool
 	// Serve answers on the listener until ctx ends; it calls ready when it does.
 	Serve  func(ctx context.Context, c *config.Config, log *slog.Logger, o ServeOptions, ready func()) error
 	Doctor func(ctx context.Context, c *config.Config, open func() (*App, error)) []Check
@@ -198,7 +199,7 @@ Exit codes:
 	add("life", planCmd(env), deployCmd(env), undeployCmd(env), sweepCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
 		controlCmd(env, "skip"), controlCmd(env, "cancel"))
 	add("look", listCmd(env), statusCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))
-	add("set", serverCmd(env), secretsCmd(env), hostsCmd(env), locationsCmd(env), sandboxCmd(env), doctorCmd(env), configCmd(env), versionCmd(env))
+	add("set", serverCmd(env), secretsCmd(env), storeCmd(env), hostsCmd(env), locationsCmd(env), sandboxCmd(env), doctorCmd(env), configCmd(env), versionCmd(env))
 	add("life", operateCmd(env), healCmd(env))
 	add("look", workflowsCmd(env), driftCmd(env))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -20,6 +21,8 @@ type Operation struct {
 	InFlight func(delta float64)
 	// Ready reports why the server cannot work now: its store is out of reach.
 	Ready func(ctx context.Context) error
+	// Backup writes a backup of the store.
+	Backup func(ctx context.Context, w io.Writer) error
 	// Level of the log, which can be changed.
 	Level *slog.LevelVar
 }
@@ -95,6 +98,20 @@ func (s *Server) measured(next echo.HandlerFunc) echo.HandlerFunc {
 		o.Request(c.Request().Method, path, c.Response().Status, time.Since(begun), stream)
 		return nil
 	}
+}
+
+// backup streams the store. An error after the beginning breaks the connection off, and what came has no end that a reader would accept.
+func (s *Server) backup(c echo.Context) error {
+	if s.opts.Operation.Backup == nil {
+		return &orch.Error{Kind: orch.KindConflict, Msg: "this process cannot back up its store"}
+	}
+	ctx, cancel := s.streaming(c)
+	defer cancel()
+	h := c.Response().Header()
+	h.Set(echo.HeaderContentType, echo.MIMEOctetStream)
+	h.Set("Content-Disposition", `attachment; filename="orch.backup"`)
+	h.Set("Cache-Control", "no-store")
+	return s.opts.Operation.Backup(ctx, c.Response())
 }
 
 func (s *Server) logLevel(c echo.Context) error {

@@ -108,6 +108,7 @@ func (s *Server) routes() []route {
 		{post, "/tokens", known, 0, s.createToken},
 		{del, "/tokens/:token", known, 0, s.revokeToken},
 		{post, "/bootstrap", owner, 0, s.bootstrap},
+		{get, "/store/backup", owner, audited, s.backup},
 		{get, "/log-level", owner, 0, s.logLevel},
 		{put, "/log-level", owner, 0, s.setLogLevel},
 		{get, "/audit", admin, 0, s.auditLog},

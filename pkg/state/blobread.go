@@ -44,6 +44,16 @@ func (b *Blobs) ReadAll(ctx context.Context, key string, limit int64) ([]byte, B
 	}
 }
 
+// Verify reads a blob to its end: ErrCorrupt, or ErrNotFound for what belongs to it, if it is not what was stored.
+func (b *Blobs) Verify(ctx context.Context, key string) error {
+	r, _, err := b.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, r)
+	return errors.Join(err, r.Close())
+}
+
 func (b *Blobs) readAll(ctx context.Context, key string, limit int64) ([]byte, BlobInfo, error) {
 	r, info, err := b.Get(ctx, key)
 	if err != nil {

@@ -123,6 +123,16 @@ func (l *EventLog) Last(ctx context.Context, deployment string) (uint64, error) 
 	return last, err
 }
 
+// First returns the sequence number of the first event that is kept of a deployment: one more than Last if there is none.
+func (l *EventLog) First(ctx context.Context, deployment string) (first uint64, err error) {
+	err = l.store.View(ctx, func(tx Tx) error {
+		h, err := readHead(tx, deployment)
+		first = h.First
+		return err
+	})
+	return first, err
+}
+
 // Drop removes the log of a deployment. One that is appended to later begins at 1 again.
 func (l *EventLog) Drop(ctx context.Context, deployment string) error {
 	return l.store.Update(ctx, func(tx Tx) error { return DropEventsTx(tx, deployment) })

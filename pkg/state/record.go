@@ -176,6 +176,22 @@ func Rewrite(tx Tx, key string, change func(data json.RawMessage) (json.RawMessa
 	return true, tx.Put(key, b)
 }
 
+// CheckRecord reports a value that is no record that can be read. What it means is not looked at.
+func CheckRecord(value []byte) error {
+	b, err := unpack(value, maxRecord)
+	if err != nil {
+		return err
+	}
+	var s stored
+	if err := json.Unmarshal(b, &s); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if s.Schema < 1 || s.Data == nil {
+		return fmt.Errorf("%w: no record", ErrCorrupt)
+	}
+	return nil
+}
+
 // pack compresses; unpack recognizes by the first byte whether that was done, which for JSON is never gzip's 0x1f.
 func pack(b []byte) []byte {
 	var buf bytes.Buffer

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -21,6 +22,34 @@ type schemaRecord struct {
 	Version int       `json:"version"`
 	Since   time.Time `json:"since"`
 	By      string    `json:"by,omitempty"` // version of orch
+	// Restoring marks a store that a restore has begun to fill and not ended.
+	Restoring bool `json:"restoring,omitempty"`
+}
+
+// ErrRestoring is returned for a store that a restore has begun to fill and not ended.
+var ErrRestoring = errors.New("a restore into this store was interrupted, so it holds a part only: restore again with --overwrite")
+
+// BeginRestore marks a store as being filled: until EndRestore its schema cannot be read.
+func BeginRestore(ctx context.Context, s Store) error {
+	r := schemaRecord{Since: time.Now().UTC(), Restoring: true}
+	if err := s.Update(ctx, func(tx Tx) error { return Put(tx, SchemaKey, r) }); err != nil {
+		return fmt.Errorf("cannot mark the store as being filled: %w", err)
+	}
+	return nil
+}
+
+// EndRestore writes the schema that the restored content has, as it was stored; none for content of before there was a record.
+func EndRestore(ctx context.Context, s Store, schema []byte) error {
+	err := s.Update(ctx, func(tx Tx) error {
+		if schema == nil {
+			return tx.Delete(SchemaKey)
+		}
+		return tx.Put(SchemaKey, schema)
+	})
+	if err != nil {
+		return fmt.Errorf("cannot end the filling of the store: %w", err)
+	}
+	return nil
 }
 
 // NewerError says that the store belongs to a newer version of orch. It is ErrNewer.
@@ -43,6 +72,9 @@ func SchemaOf(ctx context.Context, s Store) (version int, err error) {
 	err = s.View(ctx, func(tx Tx) error {
 		version = 0
 		r, ok, err := Find[schemaRecord](tx, SchemaKey)
+		if ok && r.Restoring {
+			return ErrRestoring
+		}
 		if ok || err != nil {
 			version = r.Version
 			return err

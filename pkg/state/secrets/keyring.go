@@ -115,3 +115,25 @@ func (s *Store) Open(ctx context.Context, label string, sealed []byte) ([]byte, 
 	s.mu.Unlock()
 	return fresh.Open(label, sealed)
 }
+
+// Verify opens every version of every secret and tells of each that cannot be opened. An error is one of the store or of the key.
+func (s *Store) Verify(ctx context.Context, tell func(name string, err error)) error {
+	if _, err := s.Keyring(ctx); err != nil {
+		return err
+	}
+	var all []record
+	if err := s.each(ctx, func(r record) { all = append(all, r) }); err != nil {
+		return err
+	}
+	for _, r := range all {
+		for _, v := range r.Versions {
+			if _, err := s.open(ctx, r.tenant, r.name, v); err != nil {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				tell(fmt.Sprintf("%s@%d of %s", r.name, v.Number, r.tenant), err)
+			}
+		}
+	}
+	return nil
+}
