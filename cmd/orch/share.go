@@ -97,7 +97,7 @@ func (s *shared) use(ctx context.Context, keep bool, fn func(svc orch.Service) e
 // interrupted reports whether a call to another process failed for no reason of its own.
 func interrupted(err error) bool {
 	var known *orch.Error
-	return err != nil && (!errors.As(err, &known) || known.Kind == orch.KindInternal)
+	return err != nil && (!errors.As(err, &known) || known.Kind == orch.KindInternal || client.Unreachable(err))
 }
 
 // gone waits a little for the process that served to have ended, if that is what it is doing.
@@ -207,8 +207,9 @@ func (s *shared) Close() error {
 	if s.kept == nil {
 		return nil
 	}
+	idle := s.kept.Idle(context.Background())
 	s.stop()
-	err := s.kept.Close()
+	err := errors.Join(idle, s.kept.Close())
 	s.kept = nil
 	return err
 }

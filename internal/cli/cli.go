@@ -197,8 +197,8 @@ Exit codes:
 	}
 	add("doc", validateCmd(env), explainCmd(env), graphCmd(env), inputsCmd(env), packCmd(env), unpackCmd(env))
 	add("life", planCmd(env), deployCmd(env), undeployCmd(env), sweepCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
-		controlCmd(env, "skip"), controlCmd(env, "cancel"))
-	add("look", listCmd(env), statusCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))
+		controlCmd(env, "skip"), cancelCmd(env))
+	add("look", listCmd(env), statusCmd(env), tasksCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))
 	add("set", serverCmd(env), secretsCmd(env), storeCmd(env), hostsCmd(env), locationsCmd(env), sandboxCmd(env), doctorCmd(env), configCmd(env), versionCmd(env))
 	add("life", operateCmd(env), healCmd(env))
 	add("look", workflowsCmd(env), driftCmd(env))

@@ -49,6 +49,7 @@ func taskOf(ctx context.Context, app *App, name, id string) (view.StatusReport, 
 	if report.Steps, err = app.Steps(ctx, name, id); err != nil {
 		return report, err
 	}
+	// What waits, or runs at the same time, belongs to the whole picture.
 	tasks, err := app.Tasks(ctx, name)
 	if err != nil {
 		return report, err
@@ -56,6 +57,8 @@ func taskOf(ctx context.Context, app *App, name, id string) (view.StatusReport, 
 	for i := range tasks {
 		if tasks[i].ID == id {
 			report.Task = &tasks[i]
+		} else if tasks[i].Ended.IsZero() {
+			report.Others = append(report.Others, tasks[i])
 		}
 	}
 	return report, nil

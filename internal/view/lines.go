@@ -47,7 +47,11 @@ func (l *Lines) Handle(e event.Event) {
 		if e.Status == "pending" {
 			return
 		}
-		l.line(e, Bold, "task "+e.Workflow+" "+e.Status)
+		text := "task " + e.Workflow + " " + e.Status
+		if e.Message != "" {
+			text += ": " + e.Message
+		}
+		l.line(e, Bold, text)
 	}
 }
 

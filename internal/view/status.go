@@ -25,6 +25,8 @@ type StatusReport struct {
 	*orch.Detail
 	Task  *orch.Task        `json:"last_task,omitempty"`
 	Steps []orch.StepStatus `json:"steps,omitempty"`
+	// Others are further tasks that have not ended: running beside Task, paused or queued.
+	Others []orch.Task `json:"other_tasks,omitempty"`
 }
 
 // StatusOf prints a deployment: its instances by node, then what runs or why it failed.
@@ -50,6 +52,7 @@ func (p *Printer) StatusOf(r StatusReport, allSteps bool, now time.Time) {
 		p.Table([]string{"INSTANCE", "STATE", "ADDRESS", "ON", "TYPE"}, rows)
 	}
 	p.running(r, allSteps, now)
+	p.others(r, now)
 	if r.Task != nil && r.Task.Failure != nil && d.Status == "failed" {
 		p.Failure(*r.Task)
 	}

@@ -109,7 +109,7 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader, 
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, &orch.Error{Kind: orch.KindStore, Msg: "cannot reach the server", Err: err}
+		return nil, &orch.Error{Kind: orch.KindStore, Msg: "cannot reach the server", Err: unreachable{err}}
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
@@ -120,6 +120,17 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader, 
 		return nil, &orch.Error{Kind: orch.KindInternal, Msg: "the server answered " + resp.Status + " and no problem document; is this an orch server?"}
 	}
 	return nil, p.Err()
+}
+
+// unreachable is the cause of an error where no server has answered.
+type unreachable struct{ error }
+
+func (u unreachable) Unwrap() error { return u.error }
+
+// Unreachable reports whether a call failed because no server has answered.
+func Unreachable(err error) bool {
+	var u unreachable
+	return errors.As(err, &u)
 }
 
 func (c *Client) get(ctx context.Context, path string, into any) error {

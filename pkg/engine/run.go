@@ -17,15 +17,22 @@ import (
 
 // Create stores a task and its plan, before anything is done. Lease guards the deployment.
 func (e *Engine) Create(ctx context.Context, lease *state.Lease, t Task, p *plan.Plan) error {
-	store := state.Fenced(e.opts.Store, lease)
+	if err := e.StorePlan(ctx, lease, t, p); err != nil {
+		return err
+	}
+	return state.Fenced(e.opts.Store, lease).Update(ctx, func(tx state.Tx) error { return PutTaskTx(tx, t) })
+}
+
+// StorePlan stores the plan of a task, for who stores the task together with other records.
+func (e *Engine) StorePlan(ctx context.Context, lease *state.Lease, t Task, p *plan.Plan) error {
 	raw, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("cannot encode the plan: %w", err)
 	}
-	if _, err := state.NewBlobs(store).Put(ctx, planBlob(t.Deployment, t.ID), newReader(raw)); err != nil {
+	if _, err := state.NewBlobs(state.Fenced(e.opts.Store, lease)).Put(ctx, planBlob(t.Deployment, t.ID), newReader(raw)); err != nil {
 		return fmt.Errorf("cannot store the plan: %w", err)
 	}
-	return store.Update(ctx, func(tx state.Tx) error { return PutTaskTx(tx, t) })
+	return nil
 }
 
 // LoadPlan reads the plan of a task.

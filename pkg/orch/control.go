@@ -21,137 +21,216 @@ func (l *Local) Control(ctx context.Context, c Control) error {
 	case "cancel", "force", "detach":
 		return l.command(ctx, t, c.Verb)
 	case "resume", "retry", "skip":
-		return l.resume(ctx, t, c)
+		return l.resume(ctx, t, c, false)
 	case "settle", "reopen":
 		return l.fix(ctx, t, c)
 	}
 	return &Error{Kind: KindUser, Msg: fmt.Sprintf("a task cannot be asked to %q", c.Verb), Hint: "cancel, force, resume, retry, skip, settle or reopen"}
 }
 
-// findTask returns a task, the latest if id is "".
+// findTask returns a task. If id is "" it is the one that goes on or has stopped last: of those that have not ended the newest, or else the latest.
 func (l *Local) findTask(ctx context.Context, deployment, id string) (engine.Task, error) {
-	d, err := loadDeployment(ctx, l.store, deployment)
-	if err != nil {
-		return engine.Task{}, err
-	}
 	if id == "" {
+		d, err := loadDeployment(ctx, l.store, deployment)
+		if err != nil {
+			return engine.Task{}, err
+		}
 		id = d.Task
 	}
 	t, err := engine.LoadTask(ctx, l.store, deployment, id)
 	if errors.Is(err, state.ErrNotFound) {
-		return t, &Error{Kind: KindNotFound, Msg: fmt.Sprintf("deployment %s has no task %q", deployment, id), Hint: "orch status shows its tasks", Err: ErrNotFound}
+		if _, err := loadDeployment(ctx, l.store, deployment); err != nil {
+			return t, err
+		}
+		return t, &Error{Kind: KindNotFound, Msg: fmt.Sprintf("deployment %s has no task %q", deployment, id), Hint: "orch tasks shows its tasks", Err: ErrNotFound}
 	}
 	return t, storeError(err)
 }
 
+// command reaches the process that runs the task, wherever it is.
 func (l *Local) command(ctx context.Context, t engine.Task, verb string) error {
-	if t.Status.Ended() {
+	switch {
+	case t.Status == engine.Queued:
+		return l.cancelQueued(ctx, t)
+	case t.Status.Ended():
 		return &Error{Kind: KindConflict, Msg: fmt.Sprintf("task %s has ended already (%s)", t.ID, t.Status)}
 	}
-	l.mu.Lock()
-	r := l.running[t.Deployment]
-	l.mu.Unlock()
-	if r != nil && r.task == t.ID {
-		select {
-		case r.commands <- engine.Command(verb):
-		case <-r.done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	if r := l.runningTask(t.Deployment, t.ID); r != nil {
+		r.command(engine.Command(verb))
 		return nil
 	}
-	holders, err := l.store.Holders(ctx, leaseKey(t.Deployment))
+	h, err := l.hold(ctx, t.Deployment)
+	var held *state.HeldError
+	switch {
+	case errors.As(err, &held) && t.Status != engine.Paused:
+		err = l.store.Update(ctx, func(tx state.Tx) error {
+			return state.Put(tx, controlKey(t.Deployment, t.ID), controlRecord{Task: t.ID, Verb: verb, At: now()})
+		})
+		return storeError(err)
+	case err != nil:
+		return asHeld(t.Deployment, err)
+	}
+	defer l.letGo(h)
+	return l.cancelOrphan(ctx, h, t.ID)
+}
+
+// cancelOrphan ends a task that nobody works on: it is paused, or its process has died. Nothing runs that could be waited for; what was being done
+// stays so in the journals of the instances, and is observed by whatever comes next.
+func (l *Local) cancelOrphan(ctx context.Context, h *holding, id string) error {
+	h.admit.Lock()
+	defer h.admit.Unlock()
+	t, err := engine.LoadTask(ctx, l.store, h.name, id)
 	if err != nil {
 		return storeError(err)
 	}
-	if len(holders) == 0 {
-		return l.cancelOrphan(ctx, t)
+	if r := l.runningTask(h.name, id); r != nil {
+		r.command(engine.CommandCancel)
+		return nil
 	}
-	err = l.store.Update(ctx, func(tx state.Tx) error {
-		return state.Put(tx, controlKey(t.Deployment), controlRecord{Task: t.ID, Verb: verb, At: now()})
-	})
-	return storeError(err)
+	if t.Status.Ended() {
+		return nil
+	}
+	t = ended(t, engine.Cancelled)
+	if err := l.write(ctx, h.lease, t, func(d *record) { d.ended(t, false, false) }); err != nil {
+		return storeError(err)
+	}
+	l.next(h)
+	return nil
 }
 
-// cancelOrphan ends a task whose process has died: nothing runs that could be waited for. What was being done stays so in the journals
-// of the instances, and is observed by whatever comes next.
-func (l *Local) cancelOrphan(ctx context.Context, t engine.Task) error {
-	lease, err := l.lease(ctx, t.Deployment)
-	if err != nil {
-		return asHeld(t.Deployment, err)
-	}
-	defer l.release(lease)
-	d, err := loadDeployment(ctx, l.store, t.Deployment)
-	if err != nil {
-		return err
-	}
-	t.Status, t.Ended = engine.Cancelled, now()
-	if t.Verb == string(Deploy) || t.Verb == string(Undeploy) {
-		d.Status = StatusCancelled
-	}
-	d.Cause, d.Updated = "cancelled", now()
-	return storeError(l.write(ctx, lease, d, t))
-}
-
-func asHeld(name string, err error) error {
-	var held *state.HeldError
-	if errors.As(err, &held) {
-		return heldError(name, held)
-	}
-	return err
-}
-
-// resume runs a task on: failed and cancelled steps again, interrupted ones under their old operation ids, done ones not.
-func (l *Local) resume(ctx context.Context, t engine.Task, c Control) error {
+// resume runs a task on: failed and cancelled steps again, interrupted ones under their old operation ids, done ones not. While it cannot, it
+// waits in the queue. orphan: only if its process has died.
+func (l *Local) resume(ctx context.Context, t engine.Task, c Control, orphan bool) error {
 	if t.Status == engine.Done {
 		return &Error{Kind: KindConflict, Msg: fmt.Sprintf("task %s is done: there is nothing to go on with", t.ID)}
 	}
-	lease, err := l.leaseAfterTask(ctx, t.Deployment)
-	if err != nil {
+	h, err := l.hold(ctx, t.Deployment)
+	var held *state.HeldError
+	switch {
+	case errors.As(err, &held) && (t.Status.Ended() || t.Status == engine.Paused):
+		return l.leave(ctx, t, c, "the process that works on the deployment: "+held.Holder.String())
+	case err != nil:
 		return asHeld(t.Deployment, err)
 	}
-	if err := l.resumeHeld(ctx, lease, t, c); err != nil {
-		l.release(lease)
+	defer l.letGo(h)
+	h.admit.Lock()
+	defer h.admit.Unlock()
+	if t, err = engine.LoadTask(ctx, l.store, t.Deployment, t.ID); err != nil {
+		return storeError(err)
+	}
+	switch {
+	case orphan && (!t.Status.Works() || l.runningTask(t.Deployment, t.ID) != nil):
+		return nil
+	case l.runningTask(t.Deployment, t.ID) != nil:
+		return &Error{Kind: KindConflict, Msg: fmt.Sprintf("task %s runs", t.ID), Hint: "orch status " + t.Deployment + " shows what it does"}
+	case t.Status == engine.Queued:
+		return &Error{Kind: KindConflict, Msg: fmt.Sprintf("task %s waits for %s", t.ID, t.Waits), Hint: "it begins by itself"}
+	}
+	return l.resumeHeld(ctx, h, t, c, false)
+}
+
+// leave puts a control of a stopped task into the queue, where it waits for the process that works on the deployment, or for other tasks.
+func (l *Local) leave(ctx context.Context, t engine.Task, c Control, waits string) error {
+	if err := l.checkStep(ctx, t, c); err != nil {
 		return err
+	}
+	q := queued{Task: t.ID, At: now(), Control: &c, Was: t.Status}
+	t.Status, t.Waits = engine.Queued, waits
+	if err := putQueue(ctx, l.store, t, q); err != nil {
+		return err
+	}
+	l.tend(t.Deployment, t.ID)
+	return nil
+}
+
+func (l *Local) checkStep(ctx context.Context, t engine.Task, c Control) error {
+	if c.Step == "" {
+		return nil
+	}
+	p, err := engine.LoadPlan(ctx, l.store, t.Deployment, t.ID)
+	if err != nil {
+		return storeError(err)
+	}
+	if !hasStep(p, c.Step) {
+		return &Error{Kind: KindNotFound, Msg: fmt.Sprintf("task %s has no step %q", t.ID, c.Step), Hint: "orch status shows the steps", Err: ErrNotFound}
 	}
 	return nil
 }
 
-func (l *Local) resumeHeld(ctx context.Context, lease *state.Lease, t engine.Task, c Control) error {
+// resumeHeld goes on with a task. waited: it comes out of the queue, and stays there if it has to wait on.
+func (l *Local) resumeHeld(ctx context.Context, h *holding, t engine.Task, c Control, waited bool) error {
+	if err := l.resumable(ctx, t); err != nil {
+		return err
+	}
+	if err := l.checkStep(ctx, t, c); err != nil {
+		return err
+	}
+	waits, err := l.waits(ctx, h, t)
+	switch {
+	case err != nil:
+		return err
+	case waits != "" && waited:
+		return nil
+	case waits != "":
+		return l.leave(ctx, t, c, waits)
+	}
 	d, err := loadDeployment(ctx, l.store, t.Deployment)
 	if err != nil {
 		return err
-	}
-	if d.Task != t.ID {
-		return &Error{Kind: KindConflict, Msg: fmt.Sprintf("task %s is not the latest of %s", t.ID, t.Deployment),
-			Hint: "deploy or undeploy again: what is done is not repeated"}
 	}
 	job, err := l.jobOf(ctx, d, t)
 	if err != nil {
 		return err
 	}
-	if c.Step != "" && !hasStep(job.Plan, c.Step) {
-		return &Error{Kind: KindNotFound, Msg: fmt.Sprintf("task %s has no step %q", t.ID, c.Step), Hint: "orch status shows the steps", Err: ErrNotFound}
-	}
 	if c.Verb == "skip" {
 		job.Skip = map[string]bool{c.Step: true}
 	}
+	t.Status, t.Waits = engine.Pending, ""
+	err = state.Fenced(l.store, h.lease).Update(ctx, func(tx state.Tx) (err error) {
+		if d, _, err = state.Get[record](tx, deploymentKey(t.Deployment)); err != nil {
+			return err
+		}
+		d.resumed(t)
+		// The command that stopped it is not meant for what comes now.
+		if err := errors.Join(tx.Delete(controlKey(h.name, t.ID)), tx.Delete(queueKey(h.name, t.ID))); err != nil {
+			return err
+		}
+		return errors.Join(state.Put(tx, deploymentKey(d.Name), d), engine.PutTaskTx(tx, t))
+	})
+	if err != nil {
+		return storeError(err)
+	}
+	_, err = l.start(h, d, t, job)
+	return err
+}
+
+// resumed is what going on with a task means for its deployment.
+func (d *record) resumed(t engine.Task) {
+	d.Updated, d.Task = now(), t.ID
 	switch Verb(t.Verb) {
 	case Undeploy:
-		d.Status = StatusUndeploying
+		d.Status, d.Cause = StatusUndeploying, ""
 	case Deploy:
-		d.Status = StatusDeploying
+		d.Status, d.Cause = StatusDeploying, ""
 		if d.Applied > 0 {
 			d.Status = StatusUpdating
 		}
 	}
-	d.Updated, d.Cause = now(), ""
-	// The command that stopped it is not meant for what comes now.
-	if err := state.Fenced(l.store, lease).Update(ctx, func(tx state.Tx) error { return tx.Delete(controlKey(d.Name)) }); err != nil {
+}
+
+// resumable reports what speaks against going on with a task: others have worked on the same since.
+func (l *Local) resumable(ctx context.Context, t engine.Task) error {
+	tasks, err := engine.Tasks(ctx, l.store, t.Deployment)
+	if err != nil {
 		return storeError(err)
 	}
-	_, err = l.start(lease, d, t, job)
-	return err
+	for _, o := range tasks {
+		if o.ID > t.ID && (!o.Started.IsZero() || o.Status.Works()) && (overlap(t, o) != "" || t.Request == "") {
+			return &Error{Kind: KindConflict, Msg: fmt.Sprintf("%s has worked on the same since task %s", called(o), t.ID),
+				Hint: "deploy or undeploy again: what is done is not repeated"}
+		}
+	}
+	return nil
 }
 
 func hasStep(p *plan.Plan, id string) bool {

@@ -2,7 +2,6 @@ package orch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/orch-project/orch/pkg/event"
@@ -26,15 +25,16 @@ func (l *Local) Create(ctx context.Context, req Request) (Deployment, error) {
 	if err != nil {
 		return Deployment{}, err
 	}
-	lease, err := l.leaseAfterTask(ctx, req.Deployment)
-	var held *state.HeldError
-	if errors.As(err, &held) {
-		return Deployment{}, heldError(req.Deployment, held)
-	}
+	h, err := l.hold(ctx, req.Deployment)
 	if err != nil {
-		return Deployment{}, err
+		return Deployment{}, asHeld(req.Deployment, err)
 	}
-	defer l.release(lease)
+	defer l.letGo(h)
+	h.admit.Lock()
+	defer h.admit.Unlock()
+	if len(l.works(h)) > 0 {
+		return Deployment{}, &Error{Kind: KindConflict, Msg: "deployment " + req.Deployment + " is busy", Hint: "orch tasks shows with what"}
+	}
 	p, err := l.prepare(ctx, req)
 	if err != nil {
 		return Deployment{}, err
@@ -46,16 +46,17 @@ func (l *Local) Create(ctx context.Context, req Request) (Deployment, error) {
 	if p.have != nil {
 		d = *p.have
 	}
-	rev, err := l.nextRevision(ctx, lease, p)
+	rev, err := l.nextRevision(ctx, h.lease, p)
 	if err != nil {
 		return Deployment{}, err
 	}
+	d.Last = max(p.last(), rev.N)
 	d.Status, d.Doing, d.Cause, d.Updated, d.Revision = StatusCreated, doingCreate, "", now(), rev.N
 	d.Topology, d.Description, d.Metadata, d.Location = p.topology.Name, p.topology.Description, p.topology.Metadata, p.location
 	if req.Source != nil {
 		d.Blueprint = req.Blueprint
 	}
-	err = state.Fenced(l.store, lease).Update(ctx, func(tx state.Tx) error {
+	err = state.Fenced(l.store, h.lease).Update(ctx, func(tx state.Tx) error {
 		if err := state.Put(tx, revisionKey(p.name, rev.N), rev); err != nil {
 			return err
 		}
@@ -85,5 +86,5 @@ func (l *Local) creatable(ctx context.Context, p *prepared) error {
 		l.checkFiles(p)
 		l.checkSecrets(ctx, p)
 	}
-	return p.diags.Err()
+	return p.findings().Err()
 }

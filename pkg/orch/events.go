@@ -142,5 +142,5 @@ func (r *eventReader) over(ctx context.Context) (bool, error) {
 	if errors.Is(err, state.ErrNotFound) {
 		return true, nil
 	}
-	return t.Status.Ended(), err
+	return t.Status.Ended() || t.Status == engine.Paused, err
 }

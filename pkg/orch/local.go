@@ -88,10 +88,10 @@ type Local struct {
 	log     *slog.Logger
 	settled settled // what Recover need not look at
 
-	mu      sync.Mutex
-	running map[string]*running // by deployment
-	closed  bool
-	tasks   sync.WaitGroup
+	mu       sync.Mutex
+	holdings map[string]*holding // by deployment
+	closed   bool
+	tasks    sync.WaitGroup
 	// life ends with Close; tasks outlive the requests that start them.
 	life context.Context
 	stop context.CancelCauseFunc
@@ -114,7 +114,7 @@ func New(o Options) (*Local, error) {
 		o.Redactor = secret.NewRedactor()
 	}
 	l := &Local{opts: o, store: o.Store, blobs: state.NewBlobs(o.Store), events: state.NewEventLog(o.Store), log: o.Logger,
-		running: map[string]*running{}}
+		holdings: map[string]*holding{}}
 	l.life, l.stop = context.WithCancelCause(context.Background())
 	l.engine = engine.New(engine.Options{Store: o.Store, Infra: o.Infra, Remote: o.Remote, Local: o.Local, Select: o.Select, Hosts: o.Hosts,
 		Secrets: localSecrets{o.Secrets}, Cipher: o.Cipher, Redactor: o.Redactor, Limits: o.Limits, Retry: o.Retry, Observe: o.Observe, Logger: o.Logger})

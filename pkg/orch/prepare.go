@@ -19,6 +19,7 @@ import (
 // prepared is everything that a plan needs and a task is made from.
 type prepared struct {
 	req      Request
+	asked    Request // as it came
 	name     string
 	have     *record // nil: a new deployment
 	topology *topology.Topology
@@ -33,11 +34,12 @@ type prepared struct {
 	older    []plan.Version
 	plan     *plan.Plan
 	diags    diag.List
+	planned  diag.List // what planning has found, beside diags
 }
 
-// prepare loads, checks, binds and plans. The plan is nil if the findings are errors.
+// prepare loads, binds and plans, without asking the cloud: complete does. The plan is nil if the findings are errors.
 func (l *Local) prepare(ctx context.Context, req Request) (*prepared, error) {
-	p := &prepared{req: req, name: req.Deployment}
+	p := &prepared{req: req, asked: req, name: req.Deployment}
 	if !validName(p.name) {
 		return nil, &Error{Kind: KindUser, Msg: fmt.Sprintf("%q is no name for a deployment", p.name),
 			Hint: "use letters, digits, '-', '_' and '.', up to 128 of them"}
@@ -71,19 +73,48 @@ func (l *Local) prepare(ctx context.Context, req Request) (*prepared, error) {
 	if err := p.removal(); err != nil {
 		return nil, err
 	}
-	if !req.SkipPreflight && req.Verb == Deploy {
-		l.preflight(ctx, p)
-		if p.diags.HasErrors() {
-			return p, nil
-		}
-	}
-	if err := l.preconditions(ctx, p); err != nil || p.diags.HasErrors() {
-		return p, err
-	}
-	if err := l.build(ctx, p); err != nil {
+	in, err := l.input(ctx, p)
+	if err != nil {
 		return nil, err
 	}
+	p.build(in)
 	return p, nil
+}
+
+// complete asks the drivers about a prepared request: whether it can be done at all, and what it does to the infrastructure. It plans again if
+// that replaces something. The plan is nil afterwards if there are errors.
+func (l *Local) complete(ctx context.Context, p *prepared) error {
+	ctx = usedBy(withLocation(ctx, p.location), p.name)
+	if p.plan != nil {
+		if err := l.preconditions(ctx, p); err != nil {
+			return err
+		}
+	}
+	if p.snapshot != nil && !p.req.SkipPreflight && p.req.Verb == Deploy {
+		l.preflight(ctx, p)
+	}
+	if p.plan == nil || p.diags.HasErrors() {
+		p.plan = nil // with every mistake in findings
+		return nil
+	}
+	built := p.plan
+	changes, err := l.changes(ctx, p, built)
+	if err != nil {
+		return err
+	}
+	if replaced := replacements(changes, built); len(replaced) > 0 && p.req.Verb == Deploy {
+		in, err := l.input(ctx, p)
+		if err != nil {
+			return err
+		}
+		in.Replaced = replaced
+		if p.build(in); p.plan == nil {
+			return nil
+		}
+	}
+	p.plan.Changes = changes
+	p.plan.Diagnostics = p.findings()
+	return nil
 }
 
 // loadTopologies loads the wanted topology, from the request or the store, and the one that the instances were made from.
@@ -227,14 +258,14 @@ func (l *Local) revision(ctx context.Context, name string, n int) (revision, err
 	return rev, storeError(err)
 }
 
-// build plans, and plans again if the infrastructure says that it replaces something.
-func (l *Local) build(ctx context.Context, p *prepared) error {
+// input of the planner.
+func (l *Local) input(ctx context.Context, p *prepared) (plan.Input, error) {
 	in := plan.Input{Deployment: p.name, Topology: p.topology, Previous: p.previous, Inputs: p.inputs, PreviousInputs: p.prevIn, Older: p.older,
 		WorkflowInputs: p.wfInputs, Recorded: p.snapshot.Recorded(), Force: p.req.Force}
 	in.Scale, in.Remove = p.scale(), p.req.Remove
 	switch p.req.Verb {
 	case Deploy:
-		in.Workflow = plan.Install
+		in.Workflow, in.Only = plan.Install, p.only()
 	case Undeploy:
 		in.Workflow = plan.Uninstall
 	case Workflow:
@@ -242,7 +273,7 @@ func (l *Local) build(ctx context.Context, p *prepared) error {
 		p.choose(&in)
 		if wf := p.topology.Workflows[in.Workflow]; in.Workflow == plan.Heal && (wf == nil || plan.BuiltIn(wf) != "") {
 			if err := l.healing(ctx, p, &in); err != nil {
-				return err
+				return in, err
 			}
 		}
 	case Operate:
@@ -250,30 +281,20 @@ func (l *Local) build(ctx context.Context, p *prepared) error {
 		in.Operate = &plan.Operate{Node: p.req.Node, Interface: p.req.Interface, Operation: p.req.Operation, Instances: p.req.Instances, Ordered: p.req.Ordered}
 		in.Instances = p.req.Select
 	default:
-		return &Error{Kind: KindUser, Msg: fmt.Sprintf("there is no %q", p.req.Verb)}
+		return in, &Error{Kind: KindUser, Msg: fmt.Sprintf("there is no %q", p.req.Verb)}
 	}
-	built, diags := plan.Build(in)
-	if built == nil {
-		p.diags.Add(diags...)
-		return nil
-	}
-	changes, err := l.changes(ctx, p, built)
-	if err != nil {
-		return err
-	}
-	if replaced := replacements(changes, built); len(replaced) > 0 && p.req.Verb == Deploy {
-		in.Replaced = replaced
-		if built, diags = plan.Build(in); built == nil {
-			p.diags.Add(diags...)
-			return nil
-		}
-	}
-	p.diags.Add(diags...)
-	built.Changes = changes
-	built.Diagnostics = p.diags.Sorted()
-	p.plan = built
-	return nil
+	return in, nil
 }
+
+// build plans; what it finds replaces what planning found before.
+func (p *prepared) build(in plan.Input) {
+	if p.plan, p.planned = plan.Build(in); p.plan != nil {
+		p.plan.Diagnostics = p.findings()
+	}
+}
+
+// findings are all of them, in order.
+func (p *prepared) findings() diag.List { return slices.Concat(p.diags, p.planned).Sorted() }
 
 // changes asks the infrastructure driver what it would do.
 func (l *Local) changes(ctx context.Context, p *prepared, built *plan.Plan) ([]driver.Change, error) {

@@ -13,6 +13,8 @@ import (
 //
 //	deployments/<name>            record
 //	d/<name>/revision/<n>         revision: which bundle with which inputs
+//	d/<name>/queue/<task>         queued: a request that waits (see queue.go)
+//	d/<name>/control/<task>       controlRecord: a command to the process that works on the deployment
 //	blob bundle/<name>/<digest>   the bundle, a zip
 type record struct {
 	Name        string            `json:"name"`
@@ -20,8 +22,9 @@ type record struct {
 	Topology    string            `json:"topology"`
 	Description string            `json:"description,omitempty"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
-	Revision    int               `json:"revision"` // that the instances are made from, or are on their way to
-	Applied     int               `json:"applied"`  // the last that was reached completely
+	Revision    int               `json:"revision"`       // that the instances are made from, or are on their way to
+	Applied     int               `json:"applied"`        // the last that was reached completely
+	Last        int               `json:"last,omitempty"` // the newest there is: after a rollback it is not Revision
 	Location    string            `json:"location,omitempty"`
 	Created     time.Time         `json:"created"`
 	Updated     time.Time         `json:"updated"`
@@ -86,7 +89,9 @@ func revisionKey(name string, n int) string {
 
 func leaseKey(name string) string { return state.Join("deployment", name) }
 
-func controlKey(name string) string { return state.Join("d", name, "control") }
+func controlPrefix(name string) string { return state.Prefix("d", name, "control") }
+
+func controlKey(name, task string) string { return state.Join("d", name, "control", task) }
 
 func loadDeployment(ctx context.Context, store state.Store, name string) (record, error) {
 	var d record

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
+	"github.com/orch-project/orch/pkg/engine"
 	"github.com/orch-project/orch/pkg/state"
 )
 
@@ -59,28 +61,61 @@ func (l *Local) Recover(ctx context.Context) ([]Task, error) {
 		if held[name] != "" || ctx.Err() != nil {
 			continue
 		}
-		t, err := l.findTask(ctx, name, "")
+		got, busy, err := l.recover(ctx, name)
+		taken = append(taken, got...)
 		switch {
-		case errors.Is(err, ErrNotFound): // purged meanwhile, or nothing was ever done
+		case err == nil && !busy:
 			l.settled.set(name, rev)
-			continue
-		case err != nil:
+		case err != nil && !errors.Is(err, state.ErrHeld): // then another server was quicker
 			errs = append(errs, err)
-			continue
-		case t.Status.Ended():
-			l.settled.set(name, rev)
+		}
+	}
+	return taken, errors.Join(errs...)
+}
+
+// recover goes on with what is left of a deployment: tasks whose process has died, and requests that wait for nobody. busy: there is
+// something that has not ended.
+func (l *Local) recover(ctx context.Context, name string) (taken []Task, busy bool, err error) {
+	tasks, err := engine.Tasks(ctx, l.store, name)
+	if err != nil {
+		return nil, true, storeError(err)
+	}
+	var left []engine.Task
+	for _, t := range tasks {
+		busy = busy || t.Status.Works() || t.Status == engine.Queued
+		if (t.Status.Works() || t.Status == engine.Queued) && l.runningTask(name, t.ID) == nil && !behindPaused(t, tasks) {
+			left = append(left, t)
+		}
+	}
+	if len(left) == 0 {
+		return nil, busy, nil
+	}
+	h, err := l.hold(ctx, name)
+	if err != nil {
+		return nil, true, err
+	}
+	defer l.letGo(h)
+	var errs []error
+	for _, t := range left {
+		if t.Status == engine.Queued {
 			continue
 		}
-		switch err := l.resume(ctx, t, Control{Deployment: name, Task: t.ID, Verb: "resume"}); {
+		switch err := l.resume(ctx, t, Control{Deployment: name, Task: t.ID, Verb: "resume"}, true); {
 		case err == nil:
 			taken = append(taken, l.task(t))
 		case errors.Is(err, state.ErrHeld), isConflict(err):
-			// Another server was quicker, or it has ended just now.
+			// It has ended just now.
 		default:
 			errs = append(errs, fmt.Errorf("cannot go on with task %s of %s: %w", t.ID, name, err))
 		}
 	}
-	return taken, errors.Join(errs...)
+	l.dispatch(ctx, h)
+	return taken, true, errors.Join(errs...)
+}
+
+// behindPaused: nobody but a user can let the request begin.
+func behindPaused(t engine.Task, tasks []engine.Task) bool {
+	return t.Status == engine.Queued && slices.ContainsFunc(tasks, func(o engine.Task) bool { return o.Status == engine.Paused && overlap(t, o) != "" })
 }
 
 // unsettled are the deployments whose records have changed since their last task was seen to have ended.

@@ -18,59 +18,70 @@ type running struct {
 	done     chan struct{}
 }
 
-// start runs a stored task in the background, under its lease, which it gives back at the end.
-func (l *Local) start(lease *state.Lease, d record, t engine.Task, job engine.Job) (Task, error) {
+// command passes a command on. A task that has many of them before it needs no more.
+func (r *running) command(c engine.Command) {
+	select {
+	case r.commands <- c:
+	default:
+	}
+}
+
+// start runs a stored task in the background, as a user of the holding until its end.
+func (l *Local) start(h *holding, d record, t engine.Task, job engine.Job) (Task, error) {
 	r := &running{task: t.ID, commands: make(chan engine.Command, 8), done: make(chan struct{})}
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		return Task{}, &Error{Kind: KindConflict, Msg: ErrClosing.Error()}
 	}
-	l.running[d.Name] = r
+	h.tasks[t.ID] = r
+	h.users++
 	l.tasks.Add(1)
 	l.mu.Unlock()
 	go func() {
 		defer l.tasks.Done()
-		defer func() {
-			l.release(lease)
-			l.mu.Lock()
-			if l.running[d.Name] == r {
-				delete(l.running, d.Name)
-			}
-			l.mu.Unlock()
-			close(r.done)
-		}()
-		l.run(lease, d, t, job, r)
+		defer close(r.done)
+		defer l.letGo(h)
+		l.run(h, d.Location, t, job, r)
+		l.mu.Lock()
+		delete(h.tasks, t.ID)
+		l.mu.Unlock()
+		l.next(h)
 	}()
 	return l.task(t), nil
 }
 
+// next looks at the queue after the end of a task, if there is one.
+func (l *Local) next(h *holding) {
+	entries, err := l.queue(l.life, h.name)
+	if err != nil || len(entries) == 0 || !l.use(h) {
+		return
+	}
+	l.tasks.Add(1)
+	go func() {
+		defer l.tasks.Done()
+		defer l.letGo(h)
+		l.dispatch(l.life, h)
+	}()
+}
+
 // run is the life of a task in this process.
-func (l *Local) run(lease *state.Lease, d record, t engine.Task, job engine.Job, r *running) {
-	ctx, cancel := lease.Context(usedByTask(withLocation(l.life, d.Location), t))
+func (l *Local) run(h *holding, location string, t engine.Task, job engine.Job, r *running) {
+	ctx, cancel := h.lease.Context(usedByTask(withLocation(l.life, location), t))
 	defer cancel()
 	t.Status = engine.Running
 	if t.Started.IsZero() {
 		t.Started = now()
 	}
 	t.Ended, t.Failure = time.Time{}, nil
-	l.observe(t)
-	err := l.write(ctx, lease, d, t)
+	err := l.write(ctx, h.lease, t, nil)
 	var out *engine.Outcome
 	if err == nil {
-		watching, stop := context.WithCancel(ctx)
-		listening := make(chan struct{})
-		go func() {
-			defer close(listening)
-			l.listen(watching, d.Name, t.ID, r.commands)
-		}()
-		out, err = l.engine.Run(ctx, lease, job, r.commands)
-		stop()
-		<-listening
+		out, err = l.engine.Run(ctx, h.lease, job, r.commands)
 	}
 	if err != nil {
 		// The task stays as it is: whoever takes the lease next goes on with it.
-		l.log.Warn("a task was left", "deployment", d.Name, "task", t.ID, "error", err)
+		l.log.Warn("a task was left", "deployment", h.name, "task", t.ID, "error", err)
 		t.Status = engine.Pending
 		l.observe(t)
 		return
@@ -78,8 +89,8 @@ func (l *Local) run(lease *state.Lease, d record, t engine.Task, job engine.Job,
 	if out.Status == engine.Done {
 		l.results(ctx, &t, job)
 	}
-	if err := l.end(ctx, lease, d, t, out); err != nil {
-		l.log.Error("the end of a task could not be stored", "deployment", d.Name, "task", t.ID, "error", err)
+	if err := l.end(ctx, h, t, out); err != nil {
+		l.log.Error("the end of a task could not be stored", "deployment", h.name, "task", t.ID, "error", err)
 	}
 }
 
@@ -91,34 +102,73 @@ func (l *Local) observe(t engine.Task) {
 }
 
 // end records how a task has ended and what that means for the deployment.
-func (l *Local) end(ctx context.Context, lease *state.Lease, d record, t engine.Task, out *engine.Outcome) error {
-	t.Status, t.Failure, t.Progress = out.Status, out.Failure, out.Progress
-	d.Cause = ""
+func (l *Local) end(ctx context.Context, h *holding, t engine.Task, out *engine.Outcome) error {
+	t.Status, t.Failure, t.Progress, t.Ended = out.Status, out.Failure, out.Progress, now()
+	if t.Verb == string(Undeploy) && t.Status == engine.Done {
+		return l.undeployed(ctx, h, t)
+	}
+	whole := t.Status == engine.Done && t.Limited && l.asWanted(ctx, h.name)
+	others := l.alsoDeploying(ctx, h, t)
+	return l.write(ctx, h.lease, t, func(d *record) { d.ended(t, others, whole) })
+}
+
+// ended is what the end of a task means for its deployment. others: another task that deploys still runs. whole: everything is as wanted.
+func (d *record) ended(t engine.Task, others, whole bool) {
+	deploys := t.Verb == string(Deploy) || t.Verb == string(Undeploy)
 	switch {
 	case t.Status == engine.Failed:
-		d.Cause = cause(out.Failure)
-		if t.Verb == string(Deploy) || t.Verb == string(Undeploy) {
+		d.Cause = cause(t.Failure)
+		if deploys {
 			d.Status = StatusFailed
 		}
 	case t.Status == engine.Cancelled:
 		d.Cause = "cancelled"
-		if t.Verb == string(Deploy) || t.Verb == string(Undeploy) {
+		if deploys {
 			d.Status = StatusCancelled
 		}
-	case t.Verb == string(Deploy):
-		d.Status, d.Applied = StatusDeployed, d.Revision
-	case t.Verb == string(Undeploy):
-		l.prove(ctx, &d, &t)
+	case t.Verb != string(Deploy):
+		if d.Status != StatusFailed && d.Status != StatusCancelled {
+			d.Cause = ""
+		}
+	case !t.Limited || whole || d.Status == StatusUpdating && !others:
+		d.Status, d.Cause, d.Applied = StatusDeployed, "", t.Revision
 	}
-	t.Ended, d.Updated = now(), now()
-	l.observe(t)
+}
+
+// alsoDeploying reports whether another task that changes the deployment's status still runs.
+func (l *Local) alsoDeploying(ctx context.Context, h *holding, self engine.Task) bool {
+	for id := range l.works(h) {
+		if id == self.ID {
+			continue
+		}
+		if t, err := engine.LoadTask(ctx, l.store, h.name, id); err == nil && t.Verb == string(Deploy) && t.Status.Works() {
+			return true
+		}
+	}
+	return false
+}
+
+// asWanted reports whether nothing of a deployment is missing or different from what is wanted.
+func (l *Local) asWanted(ctx context.Context, name string) bool {
+	p, err := l.prepare(ctx, Request{Verb: Deploy, Deployment: name, SkipPreflight: true})
+	return err == nil && p.plan != nil && len(p.plan.Steps) == 0
+}
+
+// undeployed ends an undeployment with the proof that nothing is left.
+func (l *Local) undeployed(ctx context.Context, h *holding, t engine.Task) error {
+	d, err := loadDeployment(ctx, l.store, h.name)
+	if err != nil {
+		return err
+	}
+	l.prove(ctx, &d, &t)
+	t.Ended = now()
 	if d.Status == StatusUndeployed {
 		l.forgetSecrets(ctx, plugin.SecretRef(d.Name, "", "", "")+"/")
 	}
 	if t.Purge && d.Status == StatusUndeployed {
-		return l.purge(ctx, lease, d, t)
+		return l.purge(ctx, h, d, t)
 	}
-	return l.write(ctx, lease, d, t)
+	return l.write(ctx, h.lease, t, func(now *record) { now.Status, now.Cause = d.Status, d.Cause })
 }
 
 func cause(f *engine.Failure) string {
@@ -156,26 +206,48 @@ func (l *Local) prove(ctx context.Context, d *record, t *engine.Task) {
 	}
 }
 
-// write stores deployment and task with the events that tell of them.
-func (l *Local) write(ctx context.Context, lease *state.Lease, d record, t engine.Task) error {
-	return state.Fenced(l.store, lease).Update(ctx, func(tx state.Tx) error {
-		if err := state.Put(tx, deploymentKey(d.Name), d); err != nil {
+// write stores a task with what it means for its deployment, and the events that tell of both.
+func (l *Local) write(ctx context.Context, lease *state.Lease, t engine.Task, change func(*record)) error {
+	err := state.Fenced(l.store, lease).Update(ctx, func(tx state.Tx) error {
+		d, _, err := state.Get[record](tx, deploymentKey(t.Deployment))
+		if err != nil {
 			return err
+		}
+		if change != nil {
+			change(&d)
+			d.Updated = now()
+			if err := state.Put(tx, deploymentKey(d.Name), d); err != nil {
+				return err
+			}
 		}
 		if err := engine.PutTaskTx(tx, t); err != nil {
 			return err
 		}
-		_, err := state.AppendTx(tx, d.Name, statusEvents(d, t)...)
+		_, err = state.AppendTx(tx, d.Name, statusEvents(d, t)...)
 		return err
 	})
+	if err == nil {
+		l.observe(t)
+	}
+	return err
 }
 
-// purge forgets an undeployed deployment altogether. A watcher sees its last event before it goes.
-func (l *Local) purge(ctx context.Context, lease *state.Lease, d record, t engine.Task) error {
-	if err := l.write(ctx, lease, d, t); err != nil {
+// purge forgets an undeployed deployment altogether, but not the requests that wait for that. A watcher sees its last event before it goes.
+func (l *Local) purge(ctx context.Context, h *holding, d record, t engine.Task) error {
+	if err := l.write(ctx, h.lease, t, func(now *record) { now.Status, now.Cause = d.Status, d.Cause }); err != nil {
 		return err
 	}
-	store := state.Fenced(l.store, lease)
+	h.admit.Lock()
+	defer h.admit.Unlock()
+	waiting, err := l.queue(ctx, d.Name)
+	if err != nil {
+		return err
+	}
+	keep := map[string]bool{}
+	for _, q := range waiting {
+		keep[q.Bundle] = true
+	}
+	store := state.Fenced(l.store, h.lease)
 	blobs := state.NewBlobs(store)
 	for _, prefix := range []string{state.Prefix("bundle", d.Name), state.Prefix("plan", d.Name)} {
 		infos, err := blobs.List(ctx, prefix)
@@ -183,19 +255,43 @@ func (l *Local) purge(ctx context.Context, lease *state.Lease, d record, t engin
 			return err
 		}
 		for _, b := range infos {
+			if keep[b.Key] {
+				continue
+			}
 			if err := blobs.Delete(ctx, b.Key); err != nil {
 				return err
 			}
 		}
 	}
 	return store.Update(ctx, func(tx state.Tx) error {
-		return errors.Join(engine.ForgetTx(tx, d.Name), tx.Delete(deploymentKey(d.Name)), state.DropEventsTx(tx, d.Name))
+		var waiting []queued
+		var tasks []engine.Task
+		for r, err := range state.List[queued](tx, queuePrefix(d.Name)) {
+			if err != nil {
+				return err
+			}
+			t, _, err := engine.FindTaskTx(tx, d.Name, r.Value.Task)
+			if err != nil {
+				return err
+			}
+			waiting, tasks = append(waiting, r.Value), append(tasks, t)
+		}
+		if err := errors.Join(engine.ForgetTx(tx, d.Name), tx.Delete(deploymentKey(d.Name)), state.DropEventsTx(tx, d.Name)); err != nil {
+			return err
+		}
+		for i, q := range waiting {
+			if err := errors.Join(state.Put(tx, queueKey(d.Name, q.Task), q), engine.PutTaskTx(tx, tasks[i])); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
-// listen passes commands that other processes have left in the store.
-func (l *Local) listen(ctx context.Context, name, task string, commands chan<- engine.Command) {
-	for c, err := range l.store.Watch(ctx, controlKey(name), 0) {
+// watchControl passes on the commands that other processes have left in the store.
+func (l *Local) watchControl(ctx context.Context, h *holding) {
+	defer l.tasks.Done()
+	for c, err := range l.store.Watch(ctx, controlPrefix(h.name), 0) {
 		if err != nil {
 			return
 		}
@@ -203,13 +299,11 @@ func (l *Local) listen(ctx context.Context, name, task string, commands chan<- e
 			continue
 		}
 		req, err := state.DecodeRecord[controlRecord](c.Value)
-		if err != nil || req.Task != task {
+		if err != nil {
 			continue
 		}
-		select {
-		case commands <- engine.Command(req.Verb):
-		case <-ctx.Done():
-			return
+		if r := l.runningTask(h.name, req.Task); r != nil {
+			r.command(engine.Command(req.Verb))
 		}
 	}
 }

@@ -83,13 +83,16 @@ func (s savedPlans) Save(ctx context.Context, req Request) (SavedPlan, error) {
 	if err != nil {
 		return SavedPlan{}, err
 	}
+	if err := s.l.complete(ctx, p); err != nil {
+		return SavedPlan{}, err
+	}
 	if p.plan == nil {
-		return SavedPlan{}, p.diags.Err()
+		return SavedPlan{}, p.findings().Err()
 	}
 	tenant := TenantOf(ctx)
 	s.expire(ctx, tenant)
 	r := planRecord{SavedPlan: SavedPlan{ID: ulid.Make().String(), Digest: p.plan.Digest, Deployment: req.Deployment, Verb: req.Verb, Blueprint: req.Blueprint,
-		User: req.User, Created: now(), Expires: now().Add(PlanLife), Diagnostics: p.diags.Sorted()}, Request: req}
+		User: req.User, Created: now(), Expires: now().Add(PlanLife), Diagnostics: p.findings()}, Request: req}
 	if r.Inputs, err = engine.EncodeMap(req.Inputs, s.l.opts.Cipher); err != nil {
 		return SavedPlan{}, storeError(err)
 	}

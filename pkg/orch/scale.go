@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 )
 
 // scale is how many instances nodes are to have: what was asked for before, and now.
@@ -59,6 +60,15 @@ func (p *prepared) removal() error {
 	}
 	p.req.Scale = scale
 	return nil
+}
+
+// only are the nodes that a request which does nothing but scale is limited to; nil: it is about the whole topology.
+func (p *prepared) only() []string {
+	r := p.req
+	if r.Verb != Deploy || r.Source != nil || len(r.Inputs) > 0 || len(r.Scale) == 0 || p.have == nil || p.have.Applied == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(r.Scale))
 }
 
 // What a deployment's status can be about. A resumed task is about what it was begun for, so the record keeps it; workflows and operations

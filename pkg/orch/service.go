@@ -21,10 +21,11 @@ type Service interface {
 	// Plan says what Apply would do, touching nothing. The list holds findings of validation and preflight; it is returned with a nil plan
 	// when they are errors.
 	Plan(ctx context.Context, req Request) (*plan.Plan, diag.List, error)
-	// Apply starts a task and returns at once; Wait or Events follow it. Asking again for what is already running returns that task.
-	// An undeployment first cancels what runs, and waits for that; anything else is a KindConflict meanwhile.
+	// Apply makes a task of the request and returns at once; Wait or Events follow it. Asking again for what is not finished returns that
+	// task. A task that works with the same nodes as others before it, or that another process has to begin, is queued until it can run; an
+	// undeployment cancels what runs and takes back what waits.
 	Apply(ctx context.Context, req Request) (Task, error)
-	// Wait until a task has ended.
+	// Wait until a task has ended, or is paused.
 	Wait(ctx context.Context, deployment, task string) (Task, error)
 	// Control steers a running or failed task.
 	Control(ctx context.Context, c Control) error
@@ -103,6 +104,8 @@ type Request struct {
 	// Force: uninstall scripts that fail do not stop an undeploy; Purge: forget history as well.
 	Force bool `json:"force,omitempty"`
 	Purge bool `json:"purge,omitempty"`
+	// NoQueue refuses (KindConflict) what could not begin at once.
+	NoQueue bool `json:"no_queue,omitempty"`
 	// Digest of a reviewed plan: refuse if planning now gives another one.
 	PlanDigest string `json:"plan_digest,omitempty"`
 	// SkipPreflight does not ask the cloud before starting.
@@ -173,13 +176,17 @@ type Task struct {
 	Deployment string    `json:"deployment"`
 	Verb       Verb      `json:"verb"`
 	Workflow   string    `json:"workflow"`
-	Status     string    `json:"status"` // pending running done failed cancelling cancelled
+	Status     string    `json:"status"` // queued pending running done failed paused cancelling cancelled
 	User       string    `json:"user,omitempty"`
 	Created    time.Time `json:"created"`
 	Started    time.Time `json:"started,omitzero"`
 	Ended      time.Time `json:"ended,omitzero"`
 	Steps      Progress  `json:"steps"`
 	Failure    *Failure  `json:"failure,omitempty"`
+	// Waits says what a queued task waits for: "task 01K… of alice (scale): touches app, db".
+	Waits string `json:"waits,omitempty"`
+	// Touches are the nodes that it works on.
+	Touches []string `json:"touches,omitempty"`
 	// Changed is false when there was nothing to do.
 	Changed bool `json:"changed"`
 	// Outputs of a workflow that declares some, or of an operation: by name, "instance.name" for those of several instances; secrets masked.

@@ -59,7 +59,8 @@ func (l *Local) progress(ctx context.Context, t engine.Task) (p engine.Progress)
 // task is a record as the Service shows it.
 func (l *Local) task(t engine.Task) Task {
 	return Task{ID: t.ID, Deployment: t.Deployment, Verb: Verb(t.Verb), Workflow: t.Workflow, Status: string(t.Status), User: t.User, Created: t.Created,
-		Started: t.Started, Ended: t.Ended, Steps: Progress(t.Progress), Failure: t.Failure, Changed: t.Changed, Left: t.Left, Checked: t.Checked, Kept: t.Kept, Outputs: l.outputsOf(t)}
+		Started: t.Started, Ended: t.Ended, Steps: Progress(t.Progress), Failure: t.Failure, Waits: t.Waits, Touches: t.Footprint.Writes, Changed: t.Changed,
+		Left: t.Left, Checked: t.Checked, Kept: t.Kept, Outputs: l.outputsOf(t)}
 }
 
 func (l *Local) outputsOf(t engine.Task) map[string]any {
@@ -75,6 +76,9 @@ func (l *Local) Steps(ctx context.Context, deployment, task string) ([]StepStatu
 	t, err := l.findTask(ctx, deployment, task)
 	if err != nil {
 		return nil, err
+	}
+	if t.Status == engine.Queued && t.Started.IsZero() {
+		return []StepStatus{}, nil // it is planned when it begins
 	}
 	p, err := engine.LoadPlan(ctx, l.store, deployment, t.ID)
 	if err != nil {
@@ -153,10 +157,7 @@ func (l *Local) Wait(ctx context.Context, deployment, task string) (Task, error)
 	if err != nil {
 		return Task{}, err
 	}
-	l.mu.Lock()
-	r := l.running[deployment]
-	l.mu.Unlock()
-	if r != nil && r.task == t.ID {
+	if r := l.runningTask(deployment, t.ID); r != nil {
 		select {
 		case <-r.done:
 		case <-ctx.Done():
@@ -172,7 +173,7 @@ func (l *Local) Wait(ctx context.Context, deployment, task string) (Task, error)
 			}
 			return l.task(last), storeError(err)
 		}
-		if t.Status.Ended() {
+		if t.Status.Ended() || t.Status == engine.Paused {
 			return l.task(t), nil
 		}
 		holders, err := l.store.Holders(ctx, leaseKey(deployment))

@@ -42,7 +42,7 @@ func (s *Server) custom(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	task, err := s.opts.Service.Apply(ctx, orch.Request{Verb: orch.Operate, Deployment: id, Node: b.Node, Interface: op.Interface, Operation: op.Name,
+	task, err := s.opts.Service.Apply(ctx, orch.Request{Verb: orch.Operate, Deployment: id, NoQueue: true, Node: b.Node, Interface: op.Interface, Operation: op.Name,
 		Instances: b.Instances, Inputs: in, User: user(c)})
 	if err != nil {
 		return turned(err, orch.KindConflict, http.StatusBadRequest)
@@ -105,7 +105,7 @@ func (s *Server) execute(c echo.Context) error {
 	if err := body(c, &b); err != nil {
 		return err
 	}
-	req := orch.Request{Verb: orch.Workflow, Deployment: id, Workflow: name, Force: c.QueryParams().Has("continueOnError"), User: user(c)}
+	req := orch.Request{Verb: orch.Workflow, Deployment: id, NoQueue: true, Workflow: name, Force: c.QueryParams().Has("continueOnError"), User: user(c)}
 	if req.Inputs, err = inputs(b.Inputs); err != nil {
 		return err
 	}

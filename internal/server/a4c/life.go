@@ -105,11 +105,31 @@ func (s *Server) undeploy(c echo.Context) error {
 	if orch.Status(d.Status) == orch.StatusUndeployed && !purge {
 		return badRequest("Deployment already undeployed")
 	}
+	if running, err := s.undeploying(c.Request().Context(), id); err != nil || running.ID != "" {
+		if err != nil {
+			return err
+		}
+		return started(c, http.StatusAccepted, running)
+	}
 	t, err := s.opts.Service.Apply(c.Request().Context(), orch.Request{Verb: orch.Undeploy, Deployment: id, Force: !stop, Purge: purge, SkipPreflight: true, User: user(c)})
 	if err != nil {
 		return turned(err, orch.KindConflict, http.StatusBadRequest)
 	}
 	return started(c, http.StatusAccepted, t)
+}
+
+// undeploying is the undeployment that runs or waits, however it was asked for; without an ID there is none.
+func (s *Server) undeploying(ctx context.Context, id string) (orch.Task, error) {
+	tasks, err := s.opts.Service.Tasks(ctx, id)
+	if err != nil {
+		return orch.Task{}, err
+	}
+	for _, t := range tasks {
+		if t.Verb == orch.Undeploy && t.Ended.IsZero() {
+			return t, nil
+		}
+	}
+	return orch.Task{}, nil
 }
 
 type purgeDocument struct {
@@ -192,7 +212,7 @@ func (s *Server) scale(c echo.Context) error {
 	if want == at.Now {
 		return badRequest(fmt.Sprintf("node %s has %d instances; between %d and %d are allowed", at.Node, at.Now, at.Min, at.Max))
 	}
-	t, err := s.opts.Service.Apply(ctx, orch.Request{Verb: orch.Deploy, Deployment: id, Scale: map[string]int{at.Node: want}, SkipPreflight: true, User: user(c)})
+	t, err := s.opts.Service.Apply(ctx, orch.Request{Verb: orch.Deploy, Deployment: id, NoQueue: true, Scale: map[string]int{at.Node: want}, SkipPreflight: true, User: user(c)})
 	if err != nil {
 		return turned(err, orch.KindConflict, http.StatusBadRequest)
 	}

@@ -71,13 +71,13 @@ func listedStatus(d orch.Deployment) string {
 // taskStatus is that of tasks.
 func taskStatus(status string) string {
 	switch status {
-	case "pending":
+	case "queued", "pending":
 		return "INITIAL"
 	case "running", "cancelling":
 		return "RUNNING"
 	case "done":
 		return "DONE"
-	case "failed":
+	case "failed", "paused":
 		return "FAILED"
 	case "cancelled":
 		return "CANCELED"

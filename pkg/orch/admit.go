@@ -1,0 +1,312 @@
+package orch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/engine"
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/state/secrets"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+// Plan implements Service.
+func (l *Local) Plan(ctx context.Context, req Request) (*plan.Plan, diag.List, error) {
+	req, err := l.understood(ctx, req.defaults())
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := l.prepare(ctx, req)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := l.complete(ctx, p); err != nil {
+		return nil, nil, err
+	}
+	return p.plan, p.findings(), nil
+}
+
+func (r Request) defaults() Request {
+	if r.Verb == "" {
+		r.Verb = Deploy
+	}
+	return r
+}
+
+// Apply implements Service. A request becomes a task at once, or waits in the queue:
+//
+//	the deployment is free, or held here      planned; runs at once unless its footprint overlaps with that of a task before it
+//	another process holds it                  queued in the store, where that process finds it
+func (l *Local) Apply(ctx context.Context, req Request) (Task, error) {
+	req, err := l.understood(ctx, req.defaults())
+	if err != nil {
+		return Task{}, err
+	}
+	h, err := l.hold(ctx, req.Deployment)
+	var held *state.HeldError
+	switch {
+	case errors.As(err, &held):
+		return l.ask(ctx, req, held)
+	case err != nil:
+		return Task{}, err
+	}
+	defer l.letGo(h)
+	h.admit.Lock()
+	defer h.admit.Unlock()
+	return l.admit(ctx, h, req, nil)
+}
+
+// admit makes a task of a request, or puts it into the queue. from is the task of a request that comes out of the queue, nil for a new one.
+// h.admit is held.
+func (l *Local) admit(ctx context.Context, h *holding, req Request, from *engine.Task) (Task, error) {
+	p, err := l.prepare(ctx, req)
+	if err != nil {
+		return Task{}, err
+	}
+	if req.New && p.have != nil {
+		return Task{}, existsError(p.name)
+	}
+	if p.plan == nil {
+		return Task{}, l.mistakes(ctx, p)
+	}
+	t, err := l.newTask(ctx, p, from)
+	if err != nil {
+		return Task{}, err
+	}
+	if from == nil {
+		if same, err := l.asked(ctx, h, t); err != nil || same != nil {
+			return deref(same), err
+		}
+	}
+	if req.Verb == Undeploy {
+		if err := l.clear(ctx, h, t); err != nil {
+			return Task{}, err
+		}
+	}
+	// What overlaps already now is queued without asking the cloud; what the cloud says may widen it.
+	for _, look := range []func() error{func() error { return nil }, func() error { return l.complete(ctx, p) }} {
+		if err := look(); err != nil {
+			return Task{}, err
+		}
+		if p.plan == nil {
+			return Task{}, p.findings().Err()
+		}
+		t.Footprint = p.footprint()
+		if t.Waits, err = l.waits(ctx, h, t); err != nil {
+			return Task{}, err
+		}
+		if t.Waits != "" {
+			return l.wait(ctx, h, p, t, from)
+		}
+	}
+	if req.PlanDigest != "" && req.PlanDigest != p.plan.Digest {
+		return Task{}, &Error{Kind: KindConflict, Msg: "the plan is not the reviewed one any more: something has changed in between", Hint: "review it again with orch plan"}
+	}
+	return l.apply(ctx, h, p, t)
+}
+
+// mistakes are those of a request that cannot be planned, with what the drivers find.
+func (l *Local) mistakes(ctx context.Context, p *prepared) error {
+	if err := l.complete(ctx, p); err != nil {
+		return err
+	}
+	return p.findings().Err()
+}
+
+func deref[T any](t *T) (zero T) {
+	if t == nil {
+		return zero
+	}
+	return *t
+}
+
+// wait puts a task into the queue, or notes what it waits for now if it is there already.
+func (l *Local) wait(ctx context.Context, h *holding, p *prepared, t engine.Task, from *engine.Task) (Task, error) {
+	if from == nil && p.req.NoQueue {
+		return Task{}, &Error{Kind: KindConflict, Msg: fmt.Sprintf("deployment %s is busy: %s", p.name, t.Waits),
+			Hint: "follow it with orch status or orch events -f, or stop it with orch cancel"}
+	}
+	if from == nil {
+		return l.enqueue(ctx, p, t)
+	}
+	t.Status = engine.Queued
+	if from.Waits == t.Waits {
+		return l.task(t), nil
+	}
+	err := state.Fenced(l.store, h.lease).Update(ctx, func(tx state.Tx) error {
+		have, found, err := engine.FindTaskTx(tx, t.Deployment, t.ID)
+		if err != nil || !found || have.Status != engine.Queued {
+			return err
+		}
+		if err := engine.PutTaskTx(tx, t); err != nil {
+			return err
+		}
+		_, err = state.AppendTx(tx, t.Deployment, queueEvent(t))
+		return err
+	})
+	return l.task(t), storeError(err)
+}
+
+// newTask is the task of a prepared request.
+func (l *Local) newTask(ctx context.Context, p *prepared, from *engine.Task) (engine.Task, error) {
+	req := p.req
+	t := engine.Task{ID: ulid.Make().String(), Deployment: p.name, Verb: string(req.Verb), Workflow: workflowName(req), Status: engine.Pending,
+		User: req.User, Created: now(), Force: req.Force, Parallel: req.Parallel, Purge: req.Purge}
+	t.Admin = secrets.ActorOf(asking(ctx)).Admin
+	if from != nil {
+		t.ID, t.Created, t.Admin = from.ID, from.Created, from.Admin
+	}
+	var err error
+	if t.Inputs, err = engine.EncodeMap(p.wfInputs, l.opts.Cipher); err != nil {
+		return t, storeError(err)
+	}
+	t.Limited = p.only() != nil
+	t.Request, err = p.fingerprint()
+	return t, err
+}
+
+func workflowName(req Request) string {
+	switch req.Verb {
+	case Deploy:
+		return plan.Install
+	case Undeploy:
+		return plan.Uninstall
+	case Operate:
+		return plan.Operation
+	}
+	return req.Workflow
+}
+
+// fingerprint identifies what is asked for, whoever asks.
+func (p *prepared) fingerprint() (string, error) {
+	req := p.asked
+	source := ""
+	if p.parts != nil {
+		_, digest, err := pack(p.parts)
+		if err != nil {
+			return "", &Error{Kind: KindUser, Msg: "cannot read the topology", Err: err}
+		}
+		source = digest
+	}
+	inputs := canonicalInputs(req.Inputs)
+	req.Source, req.ImportPath, req.Inputs, req.SourceName = nil, nil, nil, ""
+	req.User, req.New, req.PlanDigest, req.SkipPreflight, req.Parallel = "", false, "", false, 0
+	req.NoQueue = false
+	b, err := json.Marshal(req)
+	if err != nil {
+		return "", fmt.Errorf("cannot encode the request: %w", err)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s", b, inputs, source))
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// asked finds the unfinished task that was asked for by the same request.
+func (l *Local) asked(ctx context.Context, h *holding, t engine.Task) (*Task, error) {
+	tasks, err := engine.Tasks(ctx, l.store, t.Deployment)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	for _, have := range tasks {
+		if have.Request != t.Request || have.Verb != t.Verb || h != nil && have.Status.Works() && l.runningTask(t.Deployment, have.ID) == nil {
+			continue // another one, or one that its process has left
+		}
+		if have.Status.Works() || have.Status == engine.Queued {
+			same := l.task(have)
+			return &same, nil
+		}
+	}
+	return nil, nil
+}
+
+// clear makes room for an undeployment, which is always possible: what runs is cancelled (killed, with Force), and what waits is taken back.
+func (l *Local) clear(ctx context.Context, h *holding, self engine.Task) error {
+	tasks, err := engine.Tasks(ctx, l.store, h.name)
+	if err != nil {
+		return storeError(err)
+	}
+	verb := engine.CommandCancel
+	if self.Force {
+		verb = engine.CommandForce
+	}
+	for _, t := range tasks {
+		switch {
+		case t.Status == engine.Queued && t.ID < self.ID:
+			err = l.cancelQueued(ctx, t)
+		case t.Status == engine.Paused:
+			err = l.write(ctx, h.lease, ended(t, engine.Cancelled), nil)
+		default:
+			if r := l.runningTask(h.name, t.ID); r != nil {
+				r.command(verb)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ended is a task that ends without having run.
+func ended(t engine.Task, status engine.Status) engine.Task {
+	t.Status, t.Ended, t.Waits = status, now(), ""
+	return t
+}
+
+// ask leaves a request to the process that holds the deployment.
+func (l *Local) ask(ctx context.Context, req Request, held *state.HeldError) (Task, error) {
+	p, err := l.prepare(ctx, req)
+	if errors.Is(err, ErrNotFound) || req.NoQueue && err == nil {
+		return Task{}, heldError(req.Deployment, held) // its first deployment is just being recorded
+	}
+	if err != nil {
+		return Task{}, err
+	}
+	if req.New {
+		return Task{}, existsError(p.name)
+	}
+	if p.plan == nil {
+		return Task{}, l.mistakes(ctx, p)
+	}
+	t, err := l.newTask(ctx, p, nil)
+	if err != nil {
+		return Task{}, err
+	}
+	if same, err := l.asked(ctx, nil, t); err != nil || same != nil {
+		return deref(same), err
+	}
+	t.Footprint, t.Waits = p.footprint(), "the process that works on the deployment: "+held.Holder.String()
+	return l.enqueue(ctx, p, t)
+}
+
+func (p *prepared) footprint() plan.Footprint {
+	topologies := append([]plan.Version{{Topology: p.topology}, {Topology: p.previous}}, p.older...)
+	return footprint(p.plan, topologies)
+}
+
+func footprint(p *plan.Plan, versions []plan.Version) plan.Footprint {
+	var ts []*topology.Topology
+	for _, v := range versions {
+		if v.Topology != nil {
+			ts = append(ts, v.Topology)
+		}
+	}
+	return p.Footprint(ts...)
+}
+
+// statusEvents tell of a deployment's and a task's new status.
+func statusEvents(d record, t engine.Task) []event.Event {
+	at := now()
+	return []event.Event{
+		{Time: at, Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(t.Status)},
+		{Time: at, Type: event.DeploymentStatus, Task: t.ID, Workflow: t.Workflow, Status: string(d.Status), Key: d.Doing, Value: string(t.Status)},
+	}
+}
