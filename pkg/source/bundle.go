@@ -38,8 +38,9 @@ type Bundle struct {
 	Meta     map[string]string
 	MetaPath string
 
-	root  string // directory behind FS
-	close func() error
+	root    string // directory behind FS
+	close   func() error
+	overlay Overlay // nil: what is on disk counts
 }
 
 // Open opens what the user named: a YAML file, a directory, or a zip/CSAR/tar/tar.gz/tar.bz2 archive.
@@ -195,7 +196,11 @@ func (b *Bundle) Widen(n int) *Bundle {
 	if err != nil {
 		return nil
 	}
-	return &Bundle{Name: b.Name, FS: root.FS(), Entry: path.Join(sub, b.Entry), Single: true, root: dir, close: root.Close}
+	w := &Bundle{Name: b.Name, FS: root.FS(), Entry: path.Join(sub, b.Entry), Single: true, root: dir, close: root.Close, overlay: b.overlay}
+	if b.overlay != nil {
+		w.FS = overlayFS{w.FS, abs, b.overlay}
+	}
+	return w
 }
 
 // Digest identifies the named files' content: their names and bytes, in the order of names. Directories count with everything in them.
