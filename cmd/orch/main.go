@@ -27,11 +27,12 @@ func main() {
 		Documents: source.Documents,
 		Load:      loadTopology,
 		Pack:      packTopology, Unpack: unpackArchive, ArchiveBase: archiveBase,
-		ReadYAML:  readYAML,
-		WriteYAML: writeYAML,
-		Sandbox:   sandboxControl{},
-		Doctor:    doctor,
-		Serve:     serve,
-		Store:     storeTool{},
+		ReadYAML:       readYAML,
+		WriteYAML:      writeYAML,
+		Sandbox:        sandboxControl{},
+		Doctor:         doctor,
+		Serve:          serve,
+		Store:          storeTool{},
+		LanguageServer: languageServer,
 	}))
 }

@@ -25,7 +25,7 @@ var levels = [][]string{
 	{"pkg/driver", "pkg/openstack", "pkg/hostpool"},
 	{"pkg/engine"},
 	{"pkg/orch"},
-	{"pkg/access", "pkg/client", "internal/server", "internal/cli", "internal/view", "internal/config", "internal/metrics", "internal/tracing", "internal/sandbox", "internal/orchtest"},
+	{"pkg/access", "pkg/client", "internal/server", "internal/cli", "internal/view", "internal/lsp", "internal/config", "internal/metrics", "internal/tracing", "internal/sandbox", "internal/orchtest"},
 	{"cmd", "internal/cloudtest", "internal/e2e", "internal/bench", "tools"},
 }
 
@@ -46,6 +46,8 @@ var fences = map[string][]string{
 	"github.com/google/nftables":            {"internal/sandbox/machine"},
 	"go.etcd.io/bbolt":                      {"pkg/state/bolt"},
 	"filippo.io/age":                        {"pkg/secret"},
+	"github.com/sourcegraph/jsonrpc2":       {"internal/lsp"},
+	"go.lsp.dev":                            {"internal/lsp"},          // its test's client
 	"github.com/santhosh-tekuri/jsonschema": {"pkg/diag", "pkg/tosca"}, // their tests hold what they write against schemas
 	"github.com/coreos/go-oidc":             {"internal/server/auth"},
 	"github.com/getkin/kin-openapi":         {"internal/server"},

@@ -40,6 +40,8 @@ type Deps struct {
 	Pack        Packer
 	Unpack      Unpacker
 	ArchiveBase func(archive string) string
+	// LanguageServer is what `orch lsp` runs.
+	LanguageServer LanguageServer
 	// ReadYAML decodes a YAML or JSON file into plain values (maps with string keys, lists, scalars).
 	ReadYAML func(path string) (map[string]any, error)
 	// WriteYAML encodes any JSON-encodable value.
@@ -195,7 +197,7 @@ Exit codes:
 			root.AddCommand(c)
 		}
 	}
-	add("doc", validateCmd(env), explainCmd(env), graphCmd(env), inputsCmd(env), packCmd(env), unpackCmd(env))
+	add("doc", validateCmd(env), explainCmd(env), graphCmd(env), inputsCmd(env), packCmd(env), unpackCmd(env), lspCmd(env))
 	add("life", planCmd(env), deployCmd(env), undeployCmd(env), sweepCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
 		controlCmd(env, "skip"), cancelCmd(env))
 	add("look", listCmd(env), statusCmd(env), tasksCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))

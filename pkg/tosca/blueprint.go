@@ -196,7 +196,7 @@ func (b *blueprint) add(name, root, ns string, library bool, by importer) bool {
 		return true
 	}
 	b.seen[name+"\x00"+ns] = true
-	n, list := source.ParseFile(b.fs, name, b.displayName(name))
+	n, list := b.o.Memo.ParseFile(b.fs, name, b.displayName(name))
 	b.diags.Add(list...)
 	if n == nil {
 		b.missing = true

@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/orch-project/orch/internal/orchtest/generated"
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -26,7 +27,7 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	}
-	f.Add(generated(8))
+	f.Add(generated.Topology(8))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// A watchdog, because a hang cannot be interrupted otherwise.
 		dog := time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("hangs: %q", data)) })

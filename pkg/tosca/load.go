@@ -31,20 +31,27 @@ type Options struct {
 	Libraries []*Library
 	// Fetch reads imports from the network; nil refuses them.
 	Fetch func(ctx context.Context, url string) ([]byte, error)
+	// Memo remembers what was parsed, for editors that load a document at every change; nil: nothing.
+	Memo *source.Memo
 }
 
 // Load reads a topology. The list holds every finding, sorted by place; with errors in it the topology is a best effort for tools (nil if
 // not even a document could be read) and must not be deployed. Topology.Files stays readable until the bundle is closed; a bundle that Load
 // opened itself stays open as long as the topology is used.
 func Load(ctx context.Context, o Options) (*topology.Topology, diag.List) {
+	_, top, list := load(ctx, o)
+	return top, list
+}
+
+func load(ctx context.Context, o Options) (*loader, *topology.Topology, diag.List) {
 	b, list := o.Bundle, diag.List(nil)
 	if b == nil {
 		if b, list = source.Open(o.Path); b == nil {
-			return nil, list
+			return nil, nil, list
 		}
 	}
 	if b.Entry == "" {
-		return nil, list
+		return nil, nil, list
 	}
 	if o.Libraries == nil {
 		o.Libraries = Builtin()
@@ -59,7 +66,7 @@ func Load(ctx context.Context, o Options) (*topology.Topology, diag.List) {
 				continue
 			}
 		}
-		return top, append(list, l.diags...).Sorted()
+		return l, top, append(list, l.diags...).Sorted()
 	}
 }
 
@@ -155,7 +162,7 @@ func (l *loader) file(name, root string, library bool, by importer) *resolve.Fil
 		return f
 	}
 	l.files[name] = nil
-	n, list := source.ParseFile(l.fs, name, l.displayName(name))
+	n, list := l.o.Memo.ParseFile(l.fs, name, l.displayName(name))
 	if len(list) == 1 && list[0].Code == source.CodeRead && !by.pos.IsZero() {
 		d := l.diags.Errorf("missing-import", by.pos, "cannot import %s: %s", l.displayName(name), readProblem(list[0].Message))
 		d.Path, d.Hint = by.path, l.suggestFile(name)
