@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/orch-project/orch/internal/cli"
@@ -44,21 +45,14 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeO
 		defer serveMetrics(s, o.Metrics, log)()
 	}
 	recovering, enough := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		takeOver(recovering, svc, log)
-	}()
-	pruned := make(chan struct{})
-	go func() {
-		defer close(pruned)
-		svc.prune(recovering, c.Retention, log)
-	}()
+	var background sync.WaitGroup
+	background.Go(func() { takeOver(recovering, svc, log) })
+	background.Go(func() { svc.KeepPolicies(recovering) })
+	background.Go(func() { svc.prune(recovering, c.Retention, log) })
 	ready()
 	err = s.Serve(ctx, o.Listener)
 	enough()
-	<-ended
-	<-pruned
+	background.Wait()
 	return err
 }
 

@@ -21,7 +21,7 @@ var levels = [][]string{
 	{"pkg/event", "pkg/source"},
 	{"pkg/topology", "pkg/plugin", "plugins"},
 	{"pkg/tosca"},
-	{"pkg/plan", "pkg/state"},
+	{"pkg/plan", "pkg/policy", "pkg/state"},
 	{"pkg/driver", "pkg/openstack", "pkg/hostpool"},
 	{"pkg/engine"},
 	{"pkg/orch"},

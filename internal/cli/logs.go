@@ -54,7 +54,7 @@ func eventsCmd(env *environment) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return env.stream(c, args, flags, event.DeploymentStatus, event.TaskStatus, event.StepStatus, event.InstanceState,
-				event.Attribute, event.Resource, event.Waiting)
+				event.Attribute, event.Resource, event.Waiting, event.Health)
 		},
 	}
 	flags.register(c)

@@ -43,6 +43,8 @@ func (l *Lines) Handle(e event.Event) {
 		if l.Verbose || e.Level == event.Warn || e.Level == event.Error && e.Stream == "" {
 			l.line(e, styleOf(e), e.Message)
 		}
+	case event.Health:
+		l.line(e, healthStyle(e.Status), strings.TrimSpace(e.Status+" "+e.Message))
 	case event.TaskStatus:
 		if e.Status == "pending" {
 			return
@@ -93,6 +95,13 @@ func (l *Lines) line(e event.Event, s Style, text string) {
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
 		l.P.Printf("%s %s %s\n", l.P.Paint(Quiet, e.Time.Local().Format("15:04:05")), l.P.Paint(Bold, instanceOf(e)), l.P.Paint(s, line))
 	}
+}
+
+func healthStyle(status string) Style {
+	if status == "unhealthy" {
+		return Bad
+	}
+	return Good
 }
 
 // Close does nothing: every line is already out.

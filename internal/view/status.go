@@ -2,6 +2,8 @@ package view
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/orch-project/orch/pkg/orch"
@@ -41,21 +43,69 @@ func (p *Printer) StatusOf(r StatusReport, allSteps bool, now time.Time) {
 		p.Printf(", held by %s", d.Owner)
 	}
 	p.Println()
-	var rows [][]string
-	for _, n := range d.Nodes {
-		for _, i := range n.Instances {
-			rows = append(rows, []string{n.Name + "[" + i.Index + "]", p.Status(i.State), i.Address, n.Host, n.Type})
-		}
-	}
-	if len(rows) > 0 {
-		p.Println()
-		p.Table([]string{"INSTANCE", "STATE", "ADDRESS", "ON", "TYPE"}, rows)
-	}
+	p.instances(d)
+	p.policies(d, now)
 	p.running(r, allSteps, now)
 	p.others(r, now)
 	if r.Task != nil && r.Task.Failure != nil && d.Status == "failed" {
 		p.Failure(*r.Task)
 	}
+}
+
+// instances lists them, with their health where a policy checks it.
+func (p *Printer) instances(d *orch.Detail) {
+	var rows [][]string
+	checked := false
+	for _, n := range d.Nodes {
+		for _, i := range n.Instances {
+			health := i.Health
+			if health != "" {
+				checked = true
+				health = p.Paint(healthStyle(health), strings.TrimSuffix(health+": "+i.HealthCause, ": "))
+			}
+			rows = append(rows, []string{n.Name + "[" + i.Index + "]", p.Status(i.State), i.Address, n.Host, n.Type, health})
+		}
+	}
+	head := []string{"INSTANCE", "STATE", "ADDRESS", "ON", "TYPE", "HEALTH"}
+	if !checked {
+		head = head[:5]
+		for i := range rows {
+			rows[i] = rows[i][:5]
+		}
+	}
+	if len(rows) > 0 {
+		p.Println()
+		p.Table(head, rows)
+	}
+}
+
+// policies lists what they have found and done.
+func (p *Printer) policies(d *orch.Detail, now time.Time) {
+	if len(d.Policies) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, s := range d.Policies {
+		value, note := "", s.Did
+		if s.Value != nil {
+			value = strconv.FormatFloat(*s.Value, 'g', 6, 64)
+		}
+		if !s.Acted.IsZero() && s.Did != "" {
+			note = Age(s.Acted, now) + " ago: " + s.Did
+		}
+		if !s.Rests.IsZero() {
+			note += fmt.Sprintf(" (rests for %s)", Duration(s.Rests.Sub(now)))
+		}
+		if s.Message != "" {
+			note = s.Message
+		}
+		if s.Watched == "" {
+			note = strings.TrimSpace("nobody evaluates it: that needs orch server. " + note)
+		}
+		rows = append(rows, []string{s.Name, s.Type[strings.LastIndexByte(s.Type, '.')+1:], value, note})
+	}
+	p.Println()
+	p.Table([]string{"POLICY", "KIND", "VALUE", ""}, rows)
 }
 
 // running lists the steps at work and what they wait for; all steps when asked.

@@ -60,6 +60,8 @@ type Request struct {
 	Timeout time.Duration
 	// Revision of the deployment's topology.
 	Revision int
+	// Ephemeral: nobody will ask for the OpID again, so the driver keeps nothing of it.
+	Ephemeral bool
 }
 
 // ID of the instance.

@@ -16,6 +16,7 @@ const (
 	Attribute        Type = "attribute"  // Key, Value: an attribute of Node, Instance (never a secret: masked before)
 	Resource         Type = "resource"   // Key: Terraform address; Status: creating created deleting deleted failed …
 	Waiting          Type = "waiting"    // Message: what a step waits for (SSH port, cloud-init, package lock, lease …)
+	Health           Type = "health"     // Status: healthy or unhealthy, by the policy Key; Node, Instance; Message: why not
 	Log              Type = "log"        // Message: a line of output or of orch itself; Level, Stream
 )
 

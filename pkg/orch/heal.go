@@ -103,12 +103,12 @@ func (l *Local) repairs(ctx context.Context, p *prepared, v *view, in *plan.Inpu
 // unwell are the instances that a heal without choice is about: those in the state error, servers that are broken or gone, and those whose
 // last check or health policy says so.
 func (l *Local) unwell(ctx context.Context, v *view, servers map[topology.Instance]server) []topology.Instance {
-	out := []topology.Instance{}
+	out, sick := []topology.Instance{}, l.sick(ctx, v)
 	for in, rec := range v.snapshot.Instances {
 		if v.topology.NodeNamed(in.Node) == nil {
 			continue
 		}
-		if rec.State == plan.StateError || rec.Unwell() || servers[in].broken() {
+		if rec.State == plan.StateError || rec.Unwell() || servers[in].broken() || sick[in] {
 			out = append(out, in)
 		}
 	}

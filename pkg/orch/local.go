@@ -13,6 +13,7 @@ import (
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/engine"
 	"github.com/orch-project/orch/pkg/hostpool"
+	"github.com/orch-project/orch/pkg/policy"
 	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/state/secrets"
@@ -41,6 +42,8 @@ type Options struct {
 	Locations LocationSource
 	// Secrets store; nil: secrets are refused. Drivers get secrets.Drivers of the same.
 	Secrets *secrets.Store
+	// Prober does the health checks of policies that go over the network; nil: policy.Dialer.
+	Prober policy.Prober
 	// Cipher encrypts inputs and secret attributes at rest; nil: they are refused.
 	Cipher Cipher
 	// Redactor hides secrets; nil: a new one. Give the drivers the same.

@@ -16,6 +16,7 @@ func (l *Local) preflight(ctx context.Context, p *prepared) {
 	l.checkFiles(p)
 	l.checkSecrets(ctx, p)
 	env := l.env(p, p.inputs)
+	p.checkPolicies(ctx, env)
 	wanted := plan.Wanted(plan.Input{Topology: p.topology, Inputs: p.inputs, Recorded: p.snapshot.Recorded(), Scale: p.scale()})
 	var infra, remote, local []*driver.Request
 	for _, n := range p.topology.Nodes {

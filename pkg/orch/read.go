@@ -94,7 +94,8 @@ func (l *Local) Deployment(ctx context.Context, name string) (*Detail, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.detail(v, owners[name]), nil
+	det := l.detail(v, owners[name])
+	return det, l.policyStatus(ctx, v, det)
 }
 
 // detail is a view as the Service shows it.

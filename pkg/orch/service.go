@@ -152,6 +152,7 @@ type Detail struct {
 	Inputs      map[string]any    `json:"inputs,omitempty"` // secrets masked
 	Nodes       []NodeStatus      `json:"nodes"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
+	Policies    []PolicyStatus    `json:"policies,omitempty"`
 }
 
 // NodeStatus of one node template.
@@ -168,6 +169,9 @@ type InstanceStatus struct {
 	State      string         `json:"state"`
 	Attributes map[string]any `json:"attributes,omitempty"` // secrets masked
 	Address    string         `json:"address,omitempty"`
+	// Health by the deployment's policies: healthy, unhealthy (HealthCause says why), "" where nobody checks.
+	Health      string `json:"health,omitempty"`
+	HealthCause string `json:"health_cause,omitempty"`
 }
 
 // Task is one run of a workflow.

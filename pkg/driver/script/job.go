@@ -16,6 +16,8 @@ import (
 
 // Job is one operation made ready for a machine.
 type Job struct {
+	// Ephemeral jobs leave nothing in the journal once their result has been read.
+	Ephemeral bool
 	// ID names the journal's directory on the host.
 	ID string
 	// Script is the implementation's path below the work directory.

@@ -66,6 +66,7 @@ func Perform(ctx context.Context, req *driver.Request, r *Runner, o Options, emi
 	if err != nil {
 		return driver.Result{}, fail(err)
 	}
+	j.Ephemeral = req.Ephemeral
 	out, err := r.Run(ctx, j, redact, EmitTo(req, r.Machine.Address(), redact, emit))
 	if err != nil && (out == nil || out.ExitCode == 0) {
 		return driver.Result{}, fail(err)

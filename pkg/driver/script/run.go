@@ -68,6 +68,9 @@ func (r *Runner) Run(ctx context.Context, j *Job, redact Redactor, sink Sink) (*
 	run := *r
 	s := newSession(&run, j, redact, sink)
 	defer s.finish()
+	if j.Ephemeral {
+		defer func() { run.forget(context.WithoutCancel(ctx), j.ID) }()
+	}
 	work, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.deadline(cancel, 0)
@@ -83,6 +86,16 @@ func (r *Runner) Run(ctx context.Context, j *Job, redact Redactor, sink Sink) (*
 		return s.outcome(err)
 	}
 	return nil, s.abandon(context.WithoutCancel(ctx), context.Cause(work))
+}
+
+// forget removes what the journal has of an operation. What cannot be removed now goes with the next sweep.
+func (r *Runner) forget(ctx context.Context, op string) {
+	if r.base == "" {
+		return // it was never reached
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, _ = r.Machine.Exec(ctx, Command{Args: []string{"rm", "-rf", "--", r.base + "/ops/" + op}})
 }
 
 // abandon ends the job after its context has ended.
