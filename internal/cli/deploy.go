@@ -10,12 +10,14 @@ func deployCmd(env *environment) *cobra.Command {
 	var flags sourceFlags
 	var follow followFlags
 	var parallel int
-	var digest string
+	var digest, onFailure string
 	c := &cobra.Command{
 		Use:   "deploy PATH",
 		Short: "Bring a topology into being, or the running one up to date",
 		Long: `Validates the topology, checks the cloud for everything it needs, then provisions and configures it.
 Deploying again goes on where a failure or a kill stopped it; deploying an unchanged topology changes nothing.
+When a step fails, independent ones go on and everything stays as it is for ` + "`orch resume`" + ` (--on-failure keep); or what was done is undone
+(rollback); or nothing more is begun until you resume, retry, skip, roll back or cancel (pause). The choice is kept for later updates.
 Ctrl-C cancels in an orderly way (nothing new is started, what runs is waited for); a second Ctrl-C leaves it running detached.`,
 		Example: "  orch deploy app.yaml\n  orch deploy app.csar --name shop -i port=8080 --inputs prod.yaml",
 		Args:    cobra.ExactArgs(1),
@@ -29,7 +31,7 @@ Ctrl-C cancels in an orderly way (nothing new is started, what runs is waited fo
 				return err
 			}
 			defer b.Close()
-			req.Parallel, req.PlanDigest = parallel, digest
+			req.Parallel, req.PlanDigest, req.OnFailure = parallel, digest, onFailure
 			task, err := app.Apply(c.Context(), req)
 			if list := listOf(err); list != nil {
 				return env.refuse(list, b)
@@ -43,8 +45,14 @@ Ctrl-C cancels in an orderly way (nothing new is started, what runs is waited fo
 	flags.register(c)
 	follow.register(c)
 	c.Flags().IntVar(&parallel, "parallel", 0, "how many steps may run at once (0: the default)")
+	onFailureFlag(c, &onFailure)
 	c.Flags().StringVar(&digest, "plan-digest", "", "refuse when planning gives another `digest` than the reviewed one")
 	return c
+}
+
+func onFailureFlag(c *cobra.Command, policy *string) {
+	c.Flags().Var(oneOf{policy, []string{orch.Keep, orch.RollBack, orch.PauseAndAsk}}, "on-failure",
+		"what a failure leads to, a `policy`: keep, rollback or pause (default: as before, at first keep)")
 }
 
 func undeployCmd(env *environment) *cobra.Command {

@@ -53,9 +53,9 @@ func taskExit(t orch.Task) error {
 	switch {
 	case t.Status == "cancelled":
 		return &exitError{exitCancelled}
-	case t.Status == "failed" && t.Failure != nil && (t.Failure.Infra || t.Failure.Operation == "") || len(t.Left) > 0:
+	case (t.Status == "failed" || t.Status == "paused") && t.Failure != nil && (t.Failure.Infra || t.Failure.Operation == "") || len(t.Left) > 0:
 		return &exitError{exitCloud}
-	case t.Status == "failed":
+	case t.Status == "failed" || t.Status == "paused":
 		return &exitError{exitHost}
 	}
 	return nil

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"os/signal"
@@ -53,7 +54,25 @@ func (e *environment) follow(ctx context.Context, app *App, task orch.Task, f fo
 	if err != nil {
 		return err
 	}
+	if ended.Undo != "" && ended.Status == "failed" {
+		return e.followUndo(ctx, app, ended, f)
+	}
 	return e.outcome(ctx, app, ended)
+}
+
+// followUndo shows the rollback of a task that has failed; the command ends as that task has ended.
+func (e *environment) followUndo(ctx context.Context, app *App, failed orch.Task, f followFlags) error {
+	if !e.structured() {
+		e.out.Outcome(failed)
+	}
+	undo := orch.Task{ID: failed.Undo, Deployment: failed.Deployment, Workflow: "rollback"}
+	f.after = 0
+	err := e.follow(ctx, app, undo, f)
+	var exit *exitError
+	if err != nil && !errors.As(err, &exit) {
+		return err
+	}
+	return taskExit(failed)
 }
 
 // interrupts turns signals into cancellation.
@@ -107,7 +126,7 @@ func (e *environment) outcome(ctx context.Context, app *App, t orch.Task) error 
 	if err := taskExit(t); err != nil {
 		return err
 	}
-	if t.Verb == orch.Undeploy || e.structured() {
+	if t.Verb == orch.Undeploy || t.Verb == orch.Undo || e.structured() {
 		return nil
 	}
 	if t.Verb == orch.Workflow || t.Verb == orch.Operate {

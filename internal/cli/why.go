@@ -57,6 +57,10 @@ func taskOf(ctx context.Context, app *App, name, id string) (view.StatusReport, 
 	for i := range tasks {
 		if tasks[i].ID == id {
 			report.Task = &tasks[i]
+			continue
+		}
+		if report.Task != nil && tasks[i].ID == report.Task.Undoes {
+			report.Undone = &tasks[i]
 		} else if tasks[i].Ended.IsZero() {
 			report.Others = append(report.Others, tasks[i])
 		}

@@ -27,11 +27,26 @@ func (p *Printer) Why(r StatusReport, now time.Time) {
 		p.Printf("nothing has been done with %s yet\n", r.Name)
 	case t.Failure != nil:
 		p.failure(*t, true)
+		p.undone(r)
+	case r.Undone != nil:
+		p.Outcome(*t)
+		p.undone(r)
 	case t.Ended.IsZero():
 		p.Printf("%s of %s is %s\n", t.Workflow, t.Deployment, t.Status)
 		p.running(r, false, now)
 	default:
 		p.Outcome(*t)
+	}
+}
+
+// undone explains the task that was rolled back.
+func (p *Printer) undone(r StatusReport) {
+	if u := r.Undone; u != nil && u.Failure != nil {
+		p.Printf("\n%s\n\n", p.Paint(Bad, fmt.Sprintf("✗ it rolls back %s of %s, which failed: %s", u.Workflow, u.Deployment, u.Failure.Message)))
+		p.failureFields(*u.Failure, math.MaxInt)
+		if u.Failure.Hint != "" {
+			p.field("hint", u.Failure.Hint)
+		}
 	}
 }
 
@@ -45,7 +60,11 @@ func (p *Printer) failure(t orch.Task, full bool) {
 	if full {
 		stderr, skipped = math.MaxInt, math.MaxInt
 	}
-	p.Printf("\n%s\n\n", p.Paint(Bad, fmt.Sprintf("✗ %s of %s failed: %s", t.Workflow, t.Deployment, f.Message)))
+	ended := "failed"
+	if t.Status == "paused" {
+		ended = "is paused, a step failed"
+	}
+	p.Printf("\n%s\n\n", p.Paint(Bad, fmt.Sprintf("✗ %s of %s %s: %s", t.Workflow, t.Deployment, ended, f.Message)))
 	p.failureFields(*f, stderr)
 	for _, o := range f.Others {
 		p.Printf("\n%s\n\n", p.Paint(Bad, "✗ also failed: "+o.Message))
@@ -116,10 +135,19 @@ func (p *Printer) next(t orch.Task) {
 		}
 		cmds = append(cmds, cmd{"orch ssh " + d + " " + at, "look at the host"})
 	}
-	if t.Verb == orch.Undeploy {
+	switch {
+	case t.Undo != "":
+		cmds = append(cmds, cmd{"orch tasks " + d, "what it did is rolled back by task " + t.Undo})
+	case t.Status == "paused":
+		cmds = append(cmds, cmd{"orch resume " + d, "go on: the failed step again, then the rest"}, cmd{"orch retry " + d + " '" + f.Step + "'", "the same"},
+			cmd{"orch skip " + d + " '" + f.Step + "'", "take the step as done, and go on"}, cmd{"orch rollback " + d, "undo what the task has done"},
+			cmd{"orch cancel " + d, "end the task, leave everything as it is"})
+	case t.Verb == orch.Undo:
+		cmds = append(cmds, cmd{"orch resume " + d, "go on with the rollback"}, cmd{"orch undeploy " + d, "remove everything"})
+	case t.Verb == orch.Undeploy:
 		cmds = append(cmds, cmd{"orch undeploy " + d, "try again from where it stopped"},
 			cmd{"orch undeploy " + d + " --force", "go on although scripts fail"})
-	} else {
+	default:
 		cmds = append(cmds, cmd{"orch resume " + d, "go on from where it stopped, nothing is repeated"},
 			cmd{"orch undeploy " + d, "remove everything"})
 	}
@@ -144,11 +172,16 @@ func (p *Printer) Outcome(t orch.Task) {
 		took = " in " + Duration(t.Ended.Sub(t.Started))
 	}
 	switch {
-	case t.Status == "failed":
+	case t.Status == "failed" || t.Status == "paused":
 		p.Failure(t)
 	case t.Status == "cancelled":
 		p.Printf("%s\n", p.Paint(Warm, fmt.Sprintf("%s of %s was cancelled after %d of %d steps; `orch resume %s` goes on, `orch undeploy %s` removes everything",
 			t.Workflow, t.Deployment, t.Steps.Done, t.Steps.Total, t.Deployment, t.Deployment)))
+	case t.Verb == orch.Undo:
+		p.Printf("%s\n", p.Paint(Good, fmt.Sprintf("✓ %s is rolled back: %s%s", t.Deployment, Plural(t.Steps.Done, "step"), took)))
+		if len(t.Checked) > 0 {
+			p.Printf("%s\n", p.Paint(Good, "✓ 0 resources left, checked in "+strings.Join(t.Checked, ", ")))
+		}
 	case t.Verb == orch.Undeploy:
 		p.undeployed(t, took)
 	case !t.Changed:

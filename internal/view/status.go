@@ -27,6 +27,8 @@ type StatusReport struct {
 	*orch.Detail
 	Task  *orch.Task        `json:"last_task,omitempty"`
 	Steps []orch.StepStatus `json:"steps,omitempty"`
+	// Undone is the failed task that Task rolls back.
+	Undone *orch.Task `json:"undone_task,omitempty"`
 	// Others are further tasks that have not ended: running beside Task, paused or queued.
 	Others []orch.Task `json:"other_tasks,omitempty"`
 }
@@ -39,6 +41,9 @@ func (p *Printer) StatusOf(r StatusReport, allSteps bool, now time.Time) {
 		p.Printf("  %s", d.Topology)
 	}
 	p.Printf("  revision %d, changed %s ago", d.Revision, Age(d.Updated, now))
+	if d.OnFailure != "" && d.OnFailure != orch.Keep {
+		p.Printf(", on failure: %s", d.OnFailure)
+	}
 	if d.Owner != "" {
 		p.Printf(", held by %s", d.Owner)
 	}
@@ -47,8 +52,11 @@ func (p *Printer) StatusOf(r StatusReport, allSteps bool, now time.Time) {
 	p.policies(d, now)
 	p.running(r, allSteps, now)
 	p.others(r, now)
-	if r.Task != nil && r.Task.Failure != nil && d.Status == "failed" {
+	if r.Task != nil && r.Task.Failure != nil && (d.Status == "failed" || d.Status == "paused") {
 		p.Failure(*r.Task)
+	}
+	if d.Cause != "" && r.Undone != nil {
+		p.Printf("\n%s\n", p.Paint(Warm, d.Cause))
 	}
 }
 

@@ -133,14 +133,23 @@ func (r *run) generation(in topology.Instance) string {
 func (r *run) instance(in topology.Instance) *Instance {
 	rec := r.world.instances[in]
 	if rec == nil {
-		h := sha256.Sum256([]byte(r.job.Task + "\n" + in.String()))
-		rec = &Instance{Recorded: plan.Recorded{Generation: hex.EncodeToString(h[:8]), Created: time.Now().UTC()}}
+		rec = &Instance{Recorded: plan.Recorded{Generation: newGeneration(r.job.Task, in), Created: time.Now().UTC()}}
 		r.world.mu.Lock()
 		r.world.instances[in] = rec
 		r.world.mu.Unlock()
 		r.setState(in, "initial")
 	}
 	return rec
+}
+
+func newGeneration(task string, in topology.Instance) string {
+	h := sha256.Sum256([]byte(task + "\n" + in.String()))
+	return hex.EncodeToString(h[:8])
+}
+
+// MadeBy reports whether a task has made an instance: it was not there before.
+func MadeBy(rec *Instance, in topology.Instance, task string) bool {
+	return rec.Generation == newGeneration(task, in)
 }
 
 // passStates brings an instance to a state by way of the lifecycle.

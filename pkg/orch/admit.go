@@ -169,6 +169,9 @@ func (l *Local) newTask(ctx context.Context, p *prepared, from *engine.Task) (en
 	if t.Inputs, err = engine.EncodeMap(p.wfInputs, l.opts.Cipher); err != nil {
 		return t, storeError(err)
 	}
+	if t.OnFailure, err = p.policy(); err != nil {
+		return t, err
+	}
 	t.Limited = p.only() != nil
 	t.Request, err = p.fingerprint()
 	return t, err

@@ -50,9 +50,13 @@ func (l *Local) apply(ctx context.Context, h *holding, p *prepared, t engine.Tas
 		return Task{}, storeError(err)
 	}
 	job := engine.Job{Deployment: p.name, Task: t.ID, Plan: p.plan, Topology: p.topology, Previous: p.previous, Inputs: p.inputs,
-		PreviousInputs: p.prevIn, Older: p.older, WorkflowInputs: p.wfInputs, Revision: t.Revision, Parallel: t.Parallel}
+		PreviousInputs: p.prevIn, Older: p.older, WorkflowInputs: p.wfInputs, Revision: t.Revision, Parallel: t.Parallel,
+		Halt: halts(t)}
 	return l.start(h, d, t, job)
 }
+
+// halts reports whether a failure stops the task.
+func halts(t engine.Task) bool { return t.OnFailure == PauseAndAsk || t.OnFailure == RollBack }
 
 func (l *Local) putPlan(ctx context.Context, h *holding, t engine.Task, p *plan.Plan) error {
 	return storeError(l.engine.StorePlan(ctx, h.lease, t, p))
@@ -129,6 +133,9 @@ func (p *prepared) change(d *record, rev revision, task string) {
 		d.Blueprint = p.req.Blueprint // "" for documents of one's own
 	}
 	if p.req.Verb == Deploy {
+		if p.req.OnFailure != "" {
+			d.OnFailure = p.req.OnFailure
+		}
 		d.Revision, d.Scale = rev.N, p.scale()
 		d.Topology, d.Description, d.Metadata, d.Location = p.topology.Name, p.topology.Description, p.topology.Metadata, p.location
 	}

@@ -20,12 +20,12 @@ func (l *Local) Control(ctx context.Context, c Control) error {
 	switch c.Verb {
 	case "cancel", "force", "detach":
 		return l.command(ctx, t, c.Verb)
-	case "resume", "retry", "skip":
+	case "resume", "retry", "skip", "rollback":
 		return l.resume(ctx, t, c, false)
 	case "settle", "reopen":
 		return l.fix(ctx, t, c)
 	}
-	return &Error{Kind: KindUser, Msg: fmt.Sprintf("a task cannot be asked to %q", c.Verb), Hint: "cancel, force, resume, retry, skip, settle or reopen"}
+	return &Error{Kind: KindUser, Msg: fmt.Sprintf("a task cannot be asked to %q", c.Verb), Hint: "cancel, force, resume, retry, skip, rollback, settle or reopen"}
 }
 
 // findTask returns a task. If id is "" it is the one that goes on or has stopped last: of those that have not ended the newest, or else the latest.
@@ -159,7 +159,7 @@ func (l *Local) checkStep(ctx context.Context, t engine.Task, c Control) error {
 
 // resumeHeld goes on with a task. waited: it comes out of the queue, and stays there if it has to wait on.
 func (l *Local) resumeHeld(ctx context.Context, h *holding, t engine.Task, c Control, waited bool) error {
-	if err := l.resumable(ctx, t); err != nil {
+	if err := l.resumable(ctx, t, c); err != nil {
 		return err
 	}
 	if err := l.checkStep(ctx, t, c); err != nil {
@@ -173,6 +173,9 @@ func (l *Local) resumeHeld(ctx context.Context, h *holding, t engine.Task, c Con
 		return nil
 	case waits != "":
 		return l.leave(ctx, t, c, waits)
+	}
+	if c.Verb == "rollback" {
+		return l.undo(ctx, h, t)
 	}
 	d, err := loadDeployment(ctx, l.store, t.Deployment)
 	if err != nil {
@@ -208,6 +211,8 @@ func (l *Local) resumeHeld(ctx context.Context, h *holding, t engine.Task, c Con
 func (d *record) resumed(t engine.Task) {
 	d.Updated, d.Task = now(), t.ID
 	switch Verb(t.Verb) {
+	case Undo:
+		d.Status = StatusRollingBack
 	case Undeploy:
 		d.Status, d.Cause = StatusUndeploying, ""
 	case Deploy:
@@ -219,10 +224,16 @@ func (d *record) resumed(t engine.Task) {
 }
 
 // resumable reports what speaks against going on with a task: others have worked on the same since.
-func (l *Local) resumable(ctx context.Context, t engine.Task) error {
+func (l *Local) resumable(ctx context.Context, t engine.Task, c Control) error {
+	if c.Verb == "rollback" && t.Verb != string(Deploy) {
+		return &Error{Kind: KindConflict, Msg: fmt.Sprintf("task %s (%s) cannot be rolled back", t.ID, t.Workflow), Hint: "only a deployment, an update or scaling can"}
+	}
 	tasks, err := engine.Tasks(ctx, l.store, t.Deployment)
 	if err != nil {
 		return storeError(err)
+	}
+	if t.Undo != "" {
+		return &Error{Kind: KindConflict, Msg: fmt.Sprintf("task %s was rolled back by task %s", t.ID, t.Undo), Hint: "deploy again"}
 	}
 	for _, o := range tasks {
 		if o.ID > t.ID && (!o.Started.IsZero() || o.Status.Works()) && (overlap(t, o) != "" || t.Request == "") {
@@ -244,7 +255,7 @@ func hasStep(p *plan.Plan, id string) bool {
 
 // jobOf loads from the store what a task needs.
 func (l *Local) jobOf(ctx context.Context, d record, t engine.Task) (engine.Job, error) {
-	job := engine.Job{Deployment: d.Name, Task: t.ID, Revision: t.Revision, Parallel: t.Parallel}
+	job := engine.Job{Deployment: d.Name, Task: t.ID, Revision: t.Revision, Parallel: t.Parallel, Halt: halts(t)}
 	var err error
 	if job.Plan, err = engine.LoadPlan(ctx, l.store, d.Name, t.ID); err != nil {
 		return job, storeError(err)

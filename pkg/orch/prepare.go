@@ -32,6 +32,7 @@ type prepared struct {
 	stored   revision
 	snapshot *engine.Snapshot
 	older    []plan.Version
+	back     *plan.Input // of a rollback
 	plan     *plan.Plan
 	diags    diag.List
 	planned  diag.List // what planning has found, beside diags
@@ -102,7 +103,7 @@ func (l *Local) complete(ctx context.Context, p *prepared) error {
 	if err != nil {
 		return err
 	}
-	if replaced := replacements(changes, built); len(replaced) > 0 && p.req.Verb == Deploy {
+	if replaced := replacements(changes, built); len(replaced) > 0 && built.Workflow == plan.Install {
 		in, err := l.input(ctx, p)
 		if err != nil {
 			return err
@@ -260,6 +261,9 @@ func (l *Local) revision(ctx context.Context, name string, n int) (revision, err
 
 // input of the planner.
 func (l *Local) input(ctx context.Context, p *prepared) (plan.Input, error) {
+	if p.back != nil {
+		return *p.back, nil
+	}
 	in := plan.Input{Deployment: p.name, Topology: p.topology, Previous: p.previous, Inputs: p.inputs, PreviousInputs: p.prevIn, Older: p.older,
 		WorkflowInputs: p.wfInputs, Recorded: p.snapshot.Recorded(), Force: p.req.Force}
 	in.Scale, in.Remove = p.scale(), p.req.Remove

@@ -81,7 +81,7 @@ func (l *Local) owners(ctx context.Context) (map[string]string, error) {
 
 func (d record) public(owner string, instances int) Deployment {
 	return Deployment{Name: d.Name, Status: string(d.Status), Doing: d.Doing, Topology: d.Topology, Revision: d.Revision, Location: d.Location, Created: d.Created,
-		Updated: d.Updated, Task: d.Task, Owner: owner, Instances: instances, Cause: d.Cause, Blueprint: d.Blueprint}
+		Updated: d.Updated, Task: d.Task, Owner: owner, Instances: instances, Cause: d.Cause, OnFailure: d.OnFailure, Blueprint: d.Blueprint}
 }
 
 // Deployment implements Service.

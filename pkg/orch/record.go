@@ -32,6 +32,7 @@ type record struct {
 	Cause       string            `json:"cause,omitempty"`
 	Doing       string            `json:"doing,omitempty"` // what Status is about: see doing
 	Scale       map[string]int    `json:"scale,omitempty"`
+	OnFailure   string            `json:"on_failure,omitempty"` // of requests that say nothing else
 	// Blueprint that it was deployed from, "name:version".
 	Blueprint string `json:"blueprint,omitempty"`
 	// Infra is set once infrastructure was asked for: only then is there something to prove about the cloud.
@@ -60,6 +61,8 @@ const (
 	StatusDeployed    Status = "deployed"
 	StatusUpdating    Status = "updating"
 	StatusUndeploying Status = "undeploying"
+	StatusRollingBack Status = "rolling-back" // a failed deployment or update is undone
+	StatusPaused      Status = "paused"       // a step has failed, and somebody has to say how it goes on
 	StatusUndeployed  Status = "undeployed"
 	StatusFailed      Status = "failed"
 	StatusCancelled   Status = "cancelled"

@@ -26,6 +26,9 @@ func (r *running) command(c engine.Command) {
 	}
 }
 
+// noTime is the end of what has not ended.
+var noTime time.Time
+
 // start runs a stored task in the background, as a user of the holding until its end.
 func (l *Local) start(h *holding, d record, t engine.Task, job engine.Job) (Task, error) {
 	r := &running{task: t.ID, commands: make(chan engine.Command, 8), done: make(chan struct{})}
@@ -104,6 +107,12 @@ func (l *Local) observe(t engine.Task) {
 // end records how a task has ended and what that means for the deployment.
 func (l *Local) end(ctx context.Context, h *holding, t engine.Task, out *engine.Outcome) error {
 	t.Status, t.Failure, t.Progress, t.Ended = out.Status, out.Failure, out.Progress, now()
+	switch {
+	case t.Verb == string(Undo):
+		return l.undone(ctx, h, t)
+	case t.Status == engine.Failed:
+		return l.failed(ctx, h, t)
+	}
 	if t.Verb == string(Undeploy) && t.Status == engine.Done {
 		return l.undeployed(ctx, h, t)
 	}
@@ -114,12 +123,15 @@ func (l *Local) end(ctx context.Context, h *holding, t engine.Task, out *engine.
 
 // ended is what the end of a task means for its deployment. others: another task that deploys still runs. whole: everything is as wanted.
 func (d *record) ended(t engine.Task, others, whole bool) {
-	deploys := t.Verb == string(Deploy) || t.Verb == string(Undeploy)
+	deploys := t.Verb == string(Deploy) || t.Verb == string(Undeploy) || t.Verb == string(Undo)
 	switch {
-	case t.Status == engine.Failed:
+	case t.Status == engine.Failed || t.Status == engine.Paused:
 		d.Cause = cause(t.Failure)
 		if deploys {
 			d.Status = StatusFailed
+		}
+		if deploys && t.Status == engine.Paused {
+			d.Status = StatusPaused
 		}
 	case t.Status == engine.Cancelled:
 		d.Cause = "cancelled"
@@ -141,7 +153,7 @@ func (l *Local) alsoDeploying(ctx context.Context, h *holding, self engine.Task)
 		if id == self.ID {
 			continue
 		}
-		if t, err := engine.LoadTask(ctx, l.store, h.name, id); err == nil && t.Verb == string(Deploy) && t.Status.Works() {
+		if t, err := engine.LoadTask(ctx, l.store, h.name, id); err == nil && (t.Verb == string(Deploy) || t.Verb == string(Undo)) && t.Status.Works() {
 			return true
 		}
 	}

@@ -80,6 +80,7 @@ const (
 	doingScale    = "scale"
 	doingUndeploy = "undeploy"
 	doingPurge    = "purge"
+	doingRollback = "rollback" // only of what was rolled back
 )
 
 func doing(p *prepared, before string) string {

@@ -64,6 +64,7 @@ const (
 	Undeploy Verb = "undeploy"
 	Workflow Verb = "workflow"  // run the named workflow (declared or built in: start, stop, restart …)
 	Operate  Verb = "operation" // run one operation on instances
+	Undo     Verb = "rollback"  // of tasks only: undoes a failed Deploy (see Request.OnFailure)
 )
 
 // Request for a plan or a task.
@@ -104,6 +105,8 @@ type Request struct {
 	// Force: uninstall scripts that fail do not stop an undeploy; Purge: forget history as well.
 	Force bool `json:"force,omitempty"`
 	Purge bool `json:"purge,omitempty"`
+	// OnFailure is what a failure leads to: keep, rollback or pause; "" is what the deployment was last deployed with, at first keep.
+	OnFailure string `json:"on_failure,omitempty"`
 	// NoQueue refuses (KindConflict) what could not begin at once.
 	NoQueue bool `json:"no_queue,omitempty"`
 	// Digest of a reviewed plan: refuse if planning now gives another one.
@@ -120,7 +123,7 @@ type Request struct {
 type Control struct {
 	Deployment string `json:"deployment,omitempty"`
 	Task       string `json:"task,omitempty"` // "" is the latest
-	Verb       string `json:"verb,omitempty"` // cancel, force (cancel without waiting), resume, retry, skip, settle (skip, but do not go on), reopen (do a done step again; does not go on)
+	Verb       string `json:"verb,omitempty"` // rollback (undo what a paused, failed or cancelled deployment has done), cancel, force (cancel without waiting), resume, retry, skip, settle (skip, but do not go on), reopen (do a done step again; does not go on)
 	Step       string `json:"step,omitempty"` // for retry, skip, settle and reopen
 }
 
@@ -141,6 +144,8 @@ type Deployment struct {
 	Instances int    `json:"instances"`
 	// Cause of the last failure, one line.
 	Cause string `json:"cause,omitempty"`
+	// OnFailure is the failure policy of requests that name none.
+	OnFailure string `json:"on_failure,omitempty"`
 	// Blueprint that it was deployed from, "name:version"; "" if its documents were its own.
 	Blueprint string `json:"blueprint,omitempty"`
 }
@@ -191,6 +196,11 @@ type Task struct {
 	Waits string `json:"waits,omitempty"`
 	// Touches are the nodes that it works on.
 	Touches []string `json:"touches,omitempty"`
+	// OnFailure is its failure policy; Undo the task that rolls it back, Undoes the one that it rolls back.
+	OnFailure string `json:"on_failure,omitempty"`
+	Undo      string `json:"undo,omitempty"`
+	Undoes    string `json:"undoes,omitempty"`
+	Revision  int    `json:"revision,omitempty"`
 	// Changed is false when there was nothing to do.
 	Changed bool `json:"changed"`
 	// Outputs of a workflow that declares some, or of an operation: by name, "instance.name" for those of several instances; secrets masked.

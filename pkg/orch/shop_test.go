@@ -166,3 +166,10 @@ func finish(t *testing.T, s orch.Service, id string) orch.Task {
 	}
 	return task
 }
+
+func orchInstances(node string, indices ...string) (out []topology.Instance) {
+	for _, i := range indices {
+		out = append(out, topology.Instance{Node: node, Index: i})
+	}
+	return out
+}

@@ -83,17 +83,24 @@ func (b *builder) install() {
 	b.takeDown(w, gone)
 }
 
-// uninstall removes everything that is recorded, by the topology that it was made from.
+// uninstall removes everything that is recorded, or the chosen instances, by the topology that it was made from. What stays lets go of what goes.
 func (b *builder) uninstall() {
 	all := map[string][]string{}
+	up := &weft{b: b, t: b.in.Topology, s: b.wanted, lanes: map[topology.Instance]*lane{}}
 	for node, indices := range b.recorded {
 		for _, i := range indices {
-			if b.selected(topology.Instance{Node: node, Index: i}) {
+			in := topology.Instance{Node: node, Index: i}
+			if b.selected(in) {
 				all[node] = append(all[node], i)
+			} else if n := b.in.Topology.NodeNamed(node); n != nil {
+				up.lanes[in] = &lane{node: n, index: i, begin: b.g.gate(n), end: b.g.gate(n)}
 			}
 		}
 	}
-	b.takeDown(nil, all)
+	if len(up.lanes) == 0 {
+		up = nil
+	}
+	b.takeDown(up, all)
 }
 
 // other runs a workflow on what exists: a declared one, or start, stop, restart, run, cancel. Instances limit a generated one to themselves;

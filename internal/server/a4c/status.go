@@ -33,6 +33,11 @@ func statusOf(status, doing string) string {
 			return "SCALING_IN_PROGRESS"
 		}
 		return "UPDATE_IN_PROGRESS"
+	case orch.StatusRollingBack:
+		if doing == doingDeploy {
+			return "DEPLOYMENT_IN_PROGRESS"
+		}
+		return "UPDATE_IN_PROGRESS"
 	case orch.StatusUndeploying:
 		if doing == doingPurge {
 			return "PURGE_IN_PROGRESS"
@@ -40,7 +45,7 @@ func statusOf(status, doing string) string {
 		return "UNDEPLOYMENT_IN_PROGRESS"
 	case orch.StatusUndeployed:
 		return "UNDEPLOYED"
-	case orch.StatusFailed, orch.StatusCancelled:
+	case orch.StatusFailed, orch.StatusCancelled, orch.StatusPaused:
 		return failedStatus(doing)
 	}
 	return ""
