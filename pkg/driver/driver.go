@@ -182,6 +182,8 @@ type Error struct {
 	Hint   string
 	// Retryable: trying again without a change may succeed (lost connection, 5xx, 429, package lock).
 	Retryable bool
+	// Final: trying again is useless, whatever the operation's own retries say.
+	Final bool
 	// RetryAfter is what the other side asked for; 0 if nothing.
 	RetryAfter time.Duration
 	Err        error

@@ -15,6 +15,9 @@ func (r *run) retry(st *step, err error) (time.Duration, bool) {
 	var de *driver.Error
 	_ = errors.As(err, &de)
 	passes := de != nil && de.Retryable
+	if de != nil && de.Final {
+		return 0, false
+	}
 	most := max(st.Retries, 0)
 	if passes {
 		most = max(most, r.e.opts.Retry.Max)

@@ -38,7 +38,22 @@ func (r *run) take(m message) {
 		r.succeed(st)
 	case m.shared && r.outOfTurn(st):
 	default:
+		if m.err != nil {
+			r.keepWritten(st, m.result)
+		}
 		r.fail(st, err)
+	}
+}
+
+// keepWritten stores attributes that an operation has set before it failed.
+func (r *run) keepWritten(st *step, res driver.Result) {
+	for name, v := range res.Attributes {
+		if err := r.setAttribute(st.Of(), name, v); err != nil {
+			r.e.opts.Logger.Warn("cannot keep what a failed operation has set", "step", st.ID, "attribute", name, "error", err)
+		}
+	}
+	if err := r.keepAlso(res.Also); err != nil {
+		r.e.opts.Logger.Warn("cannot keep what a failed operation has set", "step", st.ID, "error", err)
 	}
 }
 

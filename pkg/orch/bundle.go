@@ -67,6 +67,11 @@ func touchArtifacts(t *topology.Topology) {
 	if t.Files == nil {
 		return
 	}
+	for _, name := range t.Resources() {
+		if f, err := t.Files.Open(name); err == nil {
+			_ = f.Close()
+		}
+	}
 	for _, a := range artifacts(t) {
 		if a.File == "" || a.Repository != nil {
 			continue

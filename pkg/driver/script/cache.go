@@ -59,3 +59,18 @@ func (k *known) collect(path string) ([]unit, error) {
 	}
 	return slices.Clone(units), err
 }
+
+// resources of the topology, small ones as one tree.
+func (k *known) resources() ([]unit, error) {
+	k.mu.Lock()
+	f, ok := k.units[allResources]
+	if !ok {
+		f = sync.OnceValues(func() ([]unit, error) { return treeOf(k.top.Files, ".", k.top.Resources()) })
+		k.units[allResources] = f
+	}
+	k.mu.Unlock()
+	units, err := f()
+	return slices.Clone(units), err
+}
+
+const allResources = "\x00resources" // no path

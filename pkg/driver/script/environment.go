@@ -14,6 +14,8 @@ const maxVariable = 128<<10 - 1
 type setting struct {
 	name, value string
 	path        bool
+	// before puts the value in front of what the variable holds already, as in PATH.
+	before bool
 }
 
 // VariableName makes a name that shells accept: other characters become "_".
@@ -34,6 +36,11 @@ func VariableName(s string) string {
 func environment(settings []setting, vars []driver.Variable) (string, error) {
 	var b strings.Builder
 	for _, s := range settings {
+		if s.before {
+			name := VariableName(s.name)
+			fmt.Fprintf(&b, "export %s=\"$ORCH_WORK\"%s\"${%s:+:$%s}\"\n", name, Quote("/"+s.value), name, name)
+			continue
+		}
 		if s.path {
 			fmt.Fprintf(&b, "export %s=\"$ORCH_WORK\"%s\n", VariableName(s.name), Quote("/"+s.value))
 			continue

@@ -140,6 +140,31 @@ func (u *unit) head(n int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, n))
 }
 
+// treeOf makes the units of named files: a tree of the small ones, and each big one.
+func treeOf(fsys fs.FS, dir string, names []string) ([]unit, error) {
+	tree := unit{kind: "tree", path: dir, mode: 0o755}
+	var units []unit
+	for _, name := range names {
+		u, err := fileUnit(fsys, name)
+		if err != nil {
+			return nil, err
+		}
+		if u.kind == "big" {
+			units = append(units, u)
+		} else {
+			tree.files = append(tree.files, u)
+		}
+	}
+	if len(tree.files) == 0 {
+		return units, nil
+	}
+	tree.open = func() (io.ReadCloser, error) { return tarOf(dir, tree.files), nil }
+	if err := tree.measure(); err != nil {
+		return nil, err
+	}
+	return append([]unit{tree}, units...), nil
+}
+
 // openAt opens the unit for going on with an interrupted upload.
 func (u *unit) openAt(offset int64) (io.ReadCloser, error) {
 	r, err := u.open()

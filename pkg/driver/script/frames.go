@@ -25,7 +25,7 @@ var errFrames = errors.New("unexpected answer of the host")
 type handler interface {
 	// line is a frame without body.
 	line(kind byte, text string)
-	// data is a piece of the body of an O, E, V or P frame, as it arrives: a cut connection loses nothing that had come.
+	// data is a piece of the body of an O, E, V, P or C frame, as it arrives: a cut connection loses nothing that had come.
 	data(kind byte, p []byte)
 }
 
@@ -48,7 +48,7 @@ func readFrames(r io.Reader, h handler) error {
 		}
 		kind, rest := text[0], strings.TrimPrefix(text[1:], " ")
 		switch kind {
-		case 'O', 'E', 'V', 'P':
+		case 'O', 'E', 'V', 'P', 'C':
 			n, err := strconv.ParseInt(rest, 10, 64)
 			if err != nil || n < 0 || n > maxFrame {
 				return fmt.Errorf("%w: a body of %q bytes", errFrames, clip(rest, 80))

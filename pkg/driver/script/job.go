@@ -34,6 +34,10 @@ type Job struct {
 	vars     []driver.Variable
 	asked    []string
 	crlf     bool
+	// context: the job's scripts have Cloudify's ctx.
+	context bool
+	// extra shell text after the command is set: arguments, another directory.
+	extra string
 }
 
 // Options of making jobs.
@@ -240,7 +244,7 @@ func (j *Job) spec() string {
 	var b strings.Builder
 	for _, kv := range [][2]string{
 		{"cwd", path.Dir(j.Script)}, {"units", units.String()}, {"deploy", deploy.String()}, {"redeploy", redeploy},
-		{"command", command}, {"main", j.mainProgram(prelude)},
+		{"command", command + j.extra}, {"main", j.mainProgram(prelude)},
 	} {
 		b.WriteString(kv[0] + "=" + Quote(kv[1]) + "\n")
 	}

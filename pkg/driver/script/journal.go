@@ -61,6 +61,7 @@ type answer struct {
 	note        string
 	exports     []byte
 	outputs     []byte
+	context     []byte
 	tooBig      string
 
 	fail *journalError
@@ -133,6 +134,8 @@ func (a *answer) data(kind byte, p []byte) {
 		a.exports = append(a.exports, p...)
 	case 'P':
 		a.outputs = append(a.outputs, p...)
+	case 'C':
+		a.context = append(a.context, p...)
 	default:
 		if a.onData != nil {
 			a.onData(kind, p)

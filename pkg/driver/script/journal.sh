@@ -8,7 +8,7 @@
 #   R rc note           the recorded end           F kind text  the journal itself cannot go on
 #
 #   BASE/blobs/DIGEST    uploaded files by SHA-256   BASE/used/DIGEST  when a blob was last asked for
-#   BASE/ops/ID/         run (this text), spec, main, pid, stdout, stderr, exports, outputs, rc, work/
+#   BASE/ops/ID/         run (this text), spec, main, pid, stdout, stderr, exports, outputs, ctx, rc, work/
 #
 # The commit point is the link "pid": whoever makes it runs the job, so a second launch of the same operation does nothing. What has a pid
 # but neither a living process nor an rc was interrupted (reboot, OOM killer) and is never run again under this id.
@@ -267,7 +267,8 @@ run_job() {
     cd "$dir/work/$cwd" || exit 125
     umask 022
     ORCH_JOB=$dir ORCH_WORK=$dir/work ORCH_OUTPUTS=$dir/outputs ORCH_OP_ID=$op
-    export ORCH_JOB ORCH_WORK ORCH_OUTPUTS ORCH_OP_ID
+    ORCH_CTX_FILE=$dir/ctx
+    export ORCH_JOB ORCH_WORK ORCH_OUTPUTS ORCH_OP_ID ORCH_CTX_FILE
     eval "$command"
     eval "$payload" && exec "$@"
     exit 126
@@ -326,6 +327,7 @@ follow() {
     done)
       limited V exports
       limited P outputs
+      limited C ctx
       IFS=' ' read -r rc note <"$dir/rc"
       frame R "$rc" "$note"
       return ;;

@@ -40,7 +40,13 @@ func EmitTo(req *driver.Request, host string, redact Redactor, emit event.Emit) 
 		emit(e)
 	}
 	return Sink{
-		Output:  func(stream, line string) { send(event.Log, event.Info, stream, line) },
+		Output: func(stream, line string) {
+			if level, text, ok := logged(line); ok {
+				send(event.Log, level, "", text)
+				return
+			}
+			send(event.Log, event.Info, stream, line)
+		},
 		Note:    func(text string) { send(event.Log, event.Info, "", redact.String(text)) },
 		Waiting: func(text string) { send(event.Waiting, "", "", redact.String(text)) },
 	}
@@ -67,14 +73,27 @@ func Perform(ctx context.Context, req *driver.Request, r *Runner, o Options, emi
 		return driver.Result{}, fail(err)
 	}
 	j.Ephemeral = req.Ephemeral
+	if hasContext(req.Topology) {
+		if err := j.giveContext(ctx, req); err != nil {
+			return driver.Result{}, fail(err)
+		}
+	}
 	out, err := r.Run(ctx, j, redact, EmitTo(req, r.Machine.Address(), redact, emit))
 	if err != nil && (out == nil || out.ExitCode == 0) {
 		return driver.Result{}, fail(err)
 	}
-	if out.ExitCode != 0 || out.Note != "ok" {
-		return driver.Result{}, exitError(req, r.Machine.Address(), j, out)
+	res := driver.Result{Outputs: out.Outputs, Changed: true}
+	if j.context {
+		// What was written counts on failure, too.
+		if err := takeContext(req, r.Machine.Address(), out.Context, &res); err != nil {
+			return res, err
+		}
 	}
-	return driver.Result{Outputs: out.Outputs, Changed: true}, nil
+	if out.ExitCode != 0 || out.Note != "ok" {
+		res.Outputs = nil
+		return res, exitError(req, r.Machine.Address(), j, out)
+	}
+	return res, nil
 }
 
 // exitError is a script that ended with an exit code other than 0, or whose outputs could not be kept.
@@ -208,4 +227,22 @@ func Explain(req *driver.Request, where string, o Options) string {
 	}
 	fmt.Fprintf(&b, "  %s %s\n", strings.Join(append([]string{name[0]}, j.interp.options...), " "), j.Script)
 	return b.String()
+}
+
+// logged reads a line that ctx's logger has written: a mark, the level, the text.
+func logged(line string) (level event.Level, text string, ok bool) {
+	rest, ok := strings.CutPrefix(line, "\x1eorch ")
+	if !ok {
+		return "", line, false
+	}
+	word, text, _ := strings.Cut(rest, " ")
+	switch word {
+	case "debug":
+		return event.Debug, text, true
+	case "warning", "warn":
+		return event.Warn, text, true
+	case "error", "critical", "exception":
+		return event.Error, text, true
+	}
+	return event.Info, text, true
 }

@@ -52,6 +52,8 @@ type Outcome struct {
 	Note string
 	// Recorded: the job had ended before; this is what the journal says.
 	Recorded bool
+	// Context is what scripts have written by Cloudify's ctx.
+	Context []byte
 }
 
 // Errors of a Runner besides those of its Machine.
@@ -322,7 +324,7 @@ func (s *session) outcome(err error) (*Outcome, error) {
 		}
 		return nil, ErrInterrupted
 	}
-	o := &Outcome{ExitCode: a.rc, Outputs: map[string]string{}, Stdout: s.stdout.last(), Stderr: s.serr.last(), Note: a.note, Recorded: s.recorded}
+	o := &Outcome{Context: a.context, ExitCode: a.rc, Outputs: map[string]string{}, Stdout: s.stdout.last(), Stderr: s.serr.last(), Note: a.note, Recorded: s.recorded}
 	if a.rc != 0 {
 		return o, nil
 	}

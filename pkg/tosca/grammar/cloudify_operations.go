@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -109,6 +110,10 @@ func (b *blueprint) implement(o *document.Operation, n *source.Node, p string) {
 			script(file)
 			return
 		}
+		if text := inlineScript(o, task); text != "" {
+			o.Implementation = &document.Artifact{Source: text, File: name, Path: p}
+			return
+		}
 		o.Call = name
 	case looksLikeScript(text):
 		script(name)
@@ -126,18 +131,55 @@ func (b *blueprint) implement(o *document.Operation, n *source.Node, p string) {
 
 // inputFile is the script that a script task names in its inputs.
 func inputFile(o *document.Operation) document.Name {
-	for _, in := range o.Inputs {
-		if in.Name.Text == "script_path" {
-			v := in.Value
-			if in.Def != nil {
-				v = in.Def.Default
-			}
-			if v.Is(source.Scalar) {
-				return document.Name{Text: v.Text, Pos: v.Pos}
-			}
-		}
+	if v := literalInput(o, "script_path"); v.Is(source.Scalar) {
+		return document.Name{Text: v.Text, Pos: v.Pos}
 	}
 	return document.Name{}
+}
+
+// inlineScript is the text that a script task runs: the input script_source, or the commands of fabric's run_commands, each of which must
+// succeed before the next.
+func inlineScript(o *document.Operation, task string) string {
+	switch {
+	case slices.Contains(scriptTasks, task):
+		v := literalInput(o, "script_source")
+		if !v.Is(source.Scalar) {
+			return ""
+		}
+		if first := strings.TrimSpace(v.Text); !strings.HasPrefix(first, "#!") && pythonStart.MatchString(first) {
+			return "#!/usr/bin/env python3\n" + v.Text
+		}
+		return v.Text
+	case task == "fabric_plugin.tasks.run_commands":
+		v := literalInput(o, "commands")
+		if !v.Is(source.Sequence) || len(v.Items) == 0 {
+			return ""
+		}
+		lines := []string{"#!/bin/bash -e"}
+		for _, c := range v.Items {
+			if !c.Is(source.Scalar) {
+				return ""
+			}
+			lines = append(lines, c.Text)
+		}
+		return strings.Join(lines, "\n") + "\n"
+	}
+	return ""
+}
+
+var pythonStart = regexp.MustCompile(`^(import|from)\s+\w`)
+
+// literalInput is an input's value or default as written.
+func literalInput(o *document.Operation, name string) *source.Node {
+	for _, in := range o.Inputs {
+		if in.Name.Text == name {
+			if in.Def != nil {
+				return in.Def.Default
+			}
+			return in.Value
+		}
+	}
+	return nil
 }
 
 // plugin is the declared plugin that a mapping begins with, the longest one; "" for none.
