@@ -23,7 +23,7 @@ type running struct {
 	attributes map[topology.Instance]map[string]any
 }
 
-func (r running) Input(string) (any, bool)      { return nil, false }
+func (r running) Input(string) (any, bool)       { return nil, false }
 func (r running) Instances(node string) []string { return []string{"0"} }
 func (r running) Attribute(in topology.Instance, _, name string) (any, bool) {
 	v, ok := r.attributes[in][name]
