@@ -260,6 +260,26 @@ func (i inventory) Observe(ctx context.Context, deployment, location string) ([]
 
 var _ orch.Observer = inventory{}
 
+// Remove implements orch.Remover. Hosts of a pool are given back by their driver.
+func (i inventory) Remove(ctx context.Context, deployment, location string) error {
+	loc, err := i.where.named(location)
+	if err != nil {
+		return err
+	}
+	if _, ok := pooldriver.PoolOf(loc); ok {
+		return nil
+	}
+	cloud, err := i.where.cloud(ctx, loc)
+	if err != nil {
+		return err
+	}
+	found, err := cloud.Inventory(ctx, deployment)
+	if err != nil {
+		return err
+	}
+	return cloud.Delete(ctx, slices.DeleteFunc(found, func(r driver.CloudResource) bool { return r.Kept }))
+}
+
 // bind lets the plugin of a location bind a topology.
 func (l *locations) bind(_ context.Context, t *topology.Topology, location string) diag.List {
 	loc, err := l.named(location)

@@ -226,8 +226,8 @@ var faults = []string{
 // The cloud fails, loses answers, refuses; a server goes to ERROR. orch is killed now and then.
 func TestChaosCloud(t *testing.T) {
 	c := newChaos(t)
-	rounds, each := 2, 3
-	c.kills, c.chance = 2, 5
+	rounds, each := 1, 3
+	c.kills, c.chance = 1, 5
 	if long() {
 		rounds, each = 12, 4
 		c.kills, c.chance = 40, 5

@@ -172,7 +172,7 @@ func (l *Local) undeployed(ctx context.Context, h *holding, t engine.Task) error
 	if err != nil {
 		return err
 	}
-	l.prove(ctx, &d, &t)
+	l.prove(ctx, h.lease, &d, &t)
 	t.Ended = now()
 	if d.Status == StatusUndeployed {
 		l.forgetSecrets(ctx, plugin.SecretRef(d.Name, "", "", "")+"/")
@@ -191,17 +191,12 @@ func cause(f *engine.Failure) string {
 }
 
 // prove ends an undeployment: nothing of it may exist any more, on record or in the cloud.
-func (l *Local) prove(ctx context.Context, d *record, t *engine.Task) {
+func (l *Local) prove(ctx context.Context, lease *state.Lease, d *record, t *engine.Task) {
 	d.Status = StatusUndeployed
 	if l.opts.Inventory == nil || !d.Infra {
 		return
 	}
-	left, checked, err := []string(nil), []string(nil), error(nil)
-	if p, ok := l.opts.Inventory.(Prover); ok {
-		left, t.Kept, checked, err = p.Proof(ctx, d.Name, d.Location)
-	} else {
-		left, checked, err = l.opts.Inventory.Inventory(ctx, d.Name, d.Location)
-	}
+	left, checked, err := l.inventory(ctx, lease, d, t)
 	t.Left, t.Checked = left, checked
 	switch {
 	case err != nil:
