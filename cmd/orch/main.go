@@ -17,7 +17,7 @@ func main() {
 	// This binary is also the init and SSH server of the sandbox's machines, the sandbox's daemon, and the supervisor of Terraform: these
 	// never return when the process was started as one of them.
 	machine.MaybeInit()
-	terraform.MaybeSupervise()
+	terraform.MaybeSupervise(openStates)
 	sandbox.MaybeRunDaemon()
 
 	stdio := cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}

@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) {
 	// A started copy of this binary may be meant as one of these (see main).
 	machine.MaybeInit()
-	terraform.MaybeSupervise()
+	terraform.MaybeSupervise(nil)
 	sandbox.MaybeRunDaemon()
 	testscript.Main(m, map[string]func(){"orch": main})
 }

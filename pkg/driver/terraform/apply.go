@@ -377,7 +377,7 @@ func (b *batch) apply(ctx context.Context) error {
 		return err
 	}
 	host, _ := os.Hostname()
-	rec := &applyRecord{ID: ulid.Make().String(), Host: host, Started: time.Now().UTC(), Ops: map[string]string{}}
+	rec := &applyRecord{ID: ulid.Make().String(), Host: host, Started: time.Now().UTC(), Ops: map[string]string{}, Relayed: b.d.opts.Relay != nil}
 	for i, r := range b.reqs {
 		if !b.reported[i] {
 			rec.Ops[r.ID().String()] = r.OpID
@@ -392,6 +392,9 @@ func (b *batch) apply(ctx context.Context) error {
 		return fmt.Errorf("cannot prepare the apply: %w", err)
 	}
 	c := &command{Dir: b.work, Path: tool.Path, Args: applyArgs(b.d.opts.Parallelism, g.targets, g.replace, g.refresh), Env: b.environ(prep, values)}
+	if rec.Relayed {
+		c.Relay = &relayed{Config: b.d.opts.Relay.Config, Deployment: b.deployment, Run: rec.ID}
+	}
 	if err := start(ctx, c); err != nil {
 		return err
 	}

@@ -52,7 +52,9 @@ type Options struct {
 	Parallelism int
 	// CancelGrace is how long a cancelled apply may take to finish what it has begun before it is ended; 0: 15 minutes.
 	CancelGrace time.Duration
-	Logger      *slog.Logger
+	// Relay lets another server, perhaps on another machine, finish a run whose server has died; nil: the store is this machine's own.
+	Relay  *Relay
+	Logger *slog.Logger
 }
 
 // Driver implements driver.Driver, Batcher, Checker, Planner and Explainer. It is safe for concurrent use; applies of one deployment run

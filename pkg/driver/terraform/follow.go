@@ -148,7 +148,11 @@ func (b *batch) absorb(ctx context.Context, t *tracker) error {
 	if err := b.save(ctx); err != nil {
 		return err
 	}
-	return os.RemoveAll(b.work)
+	if err := os.RemoveAll(b.work); err != nil {
+		return err
+	}
+	b.forgetReport(ctx)
+	return nil
 }
 
 // outcome of the run: nil when Terraform ended well.

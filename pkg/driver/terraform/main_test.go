@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	terraform.MaybeSupervise()
+	terraform.MaybeSupervise(openDirStates)
 	// Idle connections to the sandboxes belong to the HTTP client.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }

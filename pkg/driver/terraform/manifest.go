@@ -74,6 +74,8 @@ type applyRecord struct {
 	Started time.Time `json:"started"`
 	// Ops are the requests by instance ("web[0]"), with their operation ids.
 	Ops map[string]string `json:"ops"`
+	// Relayed: the store is told of the run.
+	Relayed bool `json:"relayed,omitempty"`
 }
 
 func newBundle() *bundle {

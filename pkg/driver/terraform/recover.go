@@ -18,6 +18,21 @@ func (b *batch) recover(ctx context.Context) error {
 	var rec applyRecord
 	err := readJSON(filepath.Join(b.work, fileRun), &rec)
 	mine := b.bundle.Manifest.Apply
+	if err == nil && mine != nil && mine.ID != rec.ID && mine.Relayed {
+		if _, running := alive(b.work); !running {
+			// Another server has finished what is here, and has begun another run.
+			if err := os.RemoveAll(b.work); err != nil {
+				return err
+			}
+			err = os.ErrNotExist
+		}
+	}
+	if errors.Is(err, os.ErrNotExist) && mine != nil && mine.Relayed {
+		if err := b.fetch(ctx, mine); err != nil {
+			return err
+		}
+		err = readJSON(filepath.Join(b.work, fileRun), &rec)
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		if mine != nil {
 			// The apply ran elsewhere, or was never started. What it may have made is found by its identity.

@@ -48,6 +48,8 @@ type command struct {
 	Path string   `json:"path"`
 	Args []string `json:"args"`
 	Env  []string `json:"env"`
+	// Relay, if set, is where the run is reported to; see relay.go.
+	Relay *relayed `json:"relay,omitempty"`
 }
 
 // process identifies a process for certain: ids are used again, start times are not.
@@ -63,15 +65,15 @@ type exit struct {
 }
 
 // MaybeSupervise must be called first in main (and in TestMain of tests that use the driver): if this process was started as a supervisor,
-// it does that work and does not return.
-func MaybeSupervise() {
+// it does that work and does not return. open is needed where runs are relayed; nil: they are not.
+func MaybeSupervise(open OpenStates) {
 	switch os.Getenv(superviseVar) {
 	case "":
 		return
 	case "1":
 		os.Exit(detach())
 	default:
-		os.Exit(supervise(os.Stdin))
+		os.Exit(supervise(os.Stdin, open))
 	}
 }
 
@@ -96,7 +98,7 @@ func detach() int {
 }
 
 // supervise runs Terraform and records how it ended.
-func supervise(in io.Reader) int {
+func supervise(in io.Reader, open OpenStates) int {
 	// Standard streams that nobody reads must not end the supervisor.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	signals := make(chan os.Signal, 4)
@@ -109,6 +111,8 @@ func supervise(in io.Reader) int {
 	if err := writeJSON(filepath.Join(c.Dir, fileSupervisor), me); err != nil {
 		return 1
 	}
+	reported := startReporter(&c, open)
+	defer reported()
 	code, err := runTerraform(&c, signals)
 	e := exit{Code: code}
 	if err != nil {
@@ -208,6 +212,9 @@ func start(ctx context.Context, c *command) error {
 // alive returns the process to talk to of a run that has not ended: the supervisor, or Terraform itself where that has lost its supervisor.
 func alive(dir string) (process, bool) {
 	var p process
+	if exists(filepath.Join(dir, fileExit)) {
+		return p, false // the supervisor may still be telling the store of it
+	}
 	for _, file := range []string{fileSupervisor, fileTerraform} {
 		if err := readJSON(filepath.Join(dir, file), &p); err == nil && p.running() {
 			return p, true
