@@ -15,6 +15,8 @@ type remoteDriver struct {
 	driver.Driver
 	keys hostKeys
 	ways *bastions
+	// cloud of a deployment, to ask for what it knows of a server that cannot be reached
+	cloud func(ctx context.Context, deployment string) (driver.Cloud, error)
 }
 
 // reach completes a host with its bastion and with the host keys of both.
@@ -43,7 +45,11 @@ func (d remoteDriver) Run(ctx context.Context, req *driver.Request, emit event.E
 	}
 	with := *req
 	with.Host = h
-	return d.Driver.Run(ctx, &with, emit)
+	res, err := d.Driver.Run(ctx, &with, emit)
+	if err != nil {
+		err = d.words(ctx, req.Deployment, h, err)
+	}
+	return res, err
 }
 
 func (d remoteDriver) Check(ctx context.Context, reqs []*driver.Request) diag.List {

@@ -150,7 +150,7 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger, count 
 		loc, err := where.named(name)
 		return loc.Setting("bastion") == "auto", err
 	}}
-	reach := remoteDriver{remote, keys, ways}
+	reach := remoteDriver{remote, keys, ways, where.cloudOf(locationOf)}
 	accounts := access.New(store)
 	hosts := hostpool.New(hostpool.Options{Store: store, Secrets: orch.PoolSecrets{Secrets: kept}, Reach: poolReach(remote, keys)})
 	where.pools = hosts.Locations

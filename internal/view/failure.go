@@ -105,6 +105,7 @@ func (p *Printer) failureFields(f orch.Failure, stderr int) {
 		lines = lines[len(lines)-stderr:]
 	}
 	p.field("stderr", strings.Join(lines, "\n"))
+	p.field("console", strings.Join(f.Console, "\n"))
 }
 
 // field prints a labelled, possibly many-lined text; nothing when it is empty.

@@ -121,10 +121,11 @@ func TestFailureNamesCauseAndNextSteps(t *testing.T) {
 	p.Outcome(orch.Task{Deployment: "web", Verb: orch.Deploy, Workflow: "install", Status: "failed", Failure: &orch.Failure{
 		Step: "db[0].configure", Node: "db", Instance: "0", Operation: "Standard.configure", Host: "10.0.0.5", ExitCode: 3, Attempts: 2,
 		Message: "run configure.sh on 10.0.0.5: exit code 3", Stderr: []string{"psql: error", "role missing"},
+		Console: []string{"[  12.3] Kernel panic", "not syncing"}, Detail: "fault of Nova",
 		Pos: diag.Pos{File: "topology.yaml", Line: 12, Col: 5}, Skipped: []string{"app[0].configure", "app[1].configure"},
 	}})
 	for _, want := range []string{"✗ install of web failed: run configure.sh on 10.0.0.5: exit code 3", "db[0]   topology.yaml:12:5", "exit code  3", "attempts   2",
-		"psql: error", "2 steps because of it: app[0].configure, app[1].configure", "orch logs web --node db", "orch ssh web db 0", "orch resume web", "orch undeploy web"} {
+		"psql: error", "  console    [  12.3] Kernel panic\n             not syncing\n", "detail     fault of Nova", "2 steps because of it: app[0].configure, app[1].configure", "orch logs web --node db", "orch ssh web db 0", "orch resume web", "orch undeploy web"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("missing %q in:\n%s", want, b.String())
 		}

@@ -177,6 +177,7 @@ type Error struct {
 	Host     string   // address or "orchestrator"
 	ExitCode int      // -1 when there is none
 	Stderr   []string // the last lines, redacted
+	Console  []string // the last lines of the server's console log, where that did not boot or cannot be reached
 	// Detail in the cloud's own words (Nova fault, quota text), redacted.
 	Detail string
 	Hint   string

@@ -23,6 +23,9 @@ func (r *run) failed(st *step, err error) {
 		for _, line := range de.Stderr {
 			f.Stderr = append(f.Stderr, red.String(line))
 		}
+		for _, line := range de.Console {
+			f.Console = append(f.Console, red.String(line))
+		}
 	}
 	var ee *topology.EvalError
 	if errors.As(err, &ee) {

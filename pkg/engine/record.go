@@ -141,6 +141,7 @@ type Failure struct {
 	ExitCode  int      `json:"exit_code,omitempty"`
 	Message   string   `json:"message"`
 	Stderr    []string `json:"stderr,omitempty"`
+	Console   []string `json:"console,omitempty"` // end of the server's console log
 	Detail    string   `json:"detail,omitempty"`
 	Hint      string   `json:"hint,omitempty"`
 	Pos       diag.Pos `json:"pos,omitzero"`

@@ -130,7 +130,7 @@ func (t *tracker) cloudError(ctx context.Context, d diagnostic, because string) 
 	}
 	if fault, console := t.serverWords(ctx, d.Address); fault != "" {
 		ce.Text = fault
-		e.Detail, e.Stderr = because+fault, console
+		e.Detail, e.Console = because+fault, console
 		text = fault
 	}
 	ce.Class, e.Retryable, e.Hint = Classify(text)
@@ -155,8 +155,8 @@ func (t *tracker) serverWords(ctx context.Context, address string) (fault string
 	if err != nil {
 		t.b.d.opts.Logger.Warn("cannot read the server's fault", "server", id, "err", err)
 	}
-	if log, err := t.b.cloud.Console(ctx, id, 10); err == nil {
-		console = lastLines(log, 5)
+	if log, err := t.b.cloud.Console(ctx, id, 40); err == nil {
+		console = lastLines(log, 12)
 	}
 	return fault, console
 }
