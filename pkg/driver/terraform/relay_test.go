@@ -109,7 +109,9 @@ func TestAnotherMachineFinishesTheRun(t *testing.T) {
 			t.Errorf("%s was not made by the run that was taken over", id)
 		}
 	}
-	if !slices.ContainsFunc(second.events, func(e event.Event) bool { return e.Type == event.Waiting && strings.Contains(e.Message, "has to end first") }) {
+	if !slices.ContainsFunc(second.events, func(e event.Event) bool {
+		return e.Type == event.Waiting && strings.Contains(e.Message, "has to end first")
+	}) {
 		t.Error("nobody was told what it waits for")
 	}
 	if found, err := r.cloud.Inventory(t.Context(), "app"); err != nil || count(found, "key pair") != 1 || count(found, "security group") != 1 {
