@@ -213,7 +213,7 @@ func (l *Local) undone(ctx context.Context, h *holding, u engine.Task) error {
 			d.Status = StatusDeployed
 		}
 	case len(snap.Instances) == 0:
-		if l.prove(ctx, &d, &u); d.Status == StatusUndeployed {
+		if l.prove(ctx, h.lease, &d, &u); d.Status == StatusUndeployed {
 			l.forgetSecrets(ctx, plugin.SecretRef(d.Name, "", "", "")+"/")
 		}
 	case d.Status == "" || d.Status == StatusUndeployed || d.Status == StatusCreated:
