@@ -38,7 +38,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeO
 		}
 	}()
 	who := auth.New(auth.Options{Accounts: svc.access, Open: o.Loopback, Everybody: o.NoAuth})
-	s := server.New(server.Options{Service: svc, Reveal: svc.reveal, Sweep: svc.sweep, Auth: who, AnyHost: o.NoAuth, Logger: log,
+	s := server.New(server.Options{Service: svc, Reveal: svc.reveal, Sweep: svc.sweep, Store: svc.store, Auth: who, AnyHost: o.NoAuth, Logger: log,
 		Mounts: mounts(ctx, svc, log), TLS: o.TLS, Drain: o.Drain,
 		Operation: operation(svc, count, o.Level)})
 	if o.Metrics != nil {

@@ -32,6 +32,9 @@ func answer(c echo.Context, v any, err error) error {
 // tagged answers with an entity tag, or 304 if the client has that already.
 func tagged(c echo.Context, tag string, write func() error) error {
 	c.Response().Header().Set("ETag", tag)
+	if c.Request().Method != http.MethodGet {
+		return write()
+	}
 	if header := c.Request().Header.Get("If-None-Match"); header != "" && matchesTag(header, tag) {
 		return c.NoContent(http.StatusNotModified)
 	}

@@ -146,6 +146,9 @@ func (s *Server) checkTenant(r *http.Request, name string) error {
 
 // guarded lets a request through if who sends it has the role that the route needs. Everything the server answers goes through it.
 func (s *Server) guarded(r route, next echo.HandlerFunc) echo.HandlerFunc {
+	if r.traits&once != 0 {
+		next = s.idempotent(next)
+	}
 	return func(c echo.Context) (err error) {
 		id, err := s.admit(c, r.needs)
 		if err == nil {

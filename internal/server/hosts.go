@@ -1,10 +1,8 @@
 package server
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -12,8 +10,6 @@ import (
 	"github.com/orch-project/orch/pkg/hostpool"
 	"github.com/orch-project/orch/pkg/orch"
 )
-
-const maxHosts = 8 << 20 // bytes of JSON
 
 func (s *Server) pools(c echo.Context) error {
 	names, err := s.opts.Service.Hosts().Pools(c.Request().Context())
@@ -25,53 +21,58 @@ func (s *Server) pools(c echo.Context) error {
 
 func (s *Server) poolHosts(c echo.Context) error {
 	l, err := s.opts.Service.Hosts().List(c.Request().Context(), param(c, "pool"), c.QueryParams()["filter"])
-	return answer(c, listed(l), err)
+	return answer(c, listed(c, l), err)
 }
 
-func listed(l orch.HostList) orch.HostList {
-	if l.Hosts == nil {
-		l.Hosts = []*hostpool.Host{}
+func listed(c echo.Context, l orch.HostList) orch.HostList {
+	out := orch.HostList{Checkpoint: l.Checkpoint, Hosts: make([]*hostpool.Host, 0, len(l.Hosts))}
+	for _, h := range l.Hosts {
+		out.Hosts = append(out.Hosts, shown(c, h))
 	}
-	return l
+	return out
+}
+
+// shown hides which deployments of other tenants have a host, and shows the tenant's own under their own names.
+func shown(c echo.Context, h *hostpool.Host) *hostpool.Host {
+	if h == nil {
+		return nil
+	}
+	out := *h
+	out.Allocations = slices.Clone(h.Allocations)
+	for i, a := range out.Allocations {
+		tenant, name := orch.SplitName(a.Deployment)
+		if tenant != identity(c).Tenant {
+			out.Allocations[i].ID, out.Allocations[i].Node, out.Allocations[i].Instance, name = "", "", "", ""
+		}
+		out.Allocations[i].Deployment = name
+	}
+	return &out
 }
 
 func (s *Server) poolHost(c echo.Context) error {
 	h, err := s.opts.Service.Hosts().Host(c.Request().Context(), param(c, "pool"), param(c, "host"))
-	return answer(c, h, err)
-}
-
-// decodeBody reads JSON strictly: what is misspelled is refused, not lost.
-func decodeBody(c echo.Context, into any) error {
-	d := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, maxHosts))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return &orch.Error{Kind: orch.KindUser, Msg: "the request's body cannot be read", Err: err}
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return &orch.Error{Kind: orch.KindUser, Msg: "the request's body has text after its JSON value"}
-	}
-	return nil
+	return answer(c, shown(c, h), err)
 }
 
 func (s *Server) addHost(c echo.Context) error {
 	var w hostpool.Wanted
-	if err := decodeBody(c, &w); err != nil {
+	if err := decodeJSON(c, &w); err != nil {
 		return err
 	}
 	h, err := s.opts.Service.Hosts().Add(c.Request().Context(), param(c, "pool"), param(c, "host"), w)
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusCreated, h)
+	return c.JSON(http.StatusCreated, shown(c, h))
 }
 
 func (s *Server) updateHost(c echo.Context) error {
 	var w hostpool.Wanted
-	if err := decodeBody(c, &w); err != nil {
+	if err := decodeJSON(c, &w); err != nil {
 		return err
 	}
 	h, err := s.opts.Service.Hosts().Update(c.Request().Context(), param(c, "pool"), param(c, "host"), w)
-	return answer(c, h, err)
+	return answer(c, shown(c, h), err)
 }
 
 func (s *Server) removeHost(c echo.Context) error {
@@ -84,7 +85,7 @@ func (s *Server) removeHost(c echo.Context) error {
 // applyHosts takes the whole pool, by name; ?checkpoint=N refuses if it has changed since.
 func (s *Server) applyHosts(c echo.Context) error {
 	var wanted map[string]hostpool.Wanted
-	if err := decodeBody(c, &wanted); err != nil {
+	if err := decodeJSON(c, &wanted); err != nil {
 		return err
 	}
 	var at *uint64
@@ -96,5 +97,5 @@ func (s *Server) applyHosts(c echo.Context) error {
 		at = &n
 	}
 	l, err := s.opts.Service.Hosts().ApplyHosts(c.Request().Context(), param(c, "pool"), wanted, at)
-	return answer(c, listed(l), err)
+	return answer(c, listed(c, l), err)
 }

@@ -19,7 +19,7 @@ func (s *Server) locations(c echo.Context) error {
 // putLocation stores a location; with ?create it must not exist, else it must.
 func (s *Server) putLocation(c echo.Context) error {
 	var l orch.LocationInfo
-	if err := decodeBody(c, &l); err != nil {
+	if err := decodeJSON(c, &l); err != nil {
 		return err
 	}
 	l.Name = param(c, "location")

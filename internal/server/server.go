@@ -23,6 +23,7 @@ import (
 
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/secret"
+	"github.com/orch-project/orch/pkg/state"
 )
 
 // Options of a Server.
@@ -45,6 +46,8 @@ type Options struct {
 	Sweep func(ctx context.Context, deployment, location string, remove bool) ([]orch.Stray, error)
 	// Operation is what the server offers to who runs it.
 	Operation Operation
+	// Store keeps the answers to requests with an Idempotency-Key; nil: the header is ignored.
+	Store state.Store
 	// Mounts answer paths outside of /api/v1.
 	Mounts []Mount
 	// Rate is how many requests a second a client's address may send, Burst how many at once; 0 does not limit.
@@ -66,6 +69,9 @@ type Server struct {
 	opts Options
 	echo *echo.Echo
 	stop chan struct{} // closed when streams are to end
+
+	replayed *replayed
+	handler  http.Handler // echo; tests put something before it
 }
 
 // New returns a server that is not listening yet.
@@ -77,6 +83,9 @@ func New(o Options) *Server {
 		o.MaxUpload = defaultMaxUpload
 	}
 	s := &Server{opts: o, echo: echo.New(), stop: make(chan struct{})}
+	if o.Store != nil {
+		s.replayed = newReplayed(o.Store)
+	}
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.fail
 	s.echo.IPExtractor = echo.ExtractIPDirect()
@@ -102,6 +111,7 @@ func New(o Options) *Server {
 		s.echo.Any(m.Prefix, s.mounted(m))
 		s.echo.Any(strings.TrimSuffix(m.Prefix, "/")+"/*", s.mounted(m))
 	}
+	s.handler = s.echo
 	return s
 }
 
@@ -118,7 +128,7 @@ func otherMethods(routes []route) map[string][]string {
 }
 
 // Handler for tests and for mounting.
-func (s *Server) Handler() http.Handler { return s.echo }
+func (s *Server) Handler() http.Handler { return s.handler }
 
 // Limits of connections: a client that sends nothing is dropped, one that uploads slowly is not.
 const (
@@ -136,7 +146,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		base, cut = context.WithCancel(context.WithoutCancel(ctx))
 		defer cut()
 	}
-	srv := &http.Server{Handler: s.echo, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, BaseContext: func(net.Listener) context.Context { return base },
+	srv := &http.Server{Handler: s.handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog: slog.NewLogLogger(s.opts.Logger.Handler(), slog.LevelDebug)}
 	if s.opts.TLS != nil {
 		l = tls.NewListener(l, s.opts.TLS)

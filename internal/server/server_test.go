@@ -132,6 +132,8 @@ func connect(t *testing.T, s *stub) *client.Client {
 		t.Fatal(err)
 	}
 	srv := New(Options{Service: s, Reveal: func(_ context.Context, ref string) (secret.Value, error) { return secret.New("value of " + ref), nil }})
+	inner := srv.handler
+	srv.handler = validated(t, inner)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ctx, l) }()

@@ -7,7 +7,7 @@ import (
 )
 
 func (s *Server) workflows(c echo.Context) error {
-	all, err := s.opts.Service.Workflows(c.Request().Context(), param(c, "name"))
+	all, err := s.service(c).Workflows(c.Request().Context(), param(c, "name"))
 	if all == nil {
 		all = []orch.WorkflowInfo{}
 	}
@@ -23,6 +23,6 @@ func (s *Server) drift(c echo.Context) error {
 	req.Deployment = param(c, "name")
 	ctx, cancel := s.streaming(c)
 	defer cancel()
-	d, err := s.opts.Service.Drift(ctx, req)
+	d, err := s.service(c).Drift(ctx, req)
 	return answer(c, d, err)
 }

@@ -4,6 +4,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
@@ -158,12 +160,39 @@ func (c *Client) Apply(ctx context.Context, req orch.Request) (t orch.Task, err 
 	return t, err
 }
 
+// idempotent is a header by which the server knows a request that is sent again because the answer was lost.
+func idempotent() http.Header { return http.Header{"Idempotency-Key": {rand.Text()}} }
+
+// attempts of a request whose connection broke.
+const attempts = 3
+
 func (c *Client) post(ctx context.Context, path string, req orch.Request, into any) error {
 	body, contentType, err := encode(req)
 	if err != nil {
 		return err
 	}
-	return c.do(ctx, http.MethodPost, path, body, contentType, into)
+	return c.again(ctx, path, body, contentType, into)
+}
+
+// again posts, and posts again with the same key if the connection breaks: the server does nothing twice.
+func (c *Client) again(ctx context.Context, path string, body []byte, contentType string, into any) (err error) {
+	header := idempotent()
+	for n := range attempts {
+		var resp *http.Response
+		if resp, err = c.send(ctx, http.MethodPost, path, bytes.NewReader(body), contentType, header); err == nil {
+			err = decode(resp.Body, into)
+			_ = resp.Body.Close()
+		}
+		var lost *url.Error
+		if !errors.As(err, &lost) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(n+1) * 200 * time.Millisecond):
+		}
+	}
+	return err
 }
 
 // Wait implements orch.Service. It asks again when the connection breaks while the task goes on.

@@ -28,7 +28,7 @@ func (p plans) Get(ctx context.Context, id string) (out orch.SavedPlan, err erro
 }
 
 func (p plans) Apply(ctx context.Context, id string) (t orch.Task, err error) {
-	return t, p.c.do(ctx, http.MethodPost, planPath(id)+"/apply", nil, "", &t)
+	return t, p.c.again(ctx, planPath(id)+"/apply", nil, "", &t)
 }
 
 func (p plans) Remove(ctx context.Context, id string) error {

@@ -14,13 +14,13 @@ import (
 )
 
 // encode writes a request as JSON, or with its source as a multipart form.
-func encode(req orch.Request) (io.Reader, string, error) {
+func encode(req orch.Request) ([]byte, string, error) {
 	doc, err := json.Marshal(req)
 	if err != nil {
 		return nil, "", err
 	}
 	if req.Source == nil {
-		return bytes.NewReader(doc), "application/json", nil
+		return doc, "application/json", nil
 	}
 	var b bytes.Buffer
 	form := multipart.NewWriter(&b)
@@ -37,7 +37,7 @@ func encode(req orch.Request) (io.Reader, string, error) {
 	if err := form.Close(); err != nil {
 		return nil, "", err
 	}
-	return &b, form.FormDataContentType(), nil
+	return b.Bytes(), form.FormDataContentType(), nil
 }
 
 // pack writes a file system as a zip archive. Hidden directories such as .git stay behind.

@@ -148,8 +148,8 @@ func (b *builder) put(w *weft, n *topology.Node, s *Step, ph phase) int {
 // pairs are the instances of source and target that belong together: one to one where both scale together, else all with all.
 func (w *weft) pairs(r *topology.Relationship) (pairs [][2]string) {
 	one := w.s.together(r.Source, r.Target)
-	for at, i := range w.instances[r.Source] {
-		for _, j := range w.t.Related(r, i, at, w.instances[r.Target], &staticEnv{t: w.t, inputs: w.b.in.Inputs, instances: w.instances}) {
+	for _, i := range w.instances[r.Source] {
+		for _, j := range w.instances[r.Target] {
 			if r.Source == r.Target && i == j || one && i != j {
 				continue
 			}

@@ -288,3 +288,6 @@ func address(r *http.Request) string {
 	}
 	return host
 }
+
+// Options that it was made with.
+func (a *Authenticator) Options() Options { return a.opts }

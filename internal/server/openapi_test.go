@@ -1,0 +1,215 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/engine"
+	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/hostpool"
+	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/plan"
+	"github.com/orch-project/orch/pkg/topology"
+)
+
+var parsed = sync.OnceValues(func() (*openapi3.T, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(document)
+	if err == nil {
+		err = doc.Validate(context.Background())
+	}
+	return doc, err
+})
+
+func apiDocument(t testing.TB) *openapi3.T {
+	t.Helper()
+	doc, err := parsed()
+	if err != nil {
+		t.Fatalf("openapi.yaml: %v", err)
+	}
+	return doc
+}
+
+// asTemplate turns echo's /a/:b into OpenAPI's /a/{b}.
+func asTemplate(path string) string {
+	parts := strings.Split(path, "/")
+	for i, p := range parts {
+		if name, ok := strings.CutPrefix(p, ":"); ok {
+			parts[i] = "{" + name + "}"
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+func TestEveryRouteIsDescribed(t *testing.T) {
+	doc := apiDocument(t)
+	known := map[string]bool{}
+	for _, r := range New(Options{Service: &stub{}}).routes() {
+		path := asTemplate(r.path)
+		known[r.method+" "+path] = true
+		item := doc.Paths.Value(path)
+		if item == nil || item.GetOperation(r.method) == nil {
+			t.Errorf("%s %s is not in internal/server/openapi.yaml: add below paths, as the others are\n  %s:\n    %s:\n      operationId: …\n      x-orch-role: %s\n      responses: …",
+				r.method, r.path, path, strings.ToLower(r.method), r.needs)
+			continue
+		}
+		op := item.GetOperation(r.method)
+		if role, _ := op.Extensions["x-orch-role"].(string); role != string(r.needs) {
+			t.Errorf("%s %s needs %q in routes.go, and x-orch-role is %q in openapi.yaml", r.method, r.path, r.needs, role)
+		}
+		if op.OperationID == "" || op.Summary == "" || len(op.Tags) == 0 {
+			t.Errorf("%s %s needs operationId, summary and tags in openapi.yaml", r.method, r.path)
+		}
+		for _, p := range strings.Split(path, "/") {
+			if name := strings.Trim(p, "{}"); strings.HasPrefix(p, "{") && op.Parameters.GetByInAndName("path", name) == nil {
+				t.Errorf("%s %s: openapi.yaml lacks the path parameter %s", r.method, r.path, name)
+			}
+		}
+		hasKey := op.Parameters.GetByInAndName("header", keyHeader) != nil
+		if hasKey != (r.traits&once != 0) {
+			t.Errorf("%s %s: %s is in one of routes.go (trait once) and openapi.yaml (parameter idem) only", r.method, r.path, keyHeader)
+		}
+	}
+	for path, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			if !known[method+" "+path] {
+				t.Errorf("openapi.yaml describes %s %s, which routes.go does not have", method, path)
+			}
+		}
+	}
+}
+
+// described are the Go types behind the schemas.
+var described = map[string]any{
+	"Problem": orch.Problem{}, "ProblemPart": orch.ProblemPart{}, "Diagnostic": diag.Diagnostic{}, "Pos": diag.Pos{}, "Related": diag.Related{}, "Identity": orch.Identity{},
+	"Request": orch.Request{}, "Control": orch.Control{}, "PlanAnswer": orch.PlanAnswer{}, "SavedPlan": orch.SavedPlan{}, "Plan": plan.Plan{}, "Step": plan.Step{},
+	"StepStatus": orch.StepStatus{}, "Change": driver.Change{}, "FieldChange": driver.FieldChange{}, "Instance": topology.Instance{}, "Deployment": orch.Deployment{},
+	"Detail": orch.Detail{}, "NodeStatus": orch.NodeStatus{}, "InstanceStatus": orch.InstanceStatus{}, "Task": orch.Task{}, "Progress": orch.Progress{}, "Failure": engine.Failure{},
+	"Output": orch.Output{}, "HostAccess": orch.HostAccess{}, "Host": driver.Host{}, "Stray": orch.Stray{}, "Event": event.Event{}, "Blueprint": orch.Blueprint{},
+	"BlueprintInput": orch.BlueprintInput{}, "SecretInfo": orch.SecretInfo{}, "Tenant": orch.Tenant{}, "Member": orch.Member{}, "User": orch.User{}, "NewUser": orch.NewUser{},
+	"UserChange": orch.UserChange{}, "Token": orch.Token{}, "IssuedToken": orch.IssuedToken{}, "NewToken": orch.NewToken{}, "AuditEntry": orch.AuditEntry{},
+	"SecretDetail": orch.SecretDetail{}, "SecretVersion": orch.SecretVersion{}, "SecretChange": orch.SecretChange{}, "SecretExport": orch.SecretExport{},
+	"SecretExported": orch.SecretExported{}, "SecretImport": orch.SecretImport{}, "SecretImported": orch.SecretImported{}, "SecretRotate": orch.SecretRotate{},
+	"SecretRotation": orch.SecretRotation{}, "SecretRead": orch.SecretRead{}, "DriftRequest": orch.DriftRequest{}, "Drift": orch.Drift{}, "DriftedOne": orch.DriftedOne{},
+	"WorkflowInfo": orch.WorkflowInfo{}, "WorkflowInput": orch.WorkflowInput{}, "LocationInfo": orch.LocationInfo{}, "HostList": orch.HostList{}, "PoolHost": hostpool.Host{},
+	"Connection": hostpool.Connection{}, "Allocation": hostpool.Allocation{}, "WantedHost": hostpool.Wanted{}, "LogLevel": orch.LogLevel{}, "PolicyStatus": orch.PolicyStatus{},
+}
+
+// inline are schemas of bodies that handlers decode into structs of their own.
+var inline = []string{"Role", "TenantRole", "NewTenant", "RoleChange", "PasswordChange", "Bootstrap"}
+
+func TestSchemasHaveTheFieldsOfTheTypes(t *testing.T) {
+	doc := apiDocument(t)
+	for name, schema := range doc.Components.Schemas {
+		v, ok := described[name]
+		if !ok {
+			if !slices.Contains(inline, name) {
+				t.Errorf("openapi.yaml has a schema %s: add its Go type to `described` in openapi_test.go", name)
+			}
+			continue
+		}
+		have := schema.Value.Properties
+		want := fields(reflect.TypeOf(v))
+		names := map[string]bool{}
+		for _, n := range jsonNames(reflect.TypeOf(v)) {
+			names[n] = true
+			if have[n] == nil && !testing.Short() {
+				t.Errorf("%T has the field %q: add it to components.schemas.%s.properties in internal/server/openapi.yaml", v, n, name)
+			}
+		}
+		for n := range have {
+			if !names[n] && !testing.Short() { // a field may be described before the change lands that brings it
+				t.Errorf("openapi.yaml: schema %s has %q, which %T does not (it has %v)", name, n, v, slices.Sorted(maps.Keys(want)))
+			}
+		}
+	}
+	for name := range described {
+		if doc.Components.Schemas[name] == nil {
+			t.Errorf("openapi.yaml has no schema %s", name)
+		}
+	}
+}
+
+func jsonNames(t reflect.Type) (out []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-":
+		case f.Anonymous && name == "":
+			inner := f.Type
+			if inner.Kind() == reflect.Pointer {
+				inner = inner.Elem()
+			}
+			out = append(out, jsonNames(inner)...)
+		case f.IsExported() && name == "":
+			out = append(out, f.Name)
+		case f.IsExported():
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func init() {
+	for _, kind := range []string{"application/x-tar", "application/gzip", "application/zip"} {
+		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder)
+	}
+}
+
+// validated holds every request that the handler accepts, and every answer, against the document. Paths that are not the API's pass.
+func validated(t testing.TB, next http.Handler) http.Handler {
+	t.Helper()
+	doc := apiDocument(t)
+	router, err := gorillamux.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		route, params, err := router.FindRoute(r)
+		if err != nil || r.URL.Path == base+"/events" { // streams are read as they come
+			next.ServeHTTP(w, r)
+			return
+		}
+		body, _ := io.ReadAll(io.LimitReader(r.Body, 64<<20))
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		rec := httptest.NewRecorder()
+		next.ServeHTTP(rec, r)
+		check := r.Clone(r.Context())
+		check.Body = io.NopCloser(bytes.NewReader(body))
+		checkExchange(t, route, params, check, rec)
+		maps.Copy(w.Header(), rec.Header())
+		w.WriteHeader(rec.Code)
+		_, _ = w.Write(rec.Body.Bytes())
+	})
+}
+
+func checkExchange(t testing.TB, route *routers.Route, params map[string]string, r *http.Request, rec *httptest.ResponseRecorder) {
+	options := &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, MultiError: true}
+	// A form's archive is bytes that the validator would read as text.
+	options.ExcludeRequestBody = strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/")
+	in := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route, Options: options}
+	if err := openapi3filter.ValidateRequest(r.Context(), in); err != nil && rec.Code < 400 {
+		t.Errorf("%s %s was accepted (%d) and is not as openapi.yaml says: %v", r.Method, r.URL, rec.Code, err)
+	}
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: rec.Code, Header: rec.Header(), Options: options}
+	out.SetBodyBytes(rec.Body.Bytes())
+	if err := openapi3filter.ValidateResponse(r.Context(), out); err != nil {
+		t.Errorf("the answer to %s %s (%d, %s) is not as openapi.yaml says: %v\n%s", r.Method, r.URL, rec.Code, rec.Header().Get("Content-Type"), err, rec.Body)
+	}
+}
