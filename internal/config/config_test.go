@@ -146,3 +146,19 @@ func TestValuesThatCannotBeHavePlaces(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestEverySettingIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(Options{Path: write(t, ""), Getenv: env(map[string]string{"ORCH_HOME": "/h"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range c.Settings() {
+		if !strings.Contains(string(doc), "`"+s.Key+"`") || !strings.Contains(string(doc), "`"+s.Env+"`") {
+			t.Errorf("docs/configuration.md does not have %s and %s", s.Key, s.Env)
+		}
+	}
+}

@@ -54,6 +54,9 @@ type user struct {
 // newUser returns a user with an empty home. The caches of tools are shared: they are read only.
 func newUser(t *testing.T) *user {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("takes a minute: a deployment on servers")
+	}
 	t.Parallel()
 	// Go's test cache does not see what the built command is made of. `./task test` sets this to a digest of it; that a test reads it (TestMain is too early)
 	// is enough for the cache to run these tests again when it differs.
