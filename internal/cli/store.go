@@ -181,7 +181,7 @@ func storeMigrateCmd(env *environment) *cobra.Command {
 		Use: "migrate FROM TO", Short: "Copy one store to another, as from a file to Consul", Args: cobra.ExactArgs(2),
 		Long: `Copies everything from the store at the address FROM to the one at TO, which must be empty, and compares them. Nothing may work with either
 meanwhile. FROM stays as it is. Then say store: TO in the configuration, and take the master key along.`,
-		Example: "  orch store migrate bolt:/var/lib/orch/orch.db consul://127.0.0.1:8500/orch\n  orch store migrate consul://127.0.0.1:8500/orch bolt:/tmp/copy.db",
+		Example: "  orch store migrate bolt:/var/lib/orch-server/orch.db consul://127.0.0.1:8500/orch\n  orch store migrate consul://127.0.0.1:8500/orch bolt:/tmp/copy.db",
 		RunE: func(c *cobra.Command, args []string) error {
 			sum, err := env.deps.Store.Copy(c.Context(), args[0], args[1], overwrite)
 			if err != nil {

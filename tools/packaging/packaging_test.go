@@ -121,7 +121,7 @@ func TestScriptsAndUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"ExecStart=/usr/bin/orch server", "KillMode=process", "StateDirectory=orch", "NoNewPrivileges=true", "User=orch"} {
+	for _, want := range []string{"ExecStart=/usr/bin/orch server", "KillMode=process", "StateDirectory=orch-server", "NoNewPrivileges=true", "User=orch"} {
 		if !strings.Contains(string(unit), want) {
 			t.Errorf("the unit has no %s", want)
 		}
