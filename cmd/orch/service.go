@@ -20,6 +20,7 @@ import (
 	"github.com/orch-project/orch/pkg/access"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/driver/existing"
 	pooldriver "github.com/orch-project/orch/pkg/driver/hostpool"
 	"github.com/orch-project/orch/pkg/driver/local"
 	"github.com/orch-project/orch/pkg/driver/ssh"
@@ -155,7 +156,11 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger, count 
 	hosts := hostpool.New(hostpool.Options{Store: store, Secrets: orch.PoolSecrets{Secrets: kept}, Reach: poolReach(remote, keys)})
 	where.pools = hosts.Locations
 	made := pooldriver.New(pooldriver.Options{Pool: hosts, Next: infra, Location: locationOf})
+	find := &existing.Finder{Secrets: orch.PoolSecrets{Secrets: kept}, Ref: func(deployment, node, what string) string {
+		return plugin.SecretRef(deployment, "login", node, what)
+	}}
 	svc, err := orch.New(orch.Options{
+		Hosts: find.Host, Login: find.Login,
 		Store: store, Accounts: accounts, Load: loader(c, libraries), Bind: where.bind, Infra: made, Remote: reach, Local: here,
 		Inventory: inventory{where, hosts}, Pool: hosts, Locations: where, Secrets: vault, Cipher: cipher, Redactor: redactor, Observe: observe(count, tracer), Limits: engine.Limits{Deployment: c.Parallel}, Logger: log,
 	})

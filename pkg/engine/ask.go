@@ -51,7 +51,7 @@ func (e *Engine) Ask(ctx context.Context, w *World, q Question) (Reply, error) {
 	req := &driver.Request{Deployment: job.Deployment, Step: st.ID, OpID: hex.EncodeToString(id), Attempt: 1, Action: driver.Run, Topology: job.Topology, Node: n,
 		Instance: q.Instance.Index, Operation: q.Operation, Env: w.withInputs(job.Inputs), Timeout: q.Timeout, Ephemeral: true}
 	var err error
-	if req.Host, err = r.host(st, req); err != nil {
+	if req.Host, err = r.host(ctx, st, req); err != nil {
 		return Reply{}, err
 	}
 	if req.Variables, err = r.variables(ctx, st, req); err != nil {

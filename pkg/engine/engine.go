@@ -30,7 +30,10 @@ type Options struct {
 	// Select chooses another driver for a request (Ansible, a plugin's own); nil or a nil result leaves the choice to the three above.
 	Select func(*driver.Request) driver.Driver
 	// Hosts tells how to reach a server that no driver has reported (a Compute that exists already); nil: such servers have no host.
-	Hosts func(t *topology.Topology, in topology.Instance, env topology.Env) (*driver.Host, error)
+	Hosts func(ctx context.Context, deployment string, t *topology.Topology, in topology.Instance, env topology.Env) (*driver.Host, error)
+	// Login may choose another host for an operation that names one itself; known is where it would run, nil for the orchestrator. A nil result
+	// leaves it there.
+	Login func(ctx context.Context, req *driver.Request, known *driver.Host) (*driver.Host, error)
 	// Secrets resolves get_secret; Cipher encrypts secret attributes and outputs at rest. Without Cipher they are refused.
 	Secrets SecretReader
 	Cipher  Cipher

@@ -82,7 +82,7 @@ func (r *run) request(ctx context.Context, st *step) (*driver.Request, error) {
 		return req, nil
 	}
 	var err error
-	if req.Host, err = r.host(st, req); err != nil {
+	if req.Host, err = r.host(ctx, st, req); err != nil {
 		return nil, err
 	}
 	if req.Variables, err = r.variables(ctx, st, req); err != nil {
@@ -92,7 +92,23 @@ func (r *run) request(ctx context.Context, st *step) (*driver.Request, error) {
 }
 
 // host is the server that a step runs on; nil is the orchestrator.
-func (r *run) host(st *step, req *driver.Request) (*driver.Host, error) {
+func (r *run) host(ctx context.Context, st *step, req *driver.Request) (*driver.Host, error) {
+	known, err := r.server(ctx, st, req)
+	if r.e.opts.Login == nil {
+		return known, err
+	}
+	h, lerr := r.e.opts.Login(ctx, req, known)
+	switch {
+	case lerr != nil:
+		return nil, fmt.Errorf("cannot tell how to reach the host of %s: %w", st.ID, lerr)
+	case h != nil:
+		return h, nil
+	}
+	return known, err
+}
+
+// server is the host of the instance that a step runs on.
+func (r *run) server(ctx context.Context, st *step, req *driver.Request) (*driver.Host, error) {
 	in, ok := plan.ParseInstance(st.Host)
 	if !ok {
 		return nil, nil
@@ -101,7 +117,7 @@ func (r *run) host(st *step, req *driver.Request) (*driver.Host, error) {
 		return rec.Host, nil
 	}
 	if r.e.opts.Hosts != nil {
-		h, err := r.e.opts.Hosts(req.Topology, in, req.Env)
+		h, err := r.e.opts.Hosts(ctx, req.Deployment, req.Topology, in, req.Env)
 		if err != nil {
 			return nil, fmt.Errorf("cannot tell how to reach %s: %w", in, err)
 		}

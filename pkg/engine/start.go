@@ -263,6 +263,9 @@ func (r *run) perform(ctx context.Context, st *step) (res driver.Result, err err
 		return res, err
 	}
 	d := r.driver(st)
+	if st.Kind == plan.Op && req.Host != nil {
+		d = r.e.opts.Remote // the operation may name a host itself
+	}
 	if r.e.opts.Select != nil {
 		if other := r.e.opts.Select(req); other != nil {
 			d = other

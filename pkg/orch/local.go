@@ -31,7 +31,8 @@ type Options struct {
 	// preflight, an Infra driver that is a Planner in plans.
 	Infra, Remote, Local driver.Driver
 	Select               func(*driver.Request) driver.Driver
-	Hosts                func(t *topology.Topology, in topology.Instance, env topology.Env) (*driver.Host, error)
+	Hosts                func(ctx context.Context, deployment string, t *topology.Topology, in topology.Instance, env topology.Env) (*driver.Host, error)
+	Login                func(ctx context.Context, req *driver.Request, known *driver.Host) (*driver.Host, error)
 	// Inventory proves that nothing is left of a deployment after its undeployment; nil: there is no proof.
 	Inventory Inventory
 	// Accounts answers who may do what; nil: there are no accounts.
@@ -119,7 +120,7 @@ func New(o Options) (*Local, error) {
 	l := &Local{opts: o, store: o.Store, blobs: state.NewBlobs(o.Store), events: state.NewEventLog(o.Store), log: o.Logger,
 		holdings: map[string]*holding{}}
 	l.life, l.stop = context.WithCancelCause(context.Background())
-	l.engine = engine.New(engine.Options{Store: o.Store, Infra: o.Infra, Remote: o.Remote, Local: o.Local, Select: o.Select, Hosts: o.Hosts,
+	l.engine = engine.New(engine.Options{Store: o.Store, Infra: o.Infra, Remote: o.Remote, Local: o.Local, Select: o.Select, Hosts: o.Hosts, Login: o.Login,
 		Secrets: localSecrets{o.Secrets}, Cipher: o.Cipher, Redactor: o.Redactor, Limits: o.Limits, Retry: o.Retry, Observe: o.Observe, Logger: o.Logger})
 	return l, nil
 }

@@ -44,6 +44,7 @@ func (l *Local) preflight(ctx context.Context, p *prepared) {
 			}
 		}
 	}
+	l.checkReach(ctx, p, remote)
 	for _, c := range []struct {
 		d    driver.Driver
 		reqs []*driver.Request

@@ -322,7 +322,7 @@ func (l *Local) Host(ctx context.Context, deployment string, in topology.Instanc
 		return rec.Host, nil
 	}
 	if l.opts.Hosts != nil {
-		if h, err := l.opts.Hosts(v.topology, server, v.world); err == nil && h != nil {
+		if h, err := l.opts.Hosts(ctx, deployment, v.topology, server, v.world); err == nil && h != nil {
 			return h, nil
 		}
 	}
