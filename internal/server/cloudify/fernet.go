@@ -65,6 +65,10 @@ func decrypt(text, pass string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return decryptWith(text, sign, crypt)
+}
+
+func decryptWith(text string, sign, crypt []byte) ([]byte, error) {
 	token, err := base64.URLEncoding.DecodeString(text)
 	if err != nil || len(token) < 9+2*aes.BlockSize+sha256.Size || token[0] != fernetVersion {
 		return nil, errToken

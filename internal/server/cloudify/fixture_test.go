@@ -27,9 +27,11 @@ import (
 	"github.com/orch-project/orch/pkg/driver/fake"
 	"github.com/orch-project/orch/pkg/engine"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/state/mem"
+	"github.com/orch-project/orch/pkg/state/secrets"
 	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca"
 )
@@ -41,6 +43,15 @@ type plainCipher struct{}
 
 func (plainCipher) Seal(b []byte) ([]byte, error) { return b, nil }
 func (plainCipher) Open(b []byte) ([]byte, error) { return b, nil }
+
+// masterKey is the same for a site's restarts.
+var masterKey = sync.OnceValue(func() secret.Value {
+	k, err := secret.GenerateKeyring()
+	if err != nil {
+		panic(err)
+	}
+	return k.Text()
+})
 
 // site is a server on a real service whose operations a fake world does.
 type site struct {
@@ -98,7 +109,8 @@ func (s *site) start() {
 		b.Output = append(b.Output, "doing "+req.Step)
 		return b
 	}}
-	l, err := orch.New(orch.Options{Store: s.store, Infra: d, Remote: d, Local: d, Retry: engine.Retry{Max: -1}, Cipher: plainCipher{}, Load: load, Accounts: access.New(s.store)})
+	l, err := orch.New(orch.Options{Store: s.store, Infra: d, Remote: d, Local: d, Retry: engine.Retry{Max: -1}, Cipher: plainCipher{}, Load: load, Accounts: access.New(s.store),
+		Secrets: secrets.New(s.store, secrets.Options{Key: secret.KeySource{Key: masterKey()}})})
 	if err != nil {
 		s.t.Fatal(err)
 	}

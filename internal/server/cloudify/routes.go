@@ -3,8 +3,6 @@ package cloudify
 import (
 	"net/http"
 	"strings"
-
-	"github.com/labstack/echo/v4"
 )
 
 type route struct {
@@ -25,7 +23,6 @@ func (s *Server) mount() {
 		}
 	}
 	s.echo.GET(versionPath, s.serve(v3_1, anybody, (*Server).version))
-	s.echo.RouteNotFound("/*", func(c echo.Context) error { return echo.ErrNotFound })
 }
 
 const versionPath = "/api/version"

@@ -62,6 +62,7 @@ func (s *Server) start(q *request) (any, error) {
 			return nil, err
 		}
 	}
+	l.request.NoQueue = !bool(b.Queue)
 	t, err := s.opts.Service.Apply(ctx, l.request)
 	if err != nil {
 		return nil, startError(l, err)

@@ -101,7 +101,7 @@ func (s *Server) initiateUpdate(q *request) (any, error) {
 		u.NewInputs = map[string]any{}
 	}
 	maps.Copy(u.NewInputs, masked(values(b.Inputs)))
-	req := orch.Request{Verb: orch.Deploy, Deployment: id, Blueprint: b.Blueprint, Source: bundle.FS, Entry: bundle.Entry, SourceName: bundle.Name, ImportPath: bundle.ImportPath, Inputs: b.Inputs, User: q.user()}
+	req := orch.Request{Verb: orch.Deploy, Deployment: id, Blueprint: b.Blueprint, Source: bundle.FS, Entry: bundle.Entry, SourceName: bundle.Name, ImportPath: bundle.ImportPath, Inputs: b.Inputs, User: q.user(), NoQueue: true}
 	return s.update(q, &u, &launch{startRequest: startRequest{Deployment: id, Workflow: "update", Force: b.Force}, record: r, model: m, request: req,
 		parameters: map[string]any{"update_id": u.ID, "blueprint_id": b.Blueprint, "inputs": u.NewInputs, "preview": bool(b.Preview)}})
 }
