@@ -6,6 +6,7 @@ import (
 
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/topology"
 )
 
 // Creator records deployments that are not installed yet, as Cloudify has them: created from a blueprint with inputs first, installed by a
@@ -14,6 +15,9 @@ type Creator interface {
 	// Create checks a topology and its inputs and keeps both, so that a later Apply without a Source installs them. Nothing runs. What exists
 	// is a KindConflict if req.New; otherwise a deployment of which nothing is installed takes the new topology and inputs.
 	Create(ctx context.Context, req Request) (Deployment, error)
+	// SetAttributes replaces those of an instance, while no task of the deployment runs (KindConflict); what is written as the mask of secrets
+	// stays as it is.
+	SetAttributes(ctx context.Context, deployment string, in topology.Instance, attributes map[string]any) error
 }
 
 var _ Creator = (*Local)(nil)

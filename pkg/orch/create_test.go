@@ -6,6 +6,7 @@ import (
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/topology"
 )
 
 func TestCreateRecordsAndInstallsNothing(t *testing.T) {
@@ -82,4 +83,41 @@ func TestCreateChecks(t *testing.T) {
 	if _, err := f.Deployment(t.Context(), "demo"); !errors.Is(err, orch.ErrNotFound) {
 		t.Errorf("half created: %v", err)
 	}
+}
+
+func TestSetAttributes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ctx := t.Context()
+	web := topology.Instance{Node: "web", Index: "0"}
+	f.apply(t, orch.Request{Verb: orch.Deploy, Source: bundle("hello")})
+	before := f.attributes(t, web)
+	if err := f.SetAttributes(ctx, "demo", web, map[string]any{"note": "by hand", "list": []any{int64(1)}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.attributes(t, web); got["note"] != "by hand" || len(got) == 0 {
+		t.Errorf("from %v to %v", before, got)
+	}
+	if err := f.SetAttributes(ctx, "demo", topology.Instance{Node: "web", Index: "7"}, nil); !errors.Is(err, orch.ErrNotFound) {
+		t.Errorf("no such instance: %v", err)
+	}
+	if err := f.SetAttributes(ctx, "nothing", web, nil); !errors.Is(err, orch.ErrNotFound) {
+		t.Errorf("no such deployment: %v", err)
+	}
+}
+
+func (f *fixture) attributes(t *testing.T, in topology.Instance) map[string]any {
+	t.Helper()
+	d, err := f.Deployment(t.Context(), "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range d.Nodes {
+		for _, i := range n.Instances {
+			if n.Name == in.Node && i.Index == in.Index {
+				return i.Attributes
+			}
+		}
+	}
+	return nil
 }

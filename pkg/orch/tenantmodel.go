@@ -28,6 +28,14 @@ func (x creatorInTenant) Create(ctx context.Context, req Request) (Deployment, e
 	return d, x.s.fail(err)
 }
 
+func (x creatorInTenant) SetAttributes(ctx context.Context, deployment string, in topology.Instance, attributes map[string]any) error {
+	full, err := x.s.name(deployment)
+	if err != nil {
+		return err
+	}
+	return x.s.fail(x.c.SetAttributes(x.s.of(ctx), full, in, attributes))
+}
+
 // ModellerInTenant is a Modeller as a tenant sees it.
 func ModellerInTenant(m Modeller, tenant string) Modeller {
 	return modellerInTenant{m, InTenant(nil, tenant).(*inTenant)}

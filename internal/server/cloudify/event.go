@@ -17,7 +17,8 @@ const (
 	logType   = "cloudify_log"
 )
 
-// eventDocument is an event or a log line, flat. Clients delete some of these keys from each, so all are always there.
+// eventDocument is an event or a log line, flat. Clients delete some of these keys from each, so they are always there; event_type is of
+// events only, logger and level of log lines.
 type eventDocument struct {
 	Storage      int        `json:"_storage_id"`
 	Type         string     `json:"type"`
@@ -29,7 +30,7 @@ type eventDocument struct {
 	Execution    string     `json:"execution_id"`
 	Group        *string    `json:"execution_group_id"`
 	Workflow     string     `json:"workflow_id"`
-	EventType    *string    `json:"event_type"`
+	EventType    *string    `json:"event_type,omitempty"`
 	Code         *string    `json:"message_code"`
 	Operation    *string    `json:"operation"`
 	NodeInstance *string    `json:"node_instance_id"`
@@ -39,8 +40,8 @@ type eventDocument struct {
 	Target       *string    `json:"target_id"`
 	Message      string     `json:"message"`
 	Causes       []errorDoc `json:"error_causes"`
-	Logger       *string    `json:"logger"`
-	Level        *string    `json:"level"`
+	Logger       *string    `json:"logger,omitempty"`
+	Level        *string    `json:"level,omitempty"`
 	Manager      *string    `json:"manager_name"`
 	Agent        *string    `json:"agent_name"`
 	Visibility   string     `json:"visibility"`

@@ -369,7 +369,7 @@ node_templates:
         start: { implementation: scripts/start.sh, executor: central_deployment_agent }
         stop: { implementation: scripts/stop.sh, executor: central_deployment_agent }
       admin:
-        backup: { implementation: scripts/backup.sh, executor: central_deployment_agent, inputs: { where: { default: /tmp } } }
+        backup: { implementation: scripts/backup.sh, executor: central_deployment_agent, inputs: { where: /tmp } }
   app:
     type: cloudify.nodes.Root
     interfaces:
@@ -377,7 +377,7 @@ node_templates:
         create:
           implementation: scripts/create.sh
           executor: central_deployment_agent
-          inputs: { port: { default: { get_input: port } }, db: { default: { get_attribute: [ db, address ] } } }
+          inputs: { port: { get_input: port }, db: { get_attribute: [ db, address ] } }
         start: { implementation: scripts/start.sh, executor: central_deployment_agent }
         stop: { implementation: scripts/stop.sh, executor: central_deployment_agent }
     relationships:

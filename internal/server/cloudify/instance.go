@@ -223,3 +223,44 @@ func (s *Server) instance(q *request) (any, error) {
 	}
 	return answerOne(q, d)
 }
+
+// editInstance replaces an instance's runtime properties. States are the engine's.
+func (s *Server) editInstance(q *request) (any, error) {
+	ctx := q.Request().Context()
+	force, err := q.flag("force")
+	if err != nil {
+		return nil, err
+	}
+	var b struct {
+		Version *int           `json:"version"`
+		Runtime map[string]any `json:"runtime_properties"`
+		State   *string        `json:"state"`
+	}
+	if err := q.body(&b); err != nil {
+		return nil, err
+	}
+	if b.Version == nil {
+		return nil, badParameters("Missing version in json request body")
+	}
+	d, err := s.findInstance(ctx, q, q.param("id"))
+	if err != nil {
+		return nil, err
+	}
+	if *b.Version != d.Version && !force {
+		return nil, conflict("Node instance update conflict [current version=%d, update version=%d]", d.Version, *b.Version)
+	}
+	if b.State != nil && *b.State != d.State {
+		return nil, refused("illegal_action_error", "The state of node instance %s is set by executions only", d.ID)
+	}
+	if b.Runtime == nil {
+		return answerOne(q, d)
+	}
+	in := topology.Instance{Node: d.Node, Index: strconv.Itoa(d.Index - 1)}
+	if err := s.opts.Engine.SetAttributes(ctx, d.Deployment, in, values(b.Runtime)); err != nil {
+		return nil, err
+	}
+	if d, err = s.findInstance(ctx, q, d.ID); err != nil {
+		return nil, err
+	}
+	return answerOne(q, d)
+}

@@ -129,6 +129,7 @@ func routes() []route {
 		{post, "/searches/nodes", v3_1, tenantly, (*Server).nodes},
 		{get, "/node-instances", v1, tenantly, (*Server).instances},
 		{get, "/node-instances/:id", v1, tenantly, (*Server).instance},
+		{patch, "/node-instances/:id", v1, tenantly, (*Server).editInstance},
 		{post, "/searches/node-instances", v3_1, tenantly, (*Server).instances},
 
 		{get, "/executions", v1, tenantly, (*Server).executions},

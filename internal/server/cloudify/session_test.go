@@ -94,6 +94,13 @@ func TestCfySession(t *testing.T) {
 	if rel := one["relationships"].([]any)[0].(object); rel["target_id"] != inst[1]["id"] || rel["target_name"] != "db" {
 		t.Errorf("relationship %v", rel)
 	}
+	db := "/node-instances/" + fmt.Sprint(inst[1]["id"])
+	s.refused(409, "conflict_error", "PATCH", v31+db, object{"version": 7, "runtime_properties": object{}})
+	s.refused(400, "illegal_action_error", "PATCH", v31+db, object{"version": inst[1]["version"], "state": "stopped"})
+	if p := s.call(200, "PATCH", v31+db, object{"version": inst[1]["version"], "runtime_properties": object{"address": "10.0.0.7", "note": []int{1, 2}}}); p["version"] == inst[1]["version"] ||
+		fmt.Sprint(p["runtime_properties"]) != "map[address:10.0.0.7 note:[1 2]]" {
+		t.Errorf("changed %v", p)
+	}
 	nodes := items(s.get("/nodes?deployment_id=d&_sort=id"))
 	ops := nodes[0]["operations"].(object)
 	if create := ops["cloudify.interfaces.lifecycle.create"].(object); create["plugin"] != "script" || create["operation"] != scriptTask {
@@ -123,6 +130,17 @@ func TestCfySession(t *testing.T) {
 	if x, _ = s.run("d", "execute_operation", object{"operation": "admin.backup", "operation_kwargs": object{"where": "/var"}, "node_ids": []string{"db"}}, nil); x["status"] != "terminated" {
 		t.Fatalf("execute_operation %v", x)
 	}
+
+	for _, w := range []struct {
+		name string
+		in   object
+	}{{"restart", object{"node_ids": []string{"app"}}}, {"heal", object{"node_instance_id": inst[0]["id"], "force_reinstall": true}}, {"reinstall", object{"type_names": []string{"cloudify.nodes.Root"}}},
+		{"execute_operation", object{"operation": "cloudify.interfaces.lifecycle.stop", "run_by_dependency_order": "true"}}} {
+		if x, _ = s.run("d", w.name, w.in, nil); x["status"] != "terminated" || x["workflow_id"] != w.name {
+			t.Fatalf("%s %v", w.name, x)
+		}
+	}
+	s.refused(400, "illegal_execution_parameters_error", "POST", v31+"/executions", startBody("d", "heal", object{"node_instance_id": "app_zzzzzz"}, nil))
 
 	// cfy deployments update
 	next := map[string]string{}
@@ -223,4 +241,23 @@ func TestCancelFailResume(t *testing.T) {
 	s.call(200, "POST", v31+"/executions/"+id, object{"action": "resume"})
 	s.until(id, "terminated")
 	s.refused(409, "conflict_error", "POST", v31+"/executions/"+id, object{"action": "resume"})
+}
+
+// TestQueue: an execution that has to wait is queued, and may be taken back.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.upload("shop", "blueprint.yaml", tarball(t, "blueprint", shop), nil)
+	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "shop", "inputs": object{}})
+	s.behave(fake.Table{"db[0].create": {Hang: true}, "": {}})
+	first := fmt.Sprint(s.call(201, "POST", v31+"/executions", startBody("d", "install", nil, nil))["id"])
+	second := s.call(201, "POST", v31+"/executions", startBody("d", "scale", object{"scalable_entity_name": "front"}, object{"queue": "true", "force": "true"}))
+	if second["status"] != "queued" {
+		t.Errorf("queued: %v", second)
+	}
+	if x := s.call(200, "POST", v31+"/executions/"+fmt.Sprint(second["id"]), object{"action": "cancel"}); x["status"] != "cancelled" {
+		t.Errorf("taken back: %v", x)
+	}
+	s.call(200, "POST", v31+"/executions/"+first, object{"action": "force-cancel"})
+	s.until(first, "cancelled")
 }
