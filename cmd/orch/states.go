@@ -9,7 +9,7 @@ import (
 	"github.com/orch-project/orch/pkg/state/secrets"
 )
 
-// states keeps Terraform's states in the store, encrypted: they hold user data, addresses and whatever a provider puts there.
+// states keeps Terraform's states in the store, compressed, encrypted and in chunks: they hold user data, addresses and whatever a provider puts there.
 type states struct {
 	blobs *state.Blobs
 	keys  *secrets.Store
@@ -32,7 +32,7 @@ func (s states) Load(ctx context.Context, deployment string) ([]byte, error) {
 }
 
 func (s states) Save(ctx context.Context, deployment string, data []byte) error {
-	sealed, err := s.keys.Seal(ctx, stateKey(deployment), data)
+	sealed, err := s.keys.Pack(ctx, stateKey(deployment), data)
 	if err != nil {
 		return err
 	}

@@ -195,7 +195,23 @@ func (k *Keyring) Seal(label string, plain []byte) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// Open decrypts what Seal, or Encrypt, made under the same label.
+// Pack is Seal for what is large: it is compressed.
+func (k *Keyring) Pack(label string, plain []byte) ([]byte, error) {
+	var buf bytes.Buffer
+	w, err := k.Encrypt(&buf, label)
+	if err == nil {
+		_, err = w.Write(plain)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot encrypt: %w", err)
+	}
+	return buf.Bytes(), nil
+}
+
+// Open decrypts what Seal, Pack or Encrypt made under the same label.
 func (k *Keyring) Open(label string, sealed []byte) ([]byte, error) {
 	r, err := k.Decrypt(bytes.NewReader(sealed), label)
 	if err != nil {

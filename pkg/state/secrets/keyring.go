@@ -94,7 +94,16 @@ func (s *Store) Seal(ctx context.Context, label string, plain []byte) ([]byte, e
 	return keys.Seal(label, plain)
 }
 
-// Open decrypts what Seal made. If the key is not known it is read again: another server may have changed it.
+// Pack is Seal for what is large: it is compressed.
+func (s *Store) Pack(ctx context.Context, label string, plain []byte) ([]byte, error) {
+	keys, err := s.Keyring(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return keys.Pack(label, plain)
+}
+
+// Open decrypts what Seal and Pack made. If the key is not known it is read again: another server may have changed it.
 func (s *Store) Open(ctx context.Context, label string, sealed []byte) ([]byte, error) {
 	keys, err := s.Keyring(ctx)
 	if err != nil {

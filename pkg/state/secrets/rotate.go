@@ -125,6 +125,9 @@ func (s *Store) use(keys *secret.Keyring) {
 	s.keys = keys
 }
 
+// packed is the size in bytes above which content is compressed.
+const packed = 4096
+
 func resealer(keys *secret.Keyring) Reseal {
 	newest := keys.Newest()
 	return func(label string, sealed []byte) ([]byte, bool, error) {
@@ -135,7 +138,11 @@ func resealer(keys *secret.Keyring) Reseal {
 		if err != nil {
 			return nil, false, err
 		}
-		fresh, err := newest.Seal(label, plain)
+		seal := newest.Seal
+		if len(plain) > packed {
+			seal = newest.Pack
+		}
+		fresh, err := seal(label, plain)
 		return fresh, err == nil, err
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,12 +27,12 @@ type fixture struct {
 
 func setup(t *testing.T) *fixture {
 	f := &fixture{T: t, store: mem.New(mem.Options{}), key: filepath.Join(t.TempDir(), "master.key")}
+	f.opts.Key = secret.KeySource{File: f.key}
 	f.s = f.open()
 	return f
 }
 
 func (f *fixture) open() *secrets.Store {
-	f.opts.Key = secret.KeySource{File: f.key}
 	return secrets.New(f.store, f.opts)
 }
 
@@ -185,6 +186,30 @@ func TestListNeedsNoKey(t *testing.T) {
 	}
 	if _, _, err := f.open().Get(t.Context(), "b", 0); !errors.Is(err, secret.ErrNoKey) {
 		t.Errorf("another key: %v", err)
+	}
+}
+
+// Of servers that begin on an empty store at once, each with a key of its own, one gives the key and the others are refused.
+func TestOneKeyForAll(t *testing.T) {
+	store := mem.New(mem.Options{})
+	var wg sync.WaitGroup
+	errs := make([]error, 6)
+	for i := range errs {
+		s := secrets.New(store, secrets.Options{Key: secret.KeySource{File: filepath.Join(t.TempDir(), fmt.Sprint(i), "key")}})
+		wg.Go(func() { _, errs[i] = s.Keyring(context.WithoutCancel(t.Context())) })
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range errs {
+		switch {
+		case err == nil:
+			won++
+		case !errors.Is(err, secret.ErrNoKey) && !errors.Is(err, fs.ErrNotExist):
+			t.Error(err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d have a key", won)
 	}
 }
 
