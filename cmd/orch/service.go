@@ -162,7 +162,8 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger, count 
 	svc, err := orch.New(orch.Options{
 		Hosts: find.Host, Login: find.Login,
 		Store: store, Accounts: accounts, Load: loader(c, libraries), Bind: where.bind, Infra: made, Remote: reach, Local: here,
-		Inventory: inventory{where, hosts}, Pool: hosts, Locations: where, Secrets: vault, Cipher: cipher, Redactor: redactor, Observe: observe(count, tracer), Limits: engine.Limits{Deployment: c.Parallel}, Logger: log,
+		Inventory: inventory{where, hosts}, Pool: hosts, Locations: where, Secrets: vault, Cipher: cipher, Redactor: redactor, Observe: observe(count, tracer), Limits: engine.Limits{Deployment: c.Parallel},
+		Revisions: c.Revisions, Logger: log,
 	})
 	if err != nil {
 		return nil, err

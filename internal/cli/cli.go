@@ -200,9 +200,9 @@ Exit codes:
 	add("doc", validateCmd(env), explainCmd(env), graphCmd(env), inputsCmd(env), packCmd(env), unpackCmd(env), lspCmd(env))
 	add("life", planCmd(env), deployCmd(env), undeployCmd(env), sweepCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
 		controlCmd(env, "skip"), cancelCmd(env))
-	add("look", listCmd(env), statusCmd(env), tasksCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))
+	add("look", listCmd(env), statusCmd(env), tasksCmd(env), revisionsCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))
 	add("set", serverCmd(env), secretsCmd(env), storeCmd(env), hostsCmd(env), locationsCmd(env), sandboxCmd(env), doctorCmd(env), configCmd(env), versionCmd(env))
-	add("life", operateCmd(env), healCmd(env))
+	add("life", operateCmd(env), healCmd(env), scaleCmd(env), rollbackCmd(env))
 	add("look", workflowsCmd(env), driftCmd(env))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &orch.Error{Kind: orch.KindUser, Err: err, Hint: "see `" + c.CommandPath() + " --help`"}

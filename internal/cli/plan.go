@@ -49,13 +49,13 @@ func (f *sourceFlags) request(e *environment, args []string) (orch.Request, *Bun
 func planCmd(env *environment) *cobra.Command {
 	var flags sourceFlags
 	var undeploy, detailed bool
-	var graph string
+	var graph, back string
 	c := &cobra.Command{
 		Use:   "plan PATH",
 		Short: "Show what deploy would do, touching nothing",
 		Long: `Shows the operations with their causes and, for infrastructure, Terraform's own resource changes.
 Values that do not exist yet are shown as "(known after create)".`,
-		Example: "  orch plan app.yaml\n  orch plan app.yaml --graph | dot -Tsvg > plan.svg\n  orch plan --undeploy web",
+		Example: "  orch plan app.yaml\n  orch plan app.yaml --graph | dot -Tsvg > plan.svg\n  orch plan --undeploy web\n  orch plan --rollback previous web",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			app, err := env.open(c.Context())
@@ -64,7 +64,14 @@ Values that do not exist yet are shown as "(known after create)".`,
 			}
 			req := orch.Request{Verb: orch.Undeploy, Deployment: args[0]}
 			var bundles []*Bundle
-			if !undeploy {
+			switch {
+			case back != "":
+				n, err := revisionArg(back)
+				if err != nil {
+					return err
+				}
+				req = orch.Request{Verb: orch.Deploy, Deployment: args[0], Revision: n}
+			case !undeploy:
 				r, b, err := flags.request(env, args)
 				if err != nil {
 					return err
@@ -93,6 +100,7 @@ Values that do not exist yet are shown as "(known after create)".`,
 		},
 	}
 	flags.register(c)
+	c.Flags().StringVar(&back, "rollback", "", "PATH is a deployment's name: show what going back to this `revision` would do (a number, or previous)")
 	c.Flags().BoolVar(&undeploy, "undeploy", false, "PATH is a deployment's name: show what undeploy would do")
 	c.Flags().Var(oneOf{&graph, []string{"dot"}}, "graph", "print the graph of steps in this `format`: dot")
 	c.Flags().Lookup("graph").NoOptDefVal = "dot"

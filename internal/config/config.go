@@ -32,6 +32,8 @@ type Config struct {
 	Locations map[string]*source.Node `yaml:"locations" doc:"clouds to deploy to"`
 	// Parallel bounds the steps of one deployment that run at once.
 	Parallel int `yaml:"parallel" env:"ORCH_PARALLEL" doc:"concurrent steps of one deployment"`
+	// Revisions is how many revisions of a deployment are kept.
+	Revisions int `yaml:"revisions" env:"ORCH_REVISIONS" doc:"revisions to keep of a deployment"`
 	// ImportPath are directories of archives that documents import by name:version.
 	ImportPath []string `yaml:"import_path" env:"ORCH_IMPORT_PATH" doc:"directories of importable archives"`
 	// PluginPath are directories of further plugins.

@@ -125,7 +125,7 @@ type Retention struct {
 // initial are the defaults that do not depend on other settings.
 func initial() *Config {
 	return &Config{
-		Parallel: 16, SSH: SSH{ReadyTimeout: 10 * time.Minute, OperationTimeout: time.Hour},
+		Parallel: 16, Revisions: 20, SSH: SSH{ReadyTimeout: 10 * time.Minute, OperationTimeout: time.Hour},
 		Server: Server{Listen: "127.0.0.1:8800", Drain: 15 * time.Second}, Log: Log{Format: "text"},
 		Retention: Retention{SecretAge: 400 * 24 * time.Hour, Every: 10 * time.Minute}, origins: map[string]string{}, places: map[string]diag.Pos{},
 	}
@@ -147,7 +147,8 @@ func (c *Config) check() diag.List {
 		wrong("secrets.fallback", c.Secrets.Fallback, "vault")
 	}
 	for key, n := range map[string]int64{"retention.events": int64(c.Retention.Events), "retention.event_age": int64(c.Retention.EventAge),
-		"retention.secret_reads": int64(c.Retention.SecretAge), "retention.every": int64(c.Retention.Every) - 1, "server.drain": int64(c.Server.Drain), "parallel": int64(c.Parallel) - 1} {
+		"retention.secret_reads": int64(c.Retention.SecretAge), "retention.every": int64(c.Retention.Every) - 1, "server.drain": int64(c.Server.Drain), "parallel": int64(c.Parallel) - 1,
+		"revisions": int64(c.Revisions) - 1} {
 		if n < 0 {
 			list = append(list, diag.Diagnostic{Severity: diag.Error, Code: "bad-setting", Pos: c.places[key], Message: fmt.Sprintf("%s from %s is too small", key, c.origin(key))})
 		}

@@ -47,6 +47,7 @@ func (s *Server) routes() []route {
 		{get, "/deployments/:name", viewer, 0, s.deployment},
 		{get, "/deployments/:name/outputs", viewer, 0, s.outputs},
 		{get, "/deployments/:name/workflows", viewer, 0, s.workflows},
+		{get, "/deployments/:name/revisions", viewer, 0, s.revisions},
 		{post, "/deployments/:name/drift", operator, 0, s.drift},
 		{get, "/deployments/:name/tasks", viewer, 0, s.tasks},
 		{get, "/deployments/:name/tasks/:task", viewer, 0, s.task},

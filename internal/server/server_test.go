@@ -75,6 +75,9 @@ func (s *stub) Wait(_ context.Context, d, t string) (orch.Task, error) {
 	return orch.Task{ID: t, Deployment: d, Status: "done", Steps: orch.Progress{Total: 3, Done: 3}}, s.err
 }
 func (s *stub) Control(_ context.Context, c orch.Control) error { s.control = c; return s.err }
+func (s *stub) Revisions(_ context.Context, name string) ([]orch.Revision, error) {
+	return []orch.Revision{{N: 3, Source: "of " + name, Changes: []string{"input port changed"}}}, s.err
+}
 func (s *stub) Workflows(_ context.Context, name string) ([]orch.WorkflowInfo, error) {
 	return []orch.WorkflowInfo{{Name: "of " + name, Inputs: []orch.WorkflowInput{{Name: "x", Required: true}}}}, s.err
 }

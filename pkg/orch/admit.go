@@ -93,6 +93,11 @@ func (l *Local) admit(ctx context.Context, h *holding, req Request, from *engine
 		}
 	}
 	// What overlaps already now is queued without asking the cloud; what the cloud says may widen it.
+	if req.Revision != 0 && from == nil {
+		if err := l.yield(ctx, h); err != nil {
+			return Task{}, err
+		}
+	}
 	for _, look := range []func() error{func() error { return nil }, func() error { return l.complete(ctx, p) }} {
 		if err := look(); err != nil {
 			return Task{}, err
@@ -253,6 +258,22 @@ func (l *Local) clear(ctx context.Context, h *holding, self engine.Task) error {
 		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// yield ends what is paused in favour of a rollback, which is one of the answers that it waits for.
+func (l *Local) yield(ctx context.Context, h *holding) error {
+	tasks, err := engine.Tasks(ctx, l.store, h.name)
+	if err != nil {
+		return storeError(err)
+	}
+	for _, t := range tasks {
+		if t.Status == engine.Paused {
+			if err := l.write(ctx, h.lease, ended(t, engine.Cancelled), nil); err != nil {
+				return storeError(err)
+			}
 		}
 	}
 	return nil

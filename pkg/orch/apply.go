@@ -149,7 +149,10 @@ func (l *Local) nextRevision(ctx context.Context, lease *state.Lease, p *prepare
 		return rev, storeError(err)
 	}
 	sameInputs := canonicalInputs(p.inputs) == canonicalInputs(p.prevIn) && p.stored.N > 0
-	blob := rev.Bundle
+	blob, from := rev.Bundle, rev
+	if p.target != nil {
+		blob, from = p.target.Bundle, *p.target
+	}
 	if p.parts != nil {
 		raw, digest, err := pack(p.parts)
 		if err != nil {
@@ -165,10 +168,16 @@ func (l *Local) nextRevision(ctx context.Context, lease *state.Lease, p *prepare
 	if blob == rev.Bundle && sameInputs && p.location == rev.Location && (p.parts == nil || p.req.Entry == rev.Entry) {
 		return rev, nil
 	}
-	next := revision{N: max(rev.N, p.last()) + 1, Bundle: blob, Entry: rev.Entry, SourceName: rev.SourceName, Imports: rev.Imports, Inputs: inputs,
+	next := revision{N: max(rev.N, p.last()) + 1, Bundle: blob, Entry: from.Entry, SourceName: from.SourceName, Imports: from.Imports, Inputs: inputs,
 		Location: p.location, Digest: p.topology.Digest, Created: now(), User: p.req.User}
 	if p.parts != nil {
 		next.Entry, next.SourceName, next.Imports = p.req.Entry, p.req.SourceName, len(p.req.ImportPath)
+	}
+	if p.target != nil {
+		next.From = p.target.N
+	}
+	if p.plan != nil {
+		next.Changes = p.differences(next, rev)
 	}
 	return next, nil
 }

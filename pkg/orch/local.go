@@ -52,7 +52,9 @@ type Options struct {
 	// Observe is told of every change of a task and its steps: for metrics and traces. It must be quick.
 	Observe func(engine.Observation)
 	Limits  engine.Limits
-	Retry   engine.Retry
+	// Revisions is how many are kept of a deployment; 0: DefaultRevisions, below 0: all.
+	Revisions int
+	Retry     engine.Retry
 	// Owner and Host name this process to others; TTL is that of its leases (see state.LeaseOptions).
 	Owner, Host string
 	TTL         time.Duration

@@ -30,6 +30,7 @@ type prepared struct {
 	location string
 	parts    []*recorder // of a new bundle; nil: the stored one
 	stored   revision
+	target   *revision // of a rollback to an older one
 	snapshot *engine.Snapshot
 	older    []plan.Version
 	back     *plan.Input // of a rollback
@@ -70,6 +71,9 @@ func (l *Local) prepare(ctx context.Context, req Request) (*prepared, error) {
 		if p.older, err = l.olderVersions(ctx, p.name, p.snapshot, p.stored.N); err != nil {
 			return nil, err
 		}
+	}
+	if err := p.numbers(); err != nil {
+		return nil, err
 	}
 	if err := p.removal(); err != nil {
 		return nil, err
@@ -130,6 +134,9 @@ func (l *Local) loadTopologies(ctx context.Context, p *prepared) error {
 			return err
 		}
 		p.stored, p.previous, p.prevIn = rev, t, inputs
+	}
+	if p.req.Revision != 0 && p.req.Verb == Deploy && p.have != nil {
+		return l.loadRevision(ctx, p)
 	}
 	if p.req.Source == nil || p.req.Verb != Deploy {
 		if p.previous == nil {

@@ -80,6 +80,8 @@ type revision struct {
 	Digest     string    `json:"digest"` // of the topology
 	Created    time.Time `json:"created"`
 	User       string    `json:"user,omitempty"`
+	From       int       `json:"from,omitempty"`    // the revision that it goes back to
+	Changes    []string  `json:"changes,omitempty"` // from the one before, in words
 }
 
 const deploymentPrefix = "deployments/"

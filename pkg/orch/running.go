@@ -118,7 +118,13 @@ func (l *Local) end(ctx context.Context, h *holding, t engine.Task, out *engine.
 	}
 	whole := t.Status == engine.Done && t.Limited && l.asWanted(ctx, h.name)
 	others := l.alsoDeploying(ctx, h, t)
-	return l.write(ctx, h.lease, t, func(d *record) { d.ended(t, others, whole) })
+	if err := l.write(ctx, h.lease, t, func(d *record) { d.ended(t, others, whole) }); err != nil {
+		return err
+	}
+	if t.Verb == string(Deploy) && t.Status == engine.Done {
+		l.prune(ctx, h)
+	}
+	return nil
 }
 
 // ended is what the end of a task means for its deployment. others: another task that deploys still runs. whole: everything is as wanted.

@@ -65,7 +65,7 @@ func (p *prepared) removal() error {
 // only are the nodes that a request which does nothing but scale is limited to; nil: it is about the whole topology.
 func (p *prepared) only() []string {
 	r := p.req
-	if r.Verb != Deploy || r.Source != nil || len(r.Inputs) > 0 || len(r.Scale) == 0 || p.have == nil || p.have.Applied == 0 {
+	if r.Verb != Deploy || r.Source != nil || r.Revision != 0 || len(r.Inputs) > 0 || len(r.Scale) == 0 || p.have == nil || p.have.Applied == 0 {
 		return nil
 	}
 	return slices.Sorted(maps.Keys(r.Scale))
@@ -90,7 +90,7 @@ func doing(p *prepared, before string) string {
 		return doingPurge
 	case p.req.Verb == Undeploy:
 		return doingUndeploy
-	case p.req.Verb == Deploy && len(p.req.Scale) > 0 && p.req.Source == nil:
+	case p.req.Verb == Deploy && len(p.req.Scale) > 0 && p.req.Source == nil && p.req.Revision == 0:
 		return doingScale
 	case p.req.Verb == Deploy && running:
 		return doingUpdate

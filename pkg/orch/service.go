@@ -41,6 +41,8 @@ type Service interface {
 	// Host of an instance (or of the server it is hosted on), for `orch ssh`.
 	Host(ctx context.Context, deployment string, in topology.Instance) (*driver.Host, error)
 
+	// Revisions of a deployment, newest first: every topology with inputs that it was brought to or meant to be.
+	Revisions(ctx context.Context, deployment string) ([]Revision, error)
 	// Workflows that a deployment has: those that its topology declares, and the built-in ones.
 	Workflows(ctx context.Context, deployment string) ([]WorkflowInfo, error)
 	// Drift looks at what exists and says how it differs from what was deployed.
@@ -100,11 +102,15 @@ type Request struct {
 	New bool `json:"new,omitempty"`
 	// Scale sets the number of instances of nodes (the ends of hosted-on chains), for this and all later deploys.
 	Scale map[string]int `json:"scale,omitempty"`
+	// ScaleBy is Scale relative to what there is: 1, -2.
+	ScaleBy map[string]int `json:"scale_by,omitempty"`
 	// Remove instances by scaling their nodes in; without a number in Scale, by as many.
 	Remove []topology.Instance `json:"remove,omitempty"`
 	// Force: uninstall scripts that fail do not stop an undeploy; Purge: forget history as well.
 	Force bool `json:"force,omitempty"`
 	Purge bool `json:"purge,omitempty"`
+	// Revision to deploy again instead of a Source, with the inputs that it had; Previous is the last one that was reached.
+	Revision int `json:"revision,omitempty"`
 	// OnFailure is what a failure leads to: keep, rollback or pause; "" is what the deployment was last deployed with, at first keep.
 	OnFailure string `json:"on_failure,omitempty"`
 	// NoQueue refuses (KindConflict) what could not begin at once.

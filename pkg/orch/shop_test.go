@@ -2,6 +2,7 @@ package orch_test
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -172,4 +173,12 @@ func orchInstances(node string, indices ...string) (out []topology.Instance) {
 		out = append(out, topology.Instance{Node: node, Index: i})
 	}
 	return out
+}
+
+func diagnosticsOf(err error) diag.List {
+	var l *diag.ListError
+	if errors.As(err, &l) {
+		return l.List
+	}
+	return nil
 }

@@ -220,6 +220,7 @@ func (b *builder) finish() (*Plan, diag.List) {
 			p.Unchanged++
 		}
 	}
+	p.Summary = b.summary(p)
 	p.Digest = p.digest(b.in)
 	return p, p.Diagnostics
 }

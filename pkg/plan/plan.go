@@ -22,6 +22,8 @@ type Plan struct {
 	Changes []driver.Change `json:"changes,omitempty"`
 	// Unchanged counts instances that are already as wanted.
 	Unchanged int `json:"unchanged"`
+	// Summary says what becomes of which instance; of installations and updates only.
+	Summary *Summary `json:"summary,omitempty"`
 	// Warnings found while planning (e.g. a scaled-down policy that removes data).
 	Diagnostics diag.List `json:"diagnostics,omitempty"`
 }

@@ -45,6 +45,7 @@ func (s *scaling) together(a, b string) bool { return s.leader[a] == s.leader[b]
 
 func (s *scaling) count(n *topology.Node) int {
 	if c, ok := s.b.in.Scale[n.Name]; ok {
+		s.within(n, c)
 		return max(c, 0)
 	}
 	_, _, count, err := s.t.Scale(context.Background(), n.Name, &staticEnv{t: s.t, inputs: s.b.in.Inputs})
@@ -61,6 +62,28 @@ func (s *scaling) count(n *topology.Node) int {
 		}
 	}
 	return 1
+}
+
+// within reports a number of instances that the document's Scalable capability does not allow. TOSCA 2.0's count, and nodes without the
+// capability, have no limits; what cannot be told is reported where the number itself is needed.
+func (s *scaling) within(n *topology.Node, count int) {
+	at := slices.IndexFunc(n.Capabilities, func(c *topology.Capability) bool { return c.Type.Is("tosca.capabilities.Scalable") })
+	if at < 0 || n.Count != nil {
+		return
+	}
+	least, most, _, err := s.t.Scale(context.Background(), n.Name, &staticEnv{t: s.t, inputs: s.b.in.Inputs})
+	if err != nil || count >= least && count <= most {
+		return
+	}
+	name, bound := "max_instances", most
+	if count < least {
+		name, bound = "min_instances", least
+	}
+	d := s.b.diags.Errorf("scale-limit", n.Pos, "%s cannot have %d instances: %s is %d", n.Name, count, name, bound)
+	d.Hint = "change " + name + " of its capability " + n.Capabilities[at].Name + ", and deploy it"
+	if v := n.Capabilities[at].Properties.Get(name); v != nil && !v.Pos.IsZero() {
+		d.Pos = v.Pos
+	}
 }
 
 // indices keeps recorded instances and fills up with the smallest free numbers.

@@ -32,16 +32,20 @@ func (p *Plan) Text(out io.Writer) error {
 		}
 	}
 	fmt.Fprintf(w, "Plan of %s: %s, %s, %s unchanged\n", name, p.Workflow, plural(acts, "operation"), plural(p.Unchanged, "instance"))
+	if p.Summary != nil && len(p.Steps) > 0 {
+		fmt.Fprintf(w, "Instances: %s\n", p.Summary)
+	}
 	if len(p.Steps) == 0 {
 		fmt.Fprintln(w, "\nNothing to do: everything is as wanted.")
 	}
 	groups, order := p.byInstance()
+	signs := p.Summary.signs()
 	label, where := 16, 12
 	for _, s := range p.Steps {
 		label, where = max(label, min(len(s.label()), 40)), max(where, min(len(s.where()), 30))
 	}
 	for _, in := range order {
-		p.writeInstance(w, groups[in], label, where)
+		writeInstance(w, groups[in], signs[in.String()], label, where)
 	}
 	p.writeChanges(w)
 	return w.Flush()
@@ -66,7 +70,7 @@ func (p *Plan) byInstance() (map[topology.Instance][]*Step, []topology.Instance)
 	return groups, order
 }
 
-func (p *Plan) writeInstance(w io.Writer, steps []*Step, label, where int) {
+func writeInstance(w io.Writer, steps []*Step, sign string, label, where int) {
 	in := steps[0].Of()
 	if in == (topology.Instance{}) {
 		for _, s := range steps { // joins and preconditions belong to nobody
@@ -82,7 +86,9 @@ func (p *Plan) writeInstance(w io.Writer, steps []*Step, label, where int) {
 			common = ""
 		}
 	}
-	sign := mark(steps)
+	if sign == "" {
+		sign = mark(steps)
+	}
 	writeColumns(w, 0, sign+" "+in.String(), label+where+6, common)
 	if len(steps) == 1 && steps[0].Kind == Forget {
 		return
@@ -122,7 +128,7 @@ func (p *Plan) writeInstance(w io.Writer, steps []*Step, label, where int) {
 	}
 }
 
-// mark is how a plan shows what happens to an instance: + made, - removed, ~ changed.
+// mark is how a plan without a summary shows what happens to an instance: + made, - removed, ~ changed.
 func mark(steps []*Step) string {
 	made, removed := false, false
 	for _, s := range steps {

@@ -1,0 +1,15 @@
+package server
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+func (s *Server) revisions(c echo.Context) error {
+	all, err := s.opts.Service.Revisions(c.Request().Context(), param(c, "name"))
+	if all == nil {
+		all = []orch.Revision{}
+	}
+	return answer(c, all, err)
+}
