@@ -19,9 +19,10 @@ func scaleCmd(env *environment) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "scale DEPLOYMENT NODE=N|NODE=+N|NODE=-N …",
 		Short: "Change the number of instances of nodes",
-		Long: `Makes new instances of a node, with what is hosted on it, or takes some away; the others are not touched. When some of the new ones fail the good
-ones stay: resume tries the failed ones again, scaling in removes them first. The document's limits (min_instances, max_instances) hold.
-Scaling in takes away the instances that are named (--remove), then those that have failed, then the newest.`,
+		Long: `Makes new instances of a node, with what is hosted on it, or takes some away; the others are not touched.
+When some of the new ones fail the good ones stay: resume tries the failed ones again, scaling in removes them first.
+The document's limits (min_instances, max_instances) hold. Scaling in takes away the instances that are named
+(--remove), then those that have failed, then the newest.`,
 		Example: "  orch scale web vm=5\n  orch scale web vm=+2 db=3\n  orch scale web vm=-1 --remove vm[2]",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

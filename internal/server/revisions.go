@@ -7,7 +7,7 @@ import (
 )
 
 func (s *Server) revisions(c echo.Context) error {
-	all, err := s.opts.Service.Revisions(c.Request().Context(), param(c, "name"))
+	all, err := s.service(c).Revisions(c.Request().Context(), param(c, "name"))
 	if all == nil {
 		all = []orch.Revision{}
 	}
