@@ -65,6 +65,11 @@ func instanceID(deployment string, in topology.Instance) string {
 
 const instanceSuffix = 6
 
+// isInstance reports whether an id is that of an instance: also as scripts know it, whose ctx has no need of other deployments' ids (app_0).
+func isInstance(id, deployment string, in topology.Instance) bool {
+	return id == instanceID(deployment, in) || id == in.Node+"_"+in.Index
+}
+
 // createExecution and uploadID are the ids of what is done at once here, and by executions in Cloudify.
 func createID(deployment string) string {
 	return derivedID("create_deployment_environment", deployment)

@@ -134,7 +134,7 @@ func TestCfySession(t *testing.T) {
 	for _, w := range []struct {
 		name string
 		in   object
-	}{{"restart", object{"node_ids": []string{"app"}}}, {"heal", object{"node_instance_id": inst[0]["id"], "force_reinstall": true}}, {"reinstall", object{"type_names": []string{"cloudify.nodes.Root"}}},
+	}{{"restart", object{"node_instance_ids": []string{"app_0"}}}, {"heal", object{"node_instance_id": inst[0]["id"], "force_reinstall": true}}, {"reinstall", object{"type_names": []string{"cloudify.nodes.Root"}}},
 		{"execute_operation", object{"operation": "cloudify.interfaces.lifecycle.stop", "run_by_dependency_order": "true"}}} {
 		if x, _ = s.run("d", w.name, w.in, nil); x["status"] != "terminated" || x["workflow_id"] != w.name {
 			t.Fatalf("%s %v", w.name, x)

@@ -201,7 +201,7 @@ func (s *Server) chosen(l *launch) ([]topology.Instance, error) {
 		}
 		for _, i := range l.model.Wanted[n.Name] {
 			in := topology.Instance{Node: n.Name, Index: i}
-			if len(ids) == 0 || slices.Contains(ids, instanceID(l.Deployment, in)) {
+			if len(ids) == 0 || slices.ContainsFunc(ids, func(id string) bool { return isInstance(id, l.Deployment, in) }) {
 				out = append(out, in)
 			}
 		}
@@ -241,7 +241,7 @@ func (s *Server) heal(l *launch) error {
 func (l *launch) instance(id string) (topology.Instance, bool) {
 	for _, n := range l.model.Nodes {
 		for _, i := range n.Instances {
-			if in := (topology.Instance{Node: n.Name, Index: i.Index}); instanceID(l.Deployment, in) == id {
+			if in := (topology.Instance{Node: n.Name, Index: i.Index}); isInstance(id, l.Deployment, in) {
 				return in, true
 			}
 		}
@@ -357,7 +357,7 @@ func (l *launch) victims(delta int) error {
 	for node := range l.request.Scale {
 		var free []topology.Instance
 		for _, i := range l.model.Wanted[node] {
-			if in := (topology.Instance{Node: node, Index: i}); !slices.Contains(exclude, instanceID(l.Deployment, in)) {
+			if in := (topology.Instance{Node: node, Index: i}); !slices.ContainsFunc(exclude, func(id string) bool { return isInstance(id, l.Deployment, in) }) {
 				free = append(free, in)
 			}
 		}
