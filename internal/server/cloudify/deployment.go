@@ -95,7 +95,7 @@ func (s *Server) deploymentsOf(ctx context.Context) ([]knownDeployment, error) {
 	out := []knownDeployment{}
 	for _, d := range all {
 		r, ok := byName[d.Name]
-		if !ok {
+		if !ok || !r.Created.Equal(d.Created) { // of one that had this name before
 			r = s.recordOf(d)
 		}
 		out = append(out, knownDeployment{d, r})
@@ -114,7 +114,7 @@ func (s *Server) model(ctx context.Context, name string) (deploymentRecord, *orc
 	if isNotFound(err) {
 		return r, nil, notFound("Deployment", name)
 	}
-	if err == nil && !found {
+	if err == nil && (!found || !r.Created.Equal(m.Created)) {
 		r = s.recordOf(m.Deployment)
 	}
 	return r, m, err
@@ -600,12 +600,12 @@ func (s *Server) editDeployment(q *request) (any, error) {
 // changeDeployment changes a deployment's record, making it for one that has none, and answers with the deployment.
 func (s *Server) changeDeployment(q *request, fn func(*deploymentRecord) error) (any, error) {
 	ctx, id := q.Request().Context(), q.param("id")
-	r, err := s.record(ctx, id)
+	r, _, err := s.model(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	err = s.shelf.deployments.change(ctx, q.tenant, id, func(have *deploymentRecord) (*deploymentRecord, error) {
-		if have == nil {
+		if have == nil || !have.Created.Equal(r.Created) {
 			have = &r
 		}
 		have.Updated = s.opts.now()

@@ -70,6 +70,7 @@ func routes() []route {
 		{get, "/cluster-status", v3_1, known, (*Server).clusterStatus},
 		{get, "/config", v3_1, known, (*Server).config},
 		{get, "/config/:name", v3_1, known, (*Server).configValue},
+		{get, "/ssl", v3, known, (*Server).ssl},
 		{get, "/license", v3_1, known, (*Server).license},
 		{get, "/user", v3_1, known, (*Server).user},
 		{get, "/users", v3, known, (*Server).users},

@@ -114,7 +114,7 @@ func (s *Server) config(*request) (any, error) {
 		out[name] = configItem(name)
 		items = append(items, configItem(name))
 	}
-	out["items"], out["metadata"] = items, map[string]any{}
+	out["items"], out["metadata"] = items, metadata{Pagination: pagination{len(items), defaultSize, 0}}
 	return out, nil
 }
 
@@ -124,6 +124,13 @@ func (s *Server) configValue(q *request) (any, error) {
 		return nil, notFound("Config", name)
 	}
 	return configItem(name), nil
+}
+
+func (s *Server) ssl(q *request) (any, error) {
+	if q.Request().TLS != nil {
+		return "SSL enabled", nil
+	}
+	return "SSL disabled", nil
 }
 
 func (s *Server) license(*request) (any, error) { return onePage(), nil }
