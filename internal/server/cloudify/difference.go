@@ -68,7 +68,10 @@ func (d *differ) node(a, b *topology.Node) {
 			continue
 		}
 		d.values("property", append(slices.Clone(id), "properties"), a.Relationships[at].Properties, r.Properties)
-		d.operations(append(slices.Clone(id), "source_operations"), a.Relationships[at].Interfaces, r.Interfaces)
+		oldSource, oldTarget := ends(a.Relationships[at].Interfaces)
+		source, target := ends(r.Interfaces)
+		d.operations(append(slices.Clone(id), "source_operations"), oldSource, source)
+		d.operations(append(slices.Clone(id), "target_operations"), oldTarget, target)
 	}
 }
 

@@ -102,12 +102,20 @@ func (tr *translator) documents(e event.Event) []eventDocument {
 	case event.Log:
 		return []eventDocument{tr.log(e, e.Message, level(e))}
 	case event.Waiting:
-		return []eventDocument{tr.log(e, "Waiting: "+e.Message, "debug")}
+		if strings.HasPrefix(e.Message, anotherAttempt) {
+			d := occurred("task_rescheduled", "Task rescheduled '%s' -> %s", taskName(e), strings.TrimPrefix(e.Message, "waiting for "))
+			tr.place(&d, e)
+			return []eventDocument{d}
+		}
+		return []eventDocument{tr.log(e, e.Message, "debug")}
 	case event.Resource:
 		return []eventDocument{tr.log(e, strings.TrimSpace(e.Key+" "+e.Status+" "+e.Message), "info")}
 	}
 	return nil
 }
+
+// anotherAttempt is what a step waits for that has failed and is tried again.
+const anotherAttempt = "waiting for another attempt in "
 
 func occurred(typ, format string, args ...any) eventDocument {
 	return eventDocument{Type: eventType, EventType: &typ, Message: fmt.Sprintf(format, args...)}
@@ -223,8 +231,6 @@ func (tr *translator) step(e event.Event) []eventDocument {
 			tr.cause[e.Task] = "Task failed: " + e.Step + ": " + e.Message
 		}
 		delete(tr.tries, key)
-	case "pending":
-		docs = []eventDocument{occurred("task_rescheduled", "Task rescheduled '%s' -> %s%s", name, e.Message, tr.retry(key))}
 	}
 	for i := range docs {
 		tr.place(&docs[i], e)

@@ -386,6 +386,9 @@ node_templates:
         source_interfaces:
           cloudify.interfaces.relationship_lifecycle:
             establish: { implementation: scripts/link.sh, executor: central_deployment_agent }
+        target_interfaces:
+          cloudify.interfaces.relationship_lifecycle:
+            establish: { implementation: scripts/link.sh, executor: central_deployment_agent }
 groups:
   front: { members: [ app ] }
 policies:

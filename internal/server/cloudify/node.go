@@ -70,9 +70,9 @@ func staticNode(ctx context.Context, t *topology.Topology, n *topology.Node, env
 	for _, r := range n.Relationships {
 		rsc := sc
 		rsc.Relationship = r
-		ops := operationsOf(ctx, rsc, r.Interfaces, env)
+		source, target := ends(r.Interfaces)
 		d.Relationships = append(d.Relationships, relationshipDocument{r.Type.Name(), hierarchy(r.Type), r.Target, evaluated(ctx, rsc, r.Properties, env, everything),
-			ops, map[string]operationDocument{}})
+			operationsOf(ctx, rsc, source, env), operationsOf(ctx, rsc, target, env)})
 	}
 	for _, p := range pluginsOf(d) {
 		d.Plugins = append(d.Plugins, map[string]any{"name": p, "executor": "central_deployment_agent", "install": false})

@@ -26,9 +26,26 @@ const (
 	scriptPlugin, scriptTask = "script", "script_runner.tasks.run"
 )
 
+// targetEnd leads the names of a relationship's interfaces that belong to its target.
+const targetEnd = "target:"
+
+func atTarget(i *topology.Interface) bool { return strings.HasPrefix(i.Name, targetEnd) }
+
+// ends are the interfaces of the source and of the target of a relationship.
+func ends(list []*topology.Interface) (source, target []*topology.Interface) {
+	for _, i := range list {
+		if atTarget(i) {
+			target = append(target, i)
+		} else {
+			source = append(source, i)
+		}
+	}
+	return source, target
+}
+
 // interfaceName is Cloudify's name of an interface.
 func interfaceName(name string) string {
-	if name == "Standard" {
+	if name = strings.TrimPrefix(name, targetEnd); name == "Standard" {
 		return lifecycle
 	}
 	return name

@@ -124,9 +124,13 @@ func TestRetriesAreMarked(t *testing.T) {
 	tr := newTranslator("d")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var got []string
-	for i, status := range []string{"doing", "pending", "doing", "failed"} {
-		for _, d := range tr.translate(event.Event{Seq: uint64(i + 1), Time: at.Add(-time.Duration(i) * time.Second), Type: event.StepStatus, Task: "t", Step: "a[0].create", Node: "a", Instance: "0",
-			Interface: "Standard", Operation: "create", Status: status, Message: "no"}) {
+	for i, status := range []string{"doing", "waiting", "doing", "failed"} {
+		typ, message := event.StepStatus, "no"
+		if status == "waiting" {
+			typ, message = event.Waiting, "waiting for another attempt in 2s: no"
+		}
+		for _, d := range tr.translate(event.Event{Seq: uint64(i + 1), Time: at.Add(-time.Duration(i) * time.Second), Type: typ, Task: "t", Step: "a[0].create", Node: "a", Instance: "0",
+			Interface: "Standard", Operation: "create", Status: status, Message: message}) {
 			got = append(got, *d.EventType+": "+d.Message)
 			if d.Timestamp != "2026-01-02T03:04:05.000Z" {
 				t.Errorf("the time went back: %s", d.Timestamp)
@@ -134,7 +138,7 @@ func TestRetriesAreMarked(t *testing.T) {
 		}
 	}
 	want := []string{
-		"sending_task: Sending task 'script_runner.tasks.run'", "task_started: Task started 'script_runner.tasks.run'", "task_rescheduled: Task rescheduled 'script_runner.tasks.run' -> no",
+		"sending_task: Sending task 'script_runner.tasks.run'", "task_started: Task started 'script_runner.tasks.run'", "task_rescheduled: Task rescheduled 'script_runner.tasks.run' -> another attempt in 2s: no",
 		"sending_task: Sending task 'script_runner.tasks.run' [retry 1]", "task_started: Task started 'script_runner.tasks.run' [retry 1]", "task_failed: Task failed 'script_runner.tasks.run' -> no [retry 1]",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
