@@ -379,7 +379,7 @@ func (a *archive) entryFor(version, file string) string {
 	return a.entry
 }
 
-// imported adds an uploaded blueprint: ID.yaml or ID/blueprint.yaml of the import path.
+// imported adds an uploaded blueprint: ID.yaml or ID/blueprint.yaml of the import path, or one of the libraries.
 func (b *blueprint) imported(ns string, im cloudify.Import, by importer) {
 	for _, dir := range b.o.ImportPath {
 		for _, p := range []string{im.Blueprint + ".yaml", im.Blueprint + "/blueprint.yaml"} {
@@ -389,6 +389,15 @@ func (b *blueprint) imported(ns string, im cloudify.Import, by importer) {
 			}
 			if _, err := fs.Stat(a.fs, p); err == nil {
 				b.add(path.Join(b.mountArchive(a), p), path.Dir(path.Join(b.mountArchive(a), p)), ns, false, by)
+				return
+			}
+		}
+	}
+	for _, lib := range b.o.Libraries {
+		for _, p := range lib.Provides {
+			if p.Blueprint && p.Name == im.Blueprint {
+				file := path.Join(b.fs.mount("blueprints", lib.Name, lib.FS), p.File)
+				b.add(file, path.Dir(file), ns, false, by)
 				return
 			}
 		}

@@ -33,6 +33,8 @@ type Provided struct {
 	// Partial documents have some of a plugin's types only.
 	Partial bool                `yaml:"partial"`
 	With    map[string][]string `yaml:"with"`
+	// Blueprint says that it is a blueprint of that name, which others import as blueprint:NAME.
+	Blueprint bool `yaml:"blueprint"`
 	// File is the document's path in FS.
 	File string `yaml:"file"`
 	// Implicit names: the traits' "name:version" of dialects whose documents have these types always in scope.

@@ -189,6 +189,15 @@ func (s *Server) bundleOf(ctx context.Context, r blueprintRecord) (orch.Bundle, 
 	if r.failed() {
 		return orch.Bundle{}, refused("invalid_blueprint_error", "Required blueprint `%s` is not uploaded: its state is %s", r.ID, r.State)
 	}
+	b, err := s.openCatalogued(ctx, r)
+	if err != nil {
+		return b, err
+	}
+	return s.withImports(ctx, b)
+}
+
+// openCatalogued opens the archive, without what it imports.
+func (s *Server) openCatalogued(ctx context.Context, r blueprintRecord) (orch.Bundle, error) {
 	b, data, err := s.opts.Service.Blueprints().Download(ctx, r.ID, "")
 	if err != nil {
 		return orch.Bundle{}, err
@@ -197,10 +206,6 @@ func (s *Server) bundleOf(ctx context.Context, r blueprintRecord) (orch.Bundle, 
 		return orch.Bundle{FS: fstest.MapFS{b.Entry: {Data: data, Mode: 0o644}}, Entry: b.Entry, Name: r.ID}, nil
 	}
 	open, err := openBlueprint(r.ID, r.Main, data)
-	if err != nil {
-		return open.Bundle, err
-	}
-	open.ImportPath, err = s.pluginImports(ctx)
 	return open.Bundle, err
 }
 
@@ -281,7 +286,8 @@ func (s *Server) examine(ctx context.Context, r *blueprintRecord, p uploadParams
 		return nil, err
 	}
 	r.Main, r.Path = b.Entry, path.Join(b.Dir, b.Entry)
-	if b.ImportPath, err = s.pluginImports(ctx); err != nil {
+	if b.Bundle, err = s.withImports(ctx, b.Bundle); err != nil {
+		r.State, r.Error = blueprintInvalid, problemOf(err).message
 		return nil, err
 	}
 	t, list := s.opts.Engine.Resolve(ctx, b.Bundle)

@@ -262,3 +262,31 @@ func TestRefuse(t *testing.T) {
 		}
 	}
 }
+
+// TestBlueprintImports: a blueprint may import an uploaded one, and keeps what it has taken of it.
+func TestBlueprintImports(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	bp := map[string]string{"blueprint.yaml": `tosca_definitions_version: cloudify_dsl_1_4
+imports: [ cloudify/types/types.yaml, "base--blueprint:shop" ]
+node_templates:
+  guest: { type: cloudify.nodes.Root, relationships: [ { type: cloudify.relationships.connected_to, target: base--db } ] }
+`}
+	if r := s.send("PUT", v31+"/blueprints/guest?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "blueprint", bp)); r.status != 400 || !strings.Contains(r.body, "blueprint shop is not here") {
+		t.Errorf("without it: %d %s", r.status, r.body)
+	}
+	s.upload("shop", "blueprint.yaml", tarball(t, "blueprint", shop), nil)
+	if up := s.upload("guest", "blueprint.yaml", tarball(t, "blueprint", bp), nil); up["state"] != "uploaded" {
+		t.Fatalf("with it: %v", up)
+	}
+	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "guest"})
+	bp["scripts/create.sh"] = "another"
+	if r := s.send("PUT", v31+"/blueprints/other?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "blueprint", bp)); r.status != 400 || !strings.Contains(r.body, "both have a file scripts/create.sh") {
+		t.Errorf("two scripts of one name: %d %s", r.status, r.body)
+	}
+	s.call(204, "DELETE", v31+"/blueprints/shop", nil)
+	s.restart()
+	if got := pick(items(s.get("/nodes?deployment_id=d&_sort=id")), "id"); !slices.Equal(got, []string{"base--app", "base--db", "guest"}) {
+		t.Errorf("nodes %v", got)
+	}
+}
