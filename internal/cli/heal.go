@@ -108,6 +108,9 @@ func (e *environment) drift(d *orch.Drift) {
 	for _, c := range d.Infrastructure {
 		e.out.Printf("  %s: Terraform would %s it (%s)\n", c.Address, c.Action, c.Instance)
 		for _, f := range c.Fields {
+			if f.From == "" {
+				continue // it is made, or the cloud fills it in
+			}
 			e.out.Printf("      %s: %s -> %s\n", f.Path, f.From, f.To)
 		}
 	}

@@ -21,6 +21,9 @@ func now() time.Time { return time.Now().UTC() }
 //
 //	NODE INSTANCE INSTANCES HOST DEPLOYMENT_ID        of the node; INSTANCE is node_index
 //	SOURCE_* TARGET_* NODE INSTANCE INSTANCES HOST    of a relationship's ends, instead of the former
+//	TARGET_CAPABILITY_NAMES                           of a relationship: the target's capability that it ends at
+//	TARGET_CAPABILITY_TYPE, …_PROPERTY_x              its type and properties, also as TARGET_CAPABILITY_<name>_…
+//	TARGET_CAPABILITY_<instance>_ATTRIBUTE_x          its attributes, for each instance of the target
 //	<input>                                           each input by its name; lists and maps as JSON
 //	<instance>_<input>                                in operations of relationships: its value for each instance of both ends, and in
 //	                                                  others for each instance of the node
@@ -41,11 +44,48 @@ func (r *run) variables(ctx context.Context, st *step, req *driver.Request) ([]d
 			one = targets[0]
 		}
 		v.node("TARGET_", req.Relationship.Target, one, targets, r.hostVariable(req.Topology, target, one))
+		r.capability(ctx, req, v, target, targets)
 	}
 	if err := r.inputs(ctx, st, req, v); err != nil {
 		return nil, err
 	}
 	return v.sorted(), nil
+}
+
+// capability tells a relationship's operation of the capability that it ends at, as Yorc does. What has no value yet is left out.
+func (r *run) capability(ctx context.Context, req *driver.Request, v *variables, target *topology.Node, targets []string) {
+	if target == nil {
+		return
+	}
+	c := target.Capability(req.Relationship.Capability)
+	if c == nil {
+		return
+	}
+	name := notName.ReplaceAllString(c.Name, "_")
+	prefixes := []string{"TARGET_CAPABILITY_", "TARGET_CAPABILITY_" + name + "_"}
+	set := func(rest string, x *topology.Value, instance string) {
+		value, err := topology.Eval(ctx, topology.Scope{Topology: req.Topology, Node: target, Instance: instance}, x, req.Env)
+		if err != nil || value == nil || unknown(value) {
+			return
+		}
+		addSecrets(r.e.opts.Redactor, value)
+		for _, p := range prefixes {
+			v.input(p+rest, value)
+		}
+	}
+	v.set("TARGET_CAPABILITY_NAMES", c.Name)
+	for _, p := range prefixes {
+		v.set(p+"TYPE", c.Type.Name())
+	}
+	for k, x := range c.Properties.All() {
+		set("PROPERTY_"+notName.ReplaceAllString(k, "_"), x, "")
+	}
+	for k := range c.Attributes.All() {
+		get := &topology.Value{Kind: topology.CallValue, Call: &topology.Call{Fn: "get_attribute", Args: []*topology.Value{topology.Lit("SELF"), topology.Lit(c.Name), topology.Lit(k)}}}
+		for _, i := range targets {
+			set(instanceName(target.Name, i)+"_ATTRIBUTE_"+notName.ReplaceAllString(k, "_"), get, i)
+		}
+	}
 }
 
 type variables struct{ values map[string]driver.Variable }
@@ -70,7 +110,7 @@ func (v *variables) node(prefix, node, index string, instances []string, host st
 
 // instanceName is an instance as scripts see it: valid in the name of a variable.
 func instanceName(node, index string) string {
-	return notName.ReplaceAllString(node, "_") + "_" + index
+	return notName.ReplaceAllString(node+"_"+index, "_")
 }
 
 var notName = regexp.MustCompile(`[^A-Za-z0-9_]`)
@@ -96,11 +136,12 @@ func (r *run) targets(st *step) []string {
 	all := r.world.Instances(st.Target)
 	t := r.job.Topology
 	source, target := t.NodeNamed(st.Node), t.NodeNamed(st.Target)
-	if source != nil && target != nil && t.ScaleRoot(source) == t.ScaleRoot(target) {
-		for _, i := range all {
-			if i == st.Instance {
-				return []string{i}
-			}
+	if source == nil || target == nil {
+		return all
+	}
+	for _, rel := range source.Relationships {
+		if rel.Name == st.Relationship {
+			return plan.TargetsOf(t, rel, st.Instance, all)
 		}
 	}
 	return all

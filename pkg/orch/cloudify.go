@@ -197,21 +197,55 @@ func (c *cloudifyCall) heal(r Request) (Request, error) {
 
 func (c *cloudifyCall) scale(r Request) (Request, error) {
 	name := c.text("scalable_entity_name")
-	n := c.v.topology.NodeNamed(name)
-	if n == nil {
-		return r, &Error{Kind: KindUser, Msg: fmt.Sprintf("scalable_entity_name: there is no node %q", name)}
-	}
 	delta := 1
 	if t := c.text("delta"); t != "" {
 		if _, err := fmt.Sscanf(t, "%d", &delta); err != nil {
 			return r, &Error{Kind: KindUser, Msg: fmt.Sprintf("delta must be a whole number, not %q", t)}
 		}
 	}
-	root := c.v.topology.ScaleRoot(n).Name
-	r.Verb, r.Workflow = Deploy, ""
-	r.Scale = map[string]int{root: len(c.v.world.Instances(root)) + delta}
-	if r.Scale[root] < 0 {
-		return r, &Error{Kind: KindUser, Msg: fmt.Sprintf("%s has %d instances; it cannot have %d fewer", root, len(c.v.world.Instances(root)), -delta)}
+	r.Verb, r.Workflow, r.Scale = Deploy, "", map[string]int{}
+	t := c.v.topology
+	for _, n := range t.Members(name) {
+		switch root := t.ScaleRoot(n); {
+		case root == n || c.flag("scale_compute") || t.NodeNamed(name) == nil && n.Host() == "":
+			r.Scale[root.Name] = len(c.v.world.Instances(root.Name)) + delta*c.each(root, t.NodeNamed(name) == nil)
+		case t.NodeNamed(name) != nil: // so many in each of its containers
+			each, err := t.PerContainer(context.Background(), n, c.v.world)
+			if err != nil {
+				return r, &Error{Kind: KindUser, Msg: "cannot tell how many instances " + name + " has", Err: err}
+			}
+			if was, ok := c.v.record.Scale[n.Name]; ok {
+				each = was
+			}
+			r.Scale[n.Name] = each + delta
+		}
+	}
+	if len(r.Scale) == 0 {
+		return r, &Error{Kind: KindUser, Msg: fmt.Sprintf("scalable_entity_name: there is no node or group %q", name)}
+	}
+	for node, n := range r.Scale {
+		if n < 0 {
+			return r, &Error{Kind: KindUser, Msg: fmt.Sprintf("%s cannot have %d instances", node, n)}
+		}
 	}
 	return r, nil
+}
+
+// each is how many instances of a node one instance of a scaling group has.
+func (c *cloudifyCall) each(n *topology.Node, group bool) int {
+	if !group {
+		return 1
+	}
+	name := c.v.topology.ScalingGroup(n)
+	for _, p := range c.v.topology.Policies {
+		if !p.Type.Is("cloudify.policies.scaling") || !slices.Contains(p.Targets, name) {
+			continue
+		}
+		of, err := topology.Eval(context.Background(), topology.Scope{Topology: c.v.topology}, p.Properties.Get("default_instances"), c.v.world)
+		_, _, all, err2 := c.v.topology.Scale(context.Background(), n.Name, c.v.world)
+		if k, ok := of.(int64); ok && k > 0 && err == nil && err2 == nil {
+			return max(1, all/int(k))
+		}
+	}
+	return 1
 }

@@ -3,6 +3,7 @@ package orch
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/plan"
@@ -34,9 +35,9 @@ func (l *Local) servers(ctx context.Context, v *view) (map[topology.Instance]ser
 	if !ok || !v.record.Infra {
 		return nil, nil
 	}
-	wanted := map[topology.Instance]string{}
+	wanted := map[topology.Instance]string{} // but for hosts of pools ("hostspool/…"), which are no servers of a cloud
 	for in, rec := range v.snapshot.Instances {
-		if n := v.topology.NodeNamed(in.Node); n != nil && n.Native && rec.Made && rec.Host != nil && rec.Host.ServerID != "" {
+		if n := v.topology.NodeNamed(in.Node); n != nil && n.Native && rec.Made && rec.Host != nil && rec.Host.ServerID != "" && !strings.Contains(rec.Host.ServerID, "/") {
 			wanted[in] = rec.Host.ServerID
 		}
 	}
@@ -71,7 +72,15 @@ func (l *Local) healing(ctx context.Context, p *prepared, in *plan.Input) error 
 		in.Lost[server] = s.lost()
 	}
 	if len(in.Instances) == 0 && p.req.Node == "" {
-		in.Instances = l.unwell(ctx, v, servers)
+		in.Instances = []topology.Instance{}
+		for _, one := range l.unwell(ctx, v, servers) {
+			// What holds data (a volume) is not thrown away unasked: it is finished where it is.
+			if n := p.topology.NodeNamed(one.Node); n.Native && p.snapshot.Instances[one].Host == nil && plan.ServerOf(p.topology, n, one.Index) != one.String() {
+				in.Repair = append(in.Repair, one)
+				continue
+			}
+			in.Instances = append(in.Instances, one)
+		}
 	}
 	if p.req.Repair {
 		return l.repairs(ctx, p, v, in)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+
+	"github.com/orch-project/orch/pkg/topology"
 	"slices"
 )
 
@@ -39,7 +41,7 @@ func (p *prepared) removal() error {
 		if named[root] == nil {
 			named[root] = map[string]bool{}
 		}
-		named[root][in.Index] = true
+		named[root][topology.IndexAt(in.Index, 0)] = true
 	}
 	scale := maps.Clone(p.req.Scale)
 	if scale == nil {

@@ -115,11 +115,8 @@ func (a act) hostName() string {
 			return OnOrchestrator
 		}
 		i := a.target
-		if i == "" && a.s.together(a.node.Name, target.Name) {
-			i = a.index
-		}
 		if i == "" {
-			i = "0"
+			i = a.nearest(target)
 		}
 		return ServerOf(a.t, target, i)
 	}
@@ -146,20 +143,25 @@ func (a act) hostName() string {
 	if n == nil {
 		return OnOrchestrator
 	}
-	i := "0"
-	if a.s.together(n.Name, a.node.Name) {
-		i = a.index
-	}
-	return ServerOf(a.t, n, i)
+	return ServerOf(a.t, n, a.nearest(n))
 }
 
-// ServerOf follows the hosts of a node to the server that it is on; instances of a host chain share their index.
+// nearest is the instance of another node that an act's own instance belongs together with, or else the first one.
+func (a act) nearest(n *topology.Node) string {
+	if !a.s.together(n.Name, a.node.Name) {
+		return "0"
+	}
+	depth, _ := a.t.FamilyDepth(a.node, n)
+	return topology.IndexAt(a.index, depth)
+}
+
+// ServerOf follows the hosts of a node to the server that it is on; its index is that of the node's instance, or the beginning of it.
 func ServerOf(t *topology.Topology, n *topology.Node, index string) string {
 	seen := map[string]bool{}
 	for n != nil && !seen[n.Name] {
 		seen[n.Name] = true
 		if isServer(n) {
-			return topology.Instance{Node: n.Name, Index: index}.String()
+			return topology.Instance{Node: n.Name, Index: t.HostIndex(n, index)}.String()
 		}
 		n = t.NodeNamed(n.Host())
 	}

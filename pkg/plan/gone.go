@@ -94,7 +94,7 @@ func (b *builder) leave(up *weft, t *topology.Topology, l *lane, r *topology.Rel
 // dialect wants it.
 func (b *builder) letGo(t *topology.Topology, l *lane, source *topology.Node, i string, r *topology.Relationship, j string, after, before int, ops ...string) {
 	s := b.scale(t)
-	if s.together(source.Name, r.Target) && i != j {
+	if !s.belong(r, i, j) {
 		return
 	}
 	for _, name := range ops {

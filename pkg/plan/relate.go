@@ -140,3 +140,27 @@ func (b *builder) unfinished(s *Step) bool {
 	rec := b.in.Recorded[s.Of()]
 	return rec.begun(s.Key()) && rec.Journal[s.Key()].Status != Done
 }
+
+// TargetsOf are those of a relationship's target instances that a source instance has to do with.
+func TargetsOf(t *topology.Topology, r *topology.Relationship, source string, all []string) []string {
+	s := &scaling{t: t, leader: map[string]string{}}
+	for _, name := range []string{r.Source, r.Target} {
+		if n := t.NodeNamed(name); n != nil {
+			s.leader[name] = t.ScaleRoot(n).Name
+		}
+	}
+	var out []string
+	depth, one := s.paired(r)
+	for _, j := range all {
+		if !one || topology.IndexAt(source, depth) == topology.IndexAt(j, depth) {
+			out = append(out, j)
+		}
+	}
+	if allToOne(r) && len(out) > 0 {
+		return []string{slices.MinFunc(out, ByNumber)}
+	}
+	if len(out) == 0 {
+		return all
+	}
+	return out
+}

@@ -40,15 +40,22 @@ func (s *scaling) survivors(lead string, have []string, count int) []string {
 
 // named reports whether an instance that scales with the leader's is to be removed.
 func (s *scaling) named(lead, index string) bool {
-	return slices.ContainsFunc(s.b.in.Remove, func(in topology.Instance) bool { return s.leader[in.Node] == lead && in.Index == index })
+	return slices.ContainsFunc(s.b.in.Remove, func(in topology.Instance) bool {
+		return s.leader[in.Node] == lead && topology.IndexAt(in.Index, 0) == index
+	})
 }
 
 // failed reports whether anything that scales with the leader's instance is broken.
 func (s *scaling) failed(lead, index string) bool {
 	for node, l := range s.leader {
-		in := topology.Instance{Node: node, Index: index}
-		if rec := s.b.in.Recorded[in]; l == lead && rec != nil && (rec.State == StateError || rec.Unwell() || s.b.in.Lost[in]) {
-			return true
+		if l != lead {
+			continue
+		}
+		for _, i := range s.b.recorded[node] {
+			in := topology.Instance{Node: node, Index: i}
+			if rec := s.b.in.Recorded[in]; topology.IndexAt(i, 0) == index && (rec.State == StateError || rec.Unwell() || s.b.in.Lost[in]) {
+				return true
+			}
 		}
 	}
 	return false

@@ -145,15 +145,29 @@ func (b *builder) put(w *weft, n *topology.Node, s *Step, ph phase) int {
 	return v
 }
 
-// pairs are the instances of source and target that belong together: one to one where both scale together, else all with all.
+// pairs are the instances of source and target that belong together.
 func (w *weft) pairs(r *topology.Relationship) (pairs [][2]string) {
-	one := w.s.together(r.Source, r.Target)
+	depth, one := w.s.paired(r)
+	targets := w.instances[r.Target]
+	if allToOne(r) {
+		only := w.s.only(r.Target)
+		targets = slices.DeleteFunc(slices.Clone(targets), func(j string) bool { return j != only })
+	}
+	at := map[string][]string{}
+	for _, j := range targets {
+		if one {
+			k := topology.IndexAt(j, depth)
+			at[k] = append(at[k], j)
+		}
+	}
 	for _, i := range w.instances[r.Source] {
-		for _, j := range w.instances[r.Target] {
-			if r.Source == r.Target && i == j || one && i != j {
-				continue
+		if one {
+			targets = at[topology.IndexAt(i, depth)]
+		}
+		for _, j := range targets {
+			if r.Source != r.Target || i != j {
+				pairs = append(pairs, [2]string{i, j})
 			}
-			pairs = append(pairs, [2]string{i, j})
 		}
 	}
 	return pairs
@@ -228,9 +242,13 @@ func (w *weft) join(r *topology.Relationship, from, to string, first func(*lane)
 			*waits = true
 		}
 	}
-	if w.s.together(from, to) {
-		for _, i := range w.instances[from] {
-			if l := w.lanes[topology.Instance{Node: to, Index: i}]; l != nil {
+	if _, one := w.s.paired(r); one || allToOne(r) {
+		for _, p := range w.pairs(r) {
+			i, k := p[1], p[0] // target, source
+			if from == r.Source {
+				i, k = p[0], p[1]
+			}
+			if l := w.lanes[topology.Instance{Node: to, Index: k}]; l != nil {
 				link(first(w.lanes[topology.Instance{Node: from, Index: i}]), l)
 			}
 		}

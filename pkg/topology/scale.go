@@ -63,3 +63,19 @@ func (t *Topology) scaleNumber(ctx context.Context, n *Node, v *Value, env Env, 
 	}
 	return int(f), nil
 }
+
+// PerContainer is how many instances a node has in each instance of what it is contained in (Cloudify): its own count, or one.
+func (t *Topology) PerContainer(ctx context.Context, n *Node, env Env) (int, error) {
+	if n.Host() == "" || n.Host() != n.ScalesWith && n.ScalesWith != "" {
+		return 1, nil
+	}
+	if n.Count != nil {
+		return t.scaleNumber(ctx, n, n.Count, env, 1)
+	}
+	for _, c := range n.Capabilities {
+		if c.Type.Is("tosca.capabilities.Scalable") {
+			return t.scaleNumber(ctx, n, c.Properties.Get("default_instances"), env, 1)
+		}
+	}
+	return 1, nil
+}

@@ -141,12 +141,8 @@ func (t *Topology) relationshipNamed(template string) (*Node, *Relationship) {
 // ScaleRoot is the node at the end of the chain of hosts and servers that decides how many instances a node has.
 func (t *Topology) ScaleRoot(n *Node) *Node {
 	for range len(t.Nodes) + 1 {
-		next := n.ScalesWith
-		if next == "" {
-			next = n.Host()
-		}
-		m := t.NodeNamed(next)
-		if m == nil || m == n {
+		m := t.ScaleParent(n)
+		if m == nil {
 			return n
 		}
 		n = m
@@ -170,16 +166,33 @@ func (e *evaluator) instances(sc Scope, n *Node) []string {
 		return all
 	}
 	// What scales with one of the two ends (its host, its volume) is meant with that end's index.
-	root := sc.Topology.ScaleRoot(n)
-	if sc.Node != nil && sc.Topology.ScaleRoot(sc.Node) == root && slices.Contains(all, sc.Instance) {
-		return []string{sc.Instance}
+	if few := family(sc.Topology, n, all, sc.Node, sc.Instance); len(few) > 0 {
+		return few
 	}
-	if sc.Relationship != nil && slices.Contains(all, sc.TargetInstance) {
-		if target := sc.Topology.NodeNamed(sc.Relationship.Target); target != nil && sc.Topology.ScaleRoot(target) == root {
-			return []string{sc.TargetInstance}
+	if sc.Relationship != nil {
+		if few := family(sc.Topology, n, all, sc.Topology.NodeNamed(sc.Relationship.Target), sc.TargetInstance); len(few) > 0 {
+			return few
 		}
 	}
 	return all
+}
+
+// family are the instances of a node that belong together with one of another; none if the nodes do not scale together.
+func family(t *Topology, n *Node, all []string, of *Node, index string) []string {
+	if of == nil || index == "" {
+		return nil
+	}
+	depth, together := t.FamilyDepth(n, of)
+	if !together {
+		return nil
+	}
+	var out []string
+	for _, i := range all {
+		if IndexAt(i, depth) == IndexAt(index, depth) {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // located is where a property or attribute lives after a path's qualifiers were followed.

@@ -41,6 +41,7 @@ var (
 	_ driver.Batcher   = (*Driver)(nil)
 	_ driver.Checker   = (*Driver)(nil)
 	_ driver.Planner   = (*Driver)(nil)
+	_ driver.Drifter   = (*Driver)(nil)
 	_ driver.Explainer = (*Driver)(nil)
 )
 
@@ -98,8 +99,13 @@ func (d *Driver) RunBatch(ctx context.Context, reqs []*driver.Request, emit even
 
 // act gives a host or takes it back. Both may be repeated: an instance has one host.
 func (d *Driver) act(ctx context.Context, loc plugin.Location, name string, req *driver.Request, emit event.Emit) (driver.Result, error) {
+	if req.Action == driver.Replace { // another host, if there is one
+		if _, err := d.opts.Pool.Release(ctx, name, req.Deployment, req.Node.Name, req.Instance); err != nil {
+			return driver.Result{}, err
+		}
+	}
 	switch req.Action {
-	case driver.Create, driver.Update:
+	case driver.Create, driver.Update, driver.Replace:
 		asked, err := d.asked(ctx, loc, name, req)
 		if err != nil {
 			return driver.Result{}, err
@@ -204,6 +210,22 @@ func (d *Driver) Plan(ctx context.Context, reqs []*driver.Request) ([]driver.Cha
 		out = append(out, c)
 	}
 	return out, nil
+}
+
+// Drift implements driver.Drifter: the hosts of a pool are nobody's to compare.
+func (d *Driver) Drift(ctx context.Context, reqs []*driver.Request) ([]driver.Change, error) {
+	next, ok := d.opts.Next.(driver.Drifter)
+	if !ok || len(reqs) == 0 {
+		return nil, nil
+	}
+	loc, err := d.opts.Location(ctx, reqs[0].Deployment)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := PoolOf(loc); ok {
+		return nil, nil
+	}
+	return next.Drift(ctx, reqs)
 }
 
 // Explain implements driver.Explainer.

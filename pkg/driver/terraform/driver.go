@@ -72,6 +72,7 @@ var (
 	_ driver.Batcher   = (*Driver)(nil)
 	_ driver.Checker   = (*Driver)(nil)
 	_ driver.Planner   = (*Driver)(nil)
+	_ driver.Drifter   = (*Driver)(nil)
 	_ driver.Explainer = (*Driver)(nil)
 )
 

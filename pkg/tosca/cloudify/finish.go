@@ -37,7 +37,7 @@ const (
 // Finish checks what only the whole topology shows, and gives nodes what Cloudify's rules derive from it: where scripts of nodes without a
 // host run, and how many instances scaling groups make. Types of unknown relationships (already reported) are let through.
 func Finish(top *topology.Topology, diags *diag.List) {
-	f := &finisher{top: top, diags: diags}
+	f := &finisher{top: top, diags: diags, single: map[string]bool{}}
 	for _, n := range top.Nodes {
 		f.relationships(n)
 		f.executors(n)
@@ -49,6 +49,8 @@ func Finish(top *topology.Topology, diags *diag.List) {
 type finisher struct {
 	top   *topology.Topology
 	diags *diag.List
+	// single are the nodes that a scaling group has one of in each of its instances.
+	single map[string]bool
 }
 
 func (f *finisher) errorf(code string, pos diag.Pos, format string, args ...any) *diag.Diagnostic {
@@ -191,8 +193,32 @@ func (f *finisher) scalingGroups() {
 		}
 	}
 	for _, n := range f.top.Nodes {
+		if n.Host() != "" && f.top.ScalingGroup(f.top.NodeNamed(n.Host())) != "" {
+			continue // it has what its container has, and that is multiplied
+		}
 		for g, i := parent[n.Name], 0; g != "" && i < len(f.top.Groups); g, i = parent[g], i+1 {
 			f.multiply(n, policies[g])
+		}
+	}
+	for _, g := range f.top.Groups {
+		if policies[g.Name] != nil {
+			f.lead(g, f.single)
+		}
+	}
+}
+
+// lead lets the members of a scaling group scale with one of them: the first that there is one of in each instance of the group. Members of which
+// the group has several each keep numbers of their own.
+func (f *finisher) lead(g *topology.Group, single map[string]bool) {
+	var lead *topology.Node
+	for _, m := range g.Members {
+		n := f.top.NodeNamed(m)
+		switch {
+		case n == nil || n.Host() != "" || !single[m]:
+		case lead == nil:
+			lead = n
+		case n.ScalesWith == "":
+			n.ScalesWith = lead.Name
 		}
 	}
 }
@@ -227,6 +253,10 @@ func (f *finisher) multiply(n *topology.Node, p *topology.Policy) {
 	for i, c := range n.Capabilities {
 		if c.Name != "scalable" {
 			continue
+		}
+		if _, seen := f.single[n.Name]; !seen {
+			own, known := literal(c.Properties.Get("default_instances"))
+			f.single[n.Name] = c.Properties.Get("default_instances") == nil || known && own == 1
 		}
 		copied := *c
 		copied.Properties = topology.NewValues()

@@ -254,8 +254,9 @@ func (b *blueprint) workflow(e entry) *document.Workflow {
 	}
 	w.Call = b.text(mapping, e.path+".mapping")
 	switch {
+	case strings.HasPrefix(w.Call, builtinWorkflows) && strings.HasSuffix(w.Call, "."+w.Name.Text):
+		return nil // Cloudify's own, under its own name
 	case strings.HasPrefix(w.Call, builtinWorkflows):
-		return nil
 	case b.plugin(w.Call) != "", looksLikeScript(w.Call), strings.Contains(w.Call, "\n"), b.o.Incomplete, b.o.Library:
 	default:
 		d := b.diags.Errorf("unknown-plugin", mapping.Pos, "the workflow %s: %s is neither a file nor a function of a declared plugin", e.key.Text, w.Call)
