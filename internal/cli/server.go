@@ -44,9 +44,10 @@ func serverCmd(env *environment) *cobra.Command {
 	var f serverFlags
 	c := &cobra.Command{
 		Use:   "server",
-		Short: "Serve the native API and Alien4Cloud's orchestrator endpoint",
+		Short: "Serve the native API, Alien4Cloud's orchestrator endpoint and Cloudify's REST API",
 		Long: `The server keeps the store open, goes on with tasks that a killed process has left, and answers on one port: the native API below
-/api/v1, and at the root the paths that Alien4Cloud's orchestrator plugin asks for.
+/api/v1, at the root the paths that Alien4Cloud's orchestrator plugin asks for, and
+those of Cloudify Manager below /api/v2 to /api/v3.1 (docs/cloudify.md).
 
 It listens on this machine only, and lets everybody of this machine in until there is a user (orch users bootstrap). Other addresses need
 TLS (--tls-cert, --tls-key), and clients must always say who they are: by token, by password, or by a certificate of --client-ca, of which
