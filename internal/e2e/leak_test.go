@@ -139,13 +139,15 @@ func TestNoSecretIsLeftAnywhere(t *testing.T) {
 		"consul": func(u *user) string { return "consul://" + tools.StartConsul(u.t, 1).Addr() + "/leak" },
 	} {
 		t.Run(name, func(t *testing.T) {
+			// Its name decides which range its network has: two of one name would disturb each other on this machine.
+			deployment := "leak-" + name
 			u := newUser(t).sandboxed()
 			store := address(u)
 			u.env = append(u.env, "ORCH_STORE="+store)
 			leakySecrets(u)
 			f := newFinder()
 			watch := watchProcesses(f, u.home)
-			r := u.run(nil, "deploy", "internal/e2e/testdata/leak", "--name", "leak", "--log-level", "debug")
+			r := u.run(nil, "deploy", "internal/e2e/testdata/leak", "--name", deployment, "--log-level", "debug")
 			if meant := watch(); meant == 0 {
 				t.Error("no process had the secret that was meant for it: what was looked at?")
 			}
@@ -156,10 +158,10 @@ func TestNoSecretIsLeftAnywhere(t *testing.T) {
 			if !strings.Contains(r.all(), "cannot log in with ****") {
 				t.Errorf("the failure does not show the masked message: %s", r)
 			}
-			f.shown(u)
+			f.shown(u, deployment)
 			f.files(u.home)
 			f.stored(t, store)
-			if r := u.run(nil, "undeploy", "leak", "--force"); r.code != 0 {
+			if r := u.run(nil, "undeploy", deployment, "--force"); r.code != 0 {
 				t.Fatal(r)
 			} else {
 				f.look("output of undeploy", []byte(r.all()))
@@ -179,9 +181,9 @@ func leakySecrets(u *user) {
 }
 
 // shown is what commands print afterwards.
-func (f *finder) shown(u *user) {
-	for _, args := range [][]string{{"status", "leak"}, {"status", "leak", "-o", "json"}, {"logs", "leak"}, {"logs", "leak", "-o", "json"}, {"events", "leak", "-o", "json"},
-		{"report", "leak"}, {"why", "leak"}, {"outputs", "leak"}, {"outputs", "leak", "-o", "json"}, {"secrets", "list", "-o", "json"}, {"secrets", "reads", "-o", "json"}} {
+func (f *finder) shown(u *user, name string) {
+	for _, args := range [][]string{{"status", name}, {"status", name, "-o", "json"}, {"logs", name}, {"logs", name, "-o", "json"}, {"events", name, "-o", "json"},
+		{"report", name}, {"why", name}, {"outputs", name}, {"outputs", name, "-o", "json"}, {"secrets", "list", "-o", "json"}, {"secrets", "reads", "-o", "json"}} {
 		r := u.run(nil, args...)
 		f.look("output of "+strings.Join(args, " "), []byte(r.all()))
 	}
