@@ -142,5 +142,8 @@ func (r *eventReader) over(ctx context.Context) (bool, error) {
 	if errors.Is(err, state.ErrNotFound) {
 		return true, nil
 	}
-	return t.Status.Ended() || t.Status == engine.Paused, err
+	if err != nil || t.Status.Ended() || t.Status == engine.Paused {
+		return true, err
+	}
+	return r.l.leftHere(ctx, r.f.Deployment, t.ID) != nil, nil // Wait says why
 }

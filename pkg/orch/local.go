@@ -86,13 +86,14 @@ type Prover interface {
 
 // Local is the Service on the engine in this process.
 type Local struct {
-	opts    Options
-	engine  *engine.Engine
-	store   state.Store
-	blobs   *state.Blobs
-	events  *state.EventLog
-	log     *slog.Logger
-	settled settled // what Recover need not look at
+	opts      Options
+	engine    *engine.Engine
+	store     state.Store
+	blobs     *state.Blobs
+	events    *state.EventLog
+	log       *slog.Logger
+	settled   settled // what Recover need not look at
+	abandoned abandoned
 
 	mu       sync.Mutex
 	holdings map[string]*holding // by deployment

@@ -77,6 +77,7 @@ func (l *Local) run(h *holding, location string, t engine.Task, job engine.Job, 
 		t.Started = now()
 	}
 	t.Ended, t.Failure = time.Time{}, nil
+	l.abandoned.set(t.ID, nil)
 	err := l.write(ctx, h.lease, t, nil)
 	var out *engine.Outcome
 	if err == nil {
@@ -85,6 +86,7 @@ func (l *Local) run(h *holding, location string, t engine.Task, job engine.Job, 
 	if err != nil {
 		// The task stays as it is: whoever takes the lease next goes on with it.
 		l.log.Warn("a task was left", "deployment", h.name, "task", t.ID, "error", err)
+		l.abandoned.set(t.ID, err)
 		t.Status = engine.Pending
 		l.observe(t)
 		return

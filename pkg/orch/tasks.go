@@ -180,6 +180,9 @@ func (l *Local) Wait(ctx context.Context, deployment, task string) (Task, error)
 		if err != nil {
 			return l.task(t), storeError(err)
 		}
+		if err := l.leftHere(ctx, deployment, t.ID); err != nil {
+			return l.task(t), err
+		}
 		if orphaned++; len(holders) > 0 {
 			orphaned = 0
 		}
@@ -198,5 +201,5 @@ func (l *Local) Wait(ctx context.Context, deployment, task string) (Task, error)
 const (
 	waitPace = 500 * time.Millisecond
 	// orphanedAfter is how many looks in a row must find nobody at work: a server may be about to take over.
-	orphanedAfter = 6
+	orphanedAfter = 20
 )

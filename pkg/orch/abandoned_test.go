@@ -1,0 +1,54 @@
+package orch_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/state"
+)
+
+// failing is a store that cannot be written any more, as on a full disk.
+type failing struct {
+	state.Store
+	full atomic.Bool
+}
+
+func (s *failing) Update(ctx context.Context, fn func(state.Tx) error) error {
+	if s.full.Load() {
+		return errors.New("no space left on device")
+	}
+	return s.Store.Update(ctx, fn)
+}
+
+// A task that its process has to leave does not let its watchers wait for ever: they are told why, and it goes on when the store is well again.
+func TestWatchersOfALeftTaskAreTold(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := &failing{Store: f.opts.Store}
+	f.opts.Store = s
+	f.restart(t)
+	task, let := f.begin(t, "web[0].create")
+	s.full.Store(true)
+	let()
+	for _, err := range f.Events(t.Context(), orch.Filter{Deployment: "demo", Follow: true, UntilTask: task.ID}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	} // it ends
+	_, err := f.Wait(t.Context(), "demo", task.ID)
+	var known *orch.Error
+	if !errors.As(err, &known) || !strings.Contains(err.Error(), "no space left on device") || !strings.Contains(known.Hint, "orch resume demo") {
+		t.Fatalf("got %v", err)
+	}
+	s.full.Store(false)
+	if err := f.Control(t.Context(), orch.Control{Deployment: "demo", Verb: "resume"}); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := f.Wait(t.Context(), "demo", task.ID); err != nil || done.Status != "done" {
+		t.Errorf("%+v, %v", done, err)
+	}
+}
