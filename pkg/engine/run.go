@@ -282,6 +282,7 @@ func (r *run) loop(ctx context.Context, commands <-chan Command) error {
 		started := r.start()
 		events, err := r.commit(ctx)
 		if err != nil {
+			r.acting -= len(started) // they were never launched: nobody need wait for them
 			return err
 		}
 		for _, launch := range started {
