@@ -34,5 +34,6 @@ func main() {
 		Serve:          serve,
 		Store:          storeTool{},
 		LanguageServer: languageServer,
+		Convert:        convertDocument,
 	}))
 }

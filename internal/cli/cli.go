@@ -40,6 +40,8 @@ type Deps struct {
 	Pack        Packer
 	Unpack      Unpacker
 	ArchiveBase func(archive string) string
+	// Convert writes a document in another dialect.
+	Convert Converter
 	// LanguageServer is what `orch lsp` runs.
 	LanguageServer LanguageServer
 	// ReadYAML decodes a YAML or JSON file into plain values (maps with string keys, lists, scalars).
@@ -197,7 +199,7 @@ Exit codes:
 			root.AddCommand(c)
 		}
 	}
-	add("doc", validateCmd(env), explainCmd(env), graphCmd(env), inputsCmd(env), packCmd(env), unpackCmd(env), lspCmd(env))
+	add("doc", validateCmd(env), explainCmd(env), graphCmd(env), inputsCmd(env), packCmd(env), unpackCmd(env), convertCmd(env), lspCmd(env))
 	add("life", planCmd(env), deployCmd(env), undeployCmd(env), sweepCmd(env), runCmd(env), controlCmd(env, "resume"), controlCmd(env, "retry"),
 		controlCmd(env, "skip"), cancelCmd(env))
 	add("look", listCmd(env), statusCmd(env), tasksCmd(env), revisionsCmd(env), whyCmd(env), reportCmd(env), outputsCmd(env), logsCmd(env), eventsCmd(env), sshCmd(env))

@@ -14,6 +14,7 @@ import (
 	_ "github.com/orch-project/orch/internal/config" // registers codes
 	"github.com/orch-project/orch/pkg/diag"
 	_ "github.com/orch-project/orch/pkg/plan"
+	_ "github.com/orch-project/orch/pkg/tosca/convert"
 )
 
 // TestEveryCodeIsExplained finds the codes that the source gives to diagnostics and asks for each one's text.

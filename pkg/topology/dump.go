@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
+	"reflect"
 	"slices"
 )
 
@@ -113,6 +115,56 @@ func Dump(t *Topology) ([]byte, error) {
 	}
 	b.WriteByte('\n')
 	return b.Bytes(), nil
+}
+
+// SameMeaning compares two topologies by their normal forms, without what belongs to the dialects that they were written in: its name, the
+// order that it generates, where the document's own name stands, and the two ways to say a condition (constraints, validations). It returns
+// the parts of the topology that differ ("nodes", "inputs" …), none if they mean the same.
+func SameMeaning(a, b *Topology) ([]string, error) {
+	var forms [2]map[string]any
+	for i, t := range []*Topology{a, b} {
+		raw, err := Dump(t)
+		if err != nil {
+			return nil, err
+		}
+		if dir := path.Dir(t.Entry); dir != "." { // a document that imports from above has a wider root
+			raw = bytes.ReplaceAll(raw, []byte(`"file": "`+dir+`/`), []byte(`"file": "`))
+		}
+		if err := json.Unmarshal(raw, &forms[i]); err != nil {
+			return nil, fmt.Errorf("cannot read the topology's normal form: %w", err)
+		}
+		withoutDialect(forms[i])
+	}
+	var differ []string
+	for _, key := range slices.Sorted(maps.Keys(forms[0])) {
+		if !reflect.DeepEqual(forms[0][key], forms[1][key]) {
+			differ = append(differ, key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(forms[1])) {
+		if _, ok := forms[0][key]; !ok {
+			differ = append(differ, key)
+		}
+	}
+	return differ, nil
+}
+
+func withoutDialect(form map[string]any) {
+	delete(form, "dialect")
+	delete(form, "order")
+	if md, ok := form["metadata"].(map[string]any); ok {
+		delete(md, "template_name")
+		delete(md, "template_version")
+		if len(md) == 0 {
+			delete(form, "metadata")
+		}
+	}
+	ins, _ := form["inputs"].([]any)
+	for _, in := range ins {
+		if m, ok := in.(map[string]any); ok {
+			delete(m, "constraints")
+		}
+	}
 }
 
 // put sets a field that is not empty.

@@ -1,0 +1,114 @@
+package tosca
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/source"
+	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca/convert"
+)
+
+// converted loads a conversion in the place of its source, without import paths: it must stand alone.
+func converted(t *testing.T, file string, target string, imports []string) (before, after *topology.Topology, lost, wrong diag.List, text string) {
+	t.Helper()
+	none := func(string) ([]byte, bool) { return nil, false }
+	b, _ := source.OpenDocument(file, none)
+	a := Analyze(context.Background(), Options{Bundle: b, ImportPath: imports})
+	if a.Topology == nil || a.Root == nil || a.Findings.HasErrors() {
+		return nil, nil, nil, a.Findings, ""
+	}
+	n, lost := convert.To(target, convert.Input{Root: a.Root, FS: a.Topology.Files})
+	if n == nil {
+		return a.Topology, nil, lost, nil, ""
+	}
+	data, err := source.Marshal(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	abs, _ := filepath.Abs(file)
+	b, _ = source.OpenDocument(file, func(p string) ([]byte, bool) { return data, p == abs })
+	top, list := Load(context.Background(), Options{Bundle: b})
+	return a.Topology, top, lost, list, string(data)
+}
+
+// convertFloors are the least numbers of conversions over the corpus that mean the same, by target.
+var convertFloors = map[string]int{"tosca_simple_yaml_1_3": 338, "tosca_2_0": 370}
+
+func TestConvertCorpus(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(corpusDir, "corpus.json"))
+	if err != nil {
+		t.Skip("the corpus is not here")
+	}
+	if raceDetector || testing.Short() {
+		t.Skip("every document is loaded five times")
+	}
+	var entries []corpusEntry
+	if err := json.Unmarshal(data, &entries); err != nil {
+		t.Fatal(err)
+	}
+	filter := os.Getenv("CORPUS")
+	type row struct{ all, same, reported int }
+	rows := map[string]*row{}
+	for _, e := range entries {
+		if e.Expect != "valid" || filepath.Ext(e.Path) == ".csar" || filepath.Ext(e.Path) == ".zip" || filter != "" && !strings.Contains(e.Path, filter) {
+			continue
+		}
+		var needs []string
+		for _, n := range e.Needs {
+			needs = append(needs, filepath.Join(corpusDir, n))
+		}
+		for _, target := range convert.Targets {
+			before, after, lost, wrong, text := converted(t, filepath.Join(corpusDir, e.Path), target, needs)
+			if before == nil {
+				continue
+			}
+			r := rows[target]
+			if r == nil {
+				r = &row{}
+				rows[target] = r
+			}
+			r.all++
+			diff := "it does not load"
+			if after != nil && !wrong.HasErrors() {
+				parts, err := topology.SameMeaning(before, after)
+				if err != nil {
+					t.Fatal(err)
+				}
+				diff = strings.Join(parts, ", ")
+			}
+			switch {
+			case diff == "":
+				r.same++
+			case len(lost) > 0 && !wrong.HasErrors():
+				r.reported++
+			default:
+				msg := ""
+				for _, d := range wrong {
+					if d.Severity == diag.Error && len(msg) < 2000 {
+						msg += "\n\t" + d.String()
+					}
+				}
+				t.Logf("%s → %s: %s %.900s", e.Path, target, msg, diff)
+			}
+			if filter != "" {
+				fmt.Println(text)
+				for _, d := range lost {
+					t.Log(d)
+				}
+			}
+		}
+	}
+	for target, r := range rows {
+		t.Logf("%s: %d of %d documents mean the same, %d more where the report says what is lost", target, r.same, r.all, r.reported)
+		if filter == "" && r.same < convertFloors[target] {
+			t.Errorf("%s: only %d conversions mean the same, fewer than %d", target, r.same, convertFloors[target])
+		}
+	}
+}
