@@ -9,6 +9,7 @@ import (
 func deployCmd(env *environment) *cobra.Command {
 	var flags sourceFlags
 	var follow followFlags
+	var roll rolloutFlags
 	var parallel int
 	var digest, onFailure string
 	c := &cobra.Command{
@@ -32,6 +33,7 @@ Ctrl-C cancels in an orderly way (nothing new is started, what runs is waited fo
 			}
 			defer b.Close()
 			req.Parallel, req.PlanDigest, req.OnFailure = parallel, digest, onFailure
+			roll.apply(&req)
 			task, err := app.Apply(c.Context(), req)
 			if list := listOf(err); list != nil {
 				return env.refuse(list, b)
@@ -44,6 +46,7 @@ Ctrl-C cancels in an orderly way (nothing new is started, what runs is waited fo
 	}
 	flags.register(c)
 	follow.register(c)
+	roll.register(c)
 	c.Flags().IntVar(&parallel, "parallel", 0, "how many steps may run at once (0: the default)")
 	onFailureFlag(c, &onFailure)
 	c.Flags().StringVar(&digest, "plan-digest", "", "refuse when planning gives another `digest` than the reviewed one")

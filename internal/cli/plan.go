@@ -49,6 +49,7 @@ func (f *sourceFlags) request(e *environment, args []string) (orch.Request, *Bun
 func planCmd(env *environment) *cobra.Command {
 	var flags sourceFlags
 	var undeploy, detailed bool
+	var roll rolloutFlags
 	var graph, back string
 	c := &cobra.Command{
 		Use:   "plan PATH",
@@ -79,6 +80,9 @@ Values that do not exist yet are shown as "(known after create)".`,
 				defer b.Close()
 				req, bundles = r, []*Bundle{b}
 			}
+			if !undeploy {
+				roll.apply(&req)
+			}
 			p, list, err := app.Plan(c.Context(), req)
 			if err != nil {
 				return err
@@ -100,6 +104,7 @@ Values that do not exist yet are shown as "(known after create)".`,
 		},
 	}
 	flags.register(c)
+	roll.register(c)
 	c.Flags().StringVar(&back, "rollback", "", "PATH is a deployment's name: show what going back to this `revision` would do (a number, or previous)")
 	c.Flags().BoolVar(&undeploy, "undeploy", false, "PATH is a deployment's name: show what undeploy would do")
 	c.Flags().Var(oneOf{&graph, []string{"dot"}}, "graph", "print the graph of steps in this `format`: dot")

@@ -37,6 +37,8 @@ type Options struct {
 	// Secrets resolves get_secret; Cipher encrypts secret attributes and outputs at rest. Without Cipher they are refused.
 	Secrets SecretReader
 	Cipher  Cipher
+	// Health does the checks of plan.Health steps; nil: they fail.
+	Health func(context.Context, HealthCheck) error
 	// Redactor hides secrets in whatever is stored or emitted; nil: a new one.
 	Redactor *secret.Redactor
 	Limits   Limits

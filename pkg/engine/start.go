@@ -223,7 +223,7 @@ func (r *run) act(st *step) {
 		}
 		defer free()
 	}
-	if st.Timeout > 0 {
+	if st.Timeout > 0 && st.Kind != plan.Health { // that says itself why its time was not enough
 		ctx, stop = withTimeout(ctx, st.Timeout)
 	}
 	defer stop()
@@ -258,6 +258,9 @@ func (r *run) perform(ctx context.Context, st *step) (res driver.Result, err err
 			err = fmt.Errorf("defect in the driver: %v", p)
 		}
 	}()
+	if st.Kind == plan.Health {
+		return res, r.probe(ctx, st)
+	}
 	req, err := r.request(ctx, st)
 	if err != nil {
 		return res, err

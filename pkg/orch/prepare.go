@@ -277,6 +277,9 @@ func (l *Local) input(ctx context.Context, p *prepared) (plan.Input, error) {
 	switch p.req.Verb {
 	case Deploy:
 		in.Workflow, in.Only = plan.Install, p.only()
+		if err := p.rollout(ctx, l.env(p, p.inputs), &in); err != nil {
+			return in, err
+		}
 	case Undeploy:
 		in.Workflow = plan.Uninstall
 	case Workflow:

@@ -111,6 +111,12 @@ type Request struct {
 	Purge bool `json:"purge,omitempty"`
 	// Revision to deploy again instead of a Source, with the inputs that it had; Previous is the last one that was reached.
 	Revision int `json:"revision,omitempty"`
+	// Batch makes an update get to the existing instances of a node in portions, "2" or "25%"; Health are further checks that each portion
+	// must pass before the next, "[node=]tcp:8080", "http:8080/path".
+	Batch  string   `json:"batch,omitempty"`
+	Health []string `json:"health,omitempty"`
+	// HealthTimeout is how long an updated instance may take to become well; 0: 2 min.
+	HealthTimeout time.Duration `json:"health_timeout,omitempty"`
 	// OnFailure is what a failure leads to: keep, rollback or pause; "" is what the deployment was last deployed with, at first keep.
 	OnFailure string `json:"on_failure,omitempty"`
 	// NoQueue refuses (KindConflict) what could not begin at once.

@@ -80,6 +80,7 @@ func newBuilder(in Input) *builder {
 func (b *builder) install() {
 	gone := b.gone()
 	w := b.workflow(Install, b.in.Topology, b.wanted, b.wanted.wanted)
+	b.batches(w)
 	b.takeDown(w, gone)
 }
 

@@ -4,6 +4,7 @@ import "github.com/orch-project/orch/pkg/diag"
 
 func init() {
 	diag.Register(
+		diag.Code{ID: "batch-order", Title: "An update that cannot be done in batches", Text: "A batch is finished before the next one begins. A declared workflow, as Alien4Cloud's documents have them, does each of its steps on all instances before the next step: there the first batch would wait for the last."},
 		diag.Code{ID: "dependency-cycle", Title: "Nodes wait for each other", Text: "Following the requirements from node to node leads back to where one started, so that none of them can be the first. The message names the cycle. Remove one of the requirements, or turn it round."},
 		diag.Code{ID: "inline-cycle", Title: "A workflow contains itself", Text: "An inline activity leads, perhaps through other workflows, back to the workflow that it is in. The message names the chain."},
 		diag.Code{ID: "scale-limit", Title: "More or fewer instances than the document allows", Text: "The capability Scalable of a node, or of the server at the end of its chain of hosts, says how many instances there may be (min_instances, max_instances). A number that was asked for with `orch scale` is kept for later deployments and must stay within these limits, too: scale first, then deploy narrower ones."},

@@ -45,6 +45,11 @@ type Input struct {
 	// Only limits an installation to these nodes (with what scales with them) and what they require; nil is the whole topology. Scaling does
 	// so: whatever else is unfinished or changed stays as it is.
 	Only []string
+	// Batch makes an installation get to existing instances in portions (nil: to all at once), Gates what must hold of each portion before
+	// the next, beside the checking operations that nodes have.
+	Batch       *Batch
+	Gates       []Gate
+	GateTimeout time.Duration // how long an instance may take to become well; 0: 2 min
 	// Remove names the instances that go first when a node is scaled in; the others are those that have failed, then the newest.
 	Remove []topology.Instance
 	// Replaced instances are made anew by the infrastructure in this plan: what is hosted on them is installed again. The value is

@@ -34,6 +34,7 @@ type Kind string
 const (
 	Infra    Kind = "infra"     // a native node is made, changed or removed: Action
 	Op       Kind = "operation" // an implementation runs
+	Health   Kind = "health"    // Probe must succeed
 	SetState Kind = "state"     // only the instance's state changes
 	Forget   Kind = "forget"    // the instance's record is removed, last step of an instance's uninstall
 	Join     Kind = "join"      // nothing happens: it waits for many steps on behalf of many
@@ -79,6 +80,8 @@ type Step struct {
 	Inline []string `json:"inline,omitempty"`
 	// Filter is the declared step, "workflow/step", whose filter decides whether the instance takes part when its turn comes; see FilterOf.
 	Filter string `json:"filter,omitempty"`
+	// Probe of a Health step.
+	Probe string `json:"probe,omitempty"`
 	// Workflow whose preconditions an Assert step judges.
 	Workflow string `json:"workflow,omitempty"`
 	// Digest of the act: implementation files, inputs' expressions, host. Equal digest and done = need not run again.

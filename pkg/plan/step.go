@@ -20,7 +20,7 @@ func (s *Step) Key() string {
 }
 
 // Acts reports whether a driver runs the step; the others only change records.
-func (s *Step) Acts() bool { return s.Kind == Infra || s.Kind == Op }
+func (s *Step) Acts() bool { return s.Kind == Infra || s.Kind == Op || s.Kind == Health }
 
 // StateOf is the instance whose state the step changes: that of its node, or of the target for operations on the target's side.
 func (s *Step) StateOf() topology.Instance {
