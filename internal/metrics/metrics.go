@@ -94,7 +94,7 @@ func known(v string, list ...string) string {
 }
 
 func verb(o engine.Observation) string {
-	return known(o.Verb, "deploy", "undeploy", "workflow", "operation", "heal", "drift", "scale", "create", "check")
+	return known(o.Verb, "deploy", "undeploy", "workflow", "operation", "rollback")
 }
 
 // Observe counts tasks and steps; see engine.Options.
@@ -102,7 +102,7 @@ func (m *Metrics) Observe(o engine.Observation) {
 	key := [2]string{o.Task, o.Step}
 	m.mu.Lock()
 	before, running := m.begun[key]
-	now := o.Status == engine.Doing || o.Status == engine.Running
+	now := o.Status == engine.Doing || o.Status == engine.Running || o.Status == engine.Cancelling
 	switch {
 	case now && !running:
 		m.begun[key] = o

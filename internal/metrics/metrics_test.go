@@ -48,6 +48,9 @@ func TestTasksAndSteps(t *testing.T) {
 	tell("a", "ssh", engine.Doing, time.Second) // again
 	tell("a", "ssh", engine.Done, 3*time.Second)
 	tell("c", "ssh", engine.Skipped, 3*time.Second)
+	tell("", "", engine.Running, 3*time.Second) // its record was written again
+	tell("", "", engine.Cancelling, 3*time.Second)
+	has(t, scrape(t, m), `orch_tasks_running{verb="deploy"} 1`)
 	tell("", "", engine.Failed, 4*time.Second)
 	text := scrape(t, m)
 	has(t, text, `orch_tasks_running{verb="deploy"} 0`, `orch_tasks_total{status="failed",verb="deploy"} 1`, `orch_task_duration_seconds_sum{status="failed",verb="deploy"} 4`,

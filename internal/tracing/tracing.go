@@ -85,8 +85,9 @@ func (t *Tracer) Observe(o engine.Observation) {
 	defer t.mu.Unlock()
 	key := [2]string{o.Task, o.Step}
 	span, running := t.spans[key]
-	now := o.Status == engine.Doing || o.Status == engine.Running
+	now := o.Status == engine.Doing || o.Status == engine.Running || o.Status == engine.Cancelling
 	switch {
+	case now && running && o.Step == "":
 	case now && running:
 		span.AddEvent("attempt", trace.WithTimestamp(o.At), trace.WithAttributes(attribute.Int("orch.attempt", o.Attempt)))
 	case now:
