@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"strconv"
 
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -25,6 +25,7 @@ type instanceDocument struct {
 	Scaling       []map[string]string    `json:"scaling_groups"`
 	StatusOK      bool                   `json:"is_status_check_ok"`
 	Drift         bool                   `json:"has_configuration_drift"`
+	in            topology.Instance
 }
 
 type instanceRelationship struct {
@@ -106,21 +107,20 @@ func blankInstance(d deploymentRecord, m *orch.Model, n *topology.Node, in topol
 	doc := instanceDocument{common: d.common(), Node: in.Node, Deployment: d.ID, System: map[string]any{}, Relationships: []instanceRelationship{},
 		Scaling: []map[string]string{}}
 	doc.ID = instanceID(d.ID, in)
-	doc.Index, _ = strconv.Atoi(in.Index)
-	doc.Index++ // Cloudify counts from one
+	doc.in = in
+	doc.Index = slices.Index(m.Wanted[in.Node], in.Index) + 1 // Cloudify counts from one
+	if doc.Index == 0 {
+		doc.Index = len(m.Wanted[in.Node]) + 1 // it is on its way out
+	}
 	if n == nil {
 		return doc
 	}
 	if h := hostOf(m.Resolved, n); h != "" {
-		id := instanceID(d.ID, topology.Instance{Node: h, Index: partner(m, in.Index, h)})
+		id := instanceID(d.ID, topology.Instance{Node: h, Index: m.Resolved.HostIndex(m.Resolved.NodeNamed(h), in.Index)})
 		doc.Host = &id
 	}
 	for _, r := range n.Relationships {
-		targets := m.Wanted[r.Target]
-		if r.HostedOn() {
-			targets = []string{partner(m, in.Index, r.Target)}
-		}
-		for _, i := range targets {
+		for _, i := range plan.TargetsOf(m.Resolved, r, in.Index, m.Wanted[r.Target]) {
 			doc.Relationships = append(doc.Relationships, instanceRelationship{r.Type.Name(), instanceID(d.ID, topology.Instance{Node: r.Target, Index: i}), r.Target})
 		}
 	}
@@ -130,14 +130,6 @@ func blankInstance(d deploymentRecord, m *orch.Model, n *topology.Node, in topol
 		}
 	}
 	return doc
-}
-
-// partner is the instance of a container that an instance is in: the one of the same index, or the only one.
-func partner(m *orch.Model, index, container string) string {
-	if all := m.Wanted[container]; len(all) > 0 && !slices.Contains(all, index) {
-		return all[0]
-	}
-	return index
 }
 
 func isScaling(t *topology.Topology, group string) bool {
@@ -255,8 +247,7 @@ func (s *Server) editInstance(q *request) (any, error) {
 	if b.Runtime == nil {
 		return answerOne(q, d)
 	}
-	in := topology.Instance{Node: d.Node, Index: strconv.Itoa(d.Index - 1)}
-	if err := s.opts.Engine.SetAttributes(ctx, d.Deployment, in, values(b.Runtime)); err != nil {
+	if err := s.opts.Engine.SetAttributes(ctx, d.Deployment, d.in, values(b.Runtime)); err != nil {
 		return nil, err
 	}
 	if d, err = s.findInstance(ctx, q, d.ID); err != nil {

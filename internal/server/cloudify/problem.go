@@ -122,3 +122,8 @@ func isConflict(err error) bool {
 	var known *orch.Error
 	return errors.As(err, &known) && known.Kind == orch.KindConflict
 }
+
+func isUsers(err error) bool {
+	var known *orch.Error
+	return errors.As(err, &known) && known.Kind == orch.KindUser
+}

@@ -297,40 +297,35 @@ func hasOperation(n *topology.Node, name string) bool {
 	return false
 }
 
-// scale sets the number of instances of a node, or of all members of a scaling group.
+// scale changes the number of instances of a node, or of all members of a scaling group.
 func (s *Server) scale(_ context.Context, l *launch) error {
 	name, _ := l.parameters["scalable_entity_name"].(string)
 	delta := int(asInt(l.parameters["delta"]))
 	t := l.model.Resolved
-	members := []string{name}
-	for _, g := range t.Groups {
-		if g.Name == name {
-			members = g.Members
-		}
+	members := t.Members(name)
+	if len(members) == 0 {
+		return refused("illegal_execution_parameters_error", "No scaling group or node named %s was found", name)
+	}
+	if err := l.victims(members, delta); err != nil {
+		return err
+	}
+	if t.Order == topology.Cloudify {
+		l.request.Verb, l.request.Workflow = orch.Workflow, "scale"
+		l.request.Inputs = map[string]any{"scalable_entity_name": name, "delta": int64(delta), "scale_compute": truth(l.parameters["scale_compute"])}
+		return nil
 	}
 	l.request.Verb, l.request.Scale = orch.Deploy, map[string]int{}
-	for _, m := range members {
-		n := t.NodeNamed(m)
-		if n == nil {
-			return refused("illegal_execution_parameters_error", "No scaling group or node named %s was found", name)
+	for _, n := range members {
+		root := t.ScaleRoot(n).Name
+		if l.request.Scale[root] = len(l.model.Wanted[root]) + delta; l.request.Scale[root] < 0 {
+			return refused("illegal_execution_parameters_error", "Provided delta: %d is illegal. current number of instances of entity %s is %d", delta, name, len(l.model.Wanted[root]))
 		}
-		if truth(l.parameters["scale_compute"]) {
-			if h := t.NodeNamed(hostOf(t, n)); h != nil {
-				n = h
-			}
-		}
-		root := t.ScaleRoot(n)
-		planned := len(l.model.Wanted[root.Name]) + delta
-		if planned < 0 {
-			return refused("illegal_execution_parameters_error", "Provided delta: %d is illegal. current number of instances of entity %s is %d", delta, name, planned-delta)
-		}
-		l.request.Scale[root.Name] = planned
 	}
-	return l.victims(delta)
+	return nil
 }
 
 // victims are the instances that scaling in takes first, or leaves.
-func (l *launch) victims(delta int) error {
+func (l *launch) victims(members []*topology.Node, delta int) error {
 	include, exclude := texts(l.parameters["include_instances"]), texts(l.parameters["exclude_instances"])
 	switch {
 	case len(include)+len(exclude) == 0:
@@ -344,7 +339,7 @@ func (l *launch) victims(delta int) error {
 	}
 	for _, id := range append(slices.Clone(include), exclude...) {
 		in, ok := l.instance(id)
-		if _, scaled := l.request.Scale[in.Node]; !ok || !scaled {
+		if !ok || !slices.ContainsFunc(members, func(n *topology.Node) bool { return n.Name == in.Node }) {
 			return refused("illegal_execution_parameters_error", "%s is no instance of what is scaled", id)
 		}
 		if slices.Contains(include, id) {
@@ -354,7 +349,8 @@ func (l *launch) victims(delta int) error {
 	if len(exclude) == 0 {
 		return nil
 	}
-	for node := range l.request.Scale {
+	for _, n := range members {
+		node := n.Name
 		var free []topology.Instance
 		for _, i := range l.model.Wanted[node] {
 			if in := (topology.Instance{Node: node, Index: i}); !slices.ContainsFunc(exclude, func(id string) bool { return isInstance(id, l.Deployment, in) }) {
@@ -401,6 +397,8 @@ func startError(l *launch, err error) error {
 		return refused("illegal_execution_parameters_error", "%s", diagnostics(list.List))
 	case isConflict(err):
 		return refused("existing_running_execution_error", "Deployment %s: %s", l.Deployment, problemOf(err).message)
+	case isUsers(err):
+		return refused("illegal_execution_parameters_error", "%s", problemOf(err).message)
 	}
 	return err
 }
