@@ -47,6 +47,12 @@ func (c *clinic) set(in topology.Instance, why string) {
 	c.ill[in] = why
 }
 
+func (c *clinic) measure(load string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.load = load
+}
+
 func (c *clinic) count() int { c.mu.Lock(); defer c.mu.Unlock(); return c.probes }
 
 func values(pairs ...any) *topology.Values {
@@ -217,7 +223,7 @@ func TestAutoScale(t *testing.T) {
 		if size() != 2 {
 			t.Fatalf("%d instances although the load is within bounds", size())
 		}
-		w.c.load = "90"
+		w.c.measure("90")
 		time.Sleep(5 * time.Second)
 		if size() != 2 {
 			t.Errorf("scaled after one evaluation")
@@ -226,7 +232,7 @@ func TestAutoScale(t *testing.T) {
 		if p := w.policy(t, "size"); size() != 3 || *p.Value != 90 || !strings.Contains(p.Did, "scales vm from 2 to 3: metric is 90, above 80") {
 			t.Fatalf("%d instances, %+v", size(), p)
 		}
-		w.c.load = "5"
+		w.c.measure("5")
 		time.Sleep(3 * time.Minute)
 		if size() != 3 {
 			t.Errorf("scaled in during the cooldown")
@@ -243,7 +249,7 @@ func TestPoliciesSurviveTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(t, wardPolicies()[2:])
 		defer w.close()
-		w.c.load = "90"
+		w.c.measure("90")
 		time.Sleep(30 * time.Second)
 		acted := w.policy(t, "size").Acted
 		if acted.IsZero() {
@@ -253,7 +259,7 @@ func TestPoliciesSurviveTheServer(t *testing.T) {
 		if p := w.policy(t, "size"); p.Watched != "" {
 			t.Errorf("watched by %q although nobody does", p.Watched)
 		}
-		w.c.load = "5"
+		w.c.measure("5")
 		w.keep(t)
 		before := w.c.count()
 		second := &ward{fixture: w.fixture, c: w.c}
