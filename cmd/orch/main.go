@@ -23,6 +23,7 @@ func main() {
 	stdio := cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	os.Exit(cli.Main(context.Background(), os.Args[1:], stdio, cli.Deps{
 		Open:      openApp,
+		Connect:   connect,
 		Source:    openSource,
 		Documents: source.Documents,
 		Load:      loadTopology,

@@ -11,7 +11,6 @@ import (
 	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/internal/metrics"
 	"github.com/orch-project/orch/internal/server"
-	"github.com/orch-project/orch/internal/server/auth"
 	"github.com/orch-project/orch/internal/version"
 	"github.com/orch-project/orch/pkg/orch"
 )
@@ -37,9 +36,12 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeO
 			err = cerr
 		}
 	}()
-	who := auth.New(auth.Options{Accounts: svc.access, Open: o.Loopback, Everybody: o.NoAuth})
+	who, err := authenticator(c, svc, o)
+	if err != nil {
+		return err
+	}
 	s := server.New(server.Options{Service: svc, Reveal: svc.reveal, Sweep: svc.sweep, Store: svc.store, Auth: who, AnyHost: o.NoAuth, Logger: log,
-		Mounts: mounts(ctx, svc, log), TLS: o.TLS, Drain: o.Drain,
+		Mounts: mounts(ctx, svc, log), TLS: o.TLS, Drain: o.Drain, Rate: float64(c.Auth.Rate), Burst: c.Auth.Burst,
 		Operation: operation(svc, count, o.Level)})
 	if o.Metrics != nil {
 		defer serveMetrics(s, o.Metrics, log)()
@@ -66,7 +68,7 @@ func hold(ctx context.Context, c *config.Config, log *slog.Logger, level *slog.L
 		}
 		return svc, svc.Close, nil
 	}
-	s := newShared(c.Home, c.Tenant, log, open)
+	s := newShared(c.Home, "", log, open)
 	s.level = level
 	s.mu.Lock()
 	_, _, err := s.acquire(ctx, true)

@@ -43,14 +43,17 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 	open := func(ctx context.Context) (*service, error) { return openService(ctx, c, log, nil) }
 	if ownedByOneProcess(c.Store) {
 		s := newShared(c.Home, c.Tenant, log, open)
-		return &cli.App{Service: s, Shell: s.shell, Sweep: tenantSweep(c, s)}, nil
+		return &cli.App{Service: s, Shell: s.shell, Sweep: tenantSweep(c, s), WhoAmI: whoAmI(c.Tenant)}, nil
 	}
 	svc, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	in := orch.InTenant(svc, c.Tenant)
-	return &cli.App{Service: in, Shell: svc.shell, Sweep: tenantSweep(c, in)}, nil
+	if err := tenantKnown(ctx, svc, c.Tenant); err != nil {
+		return nil, errors.Join(err, svc.Close())
+	}
+	in := asOwner(svc, c.Tenant, log)
+	return &cli.App{Service: in, Shell: svc.shell, Sweep: tenantSweep(c, in), WhoAmI: whoAmI(c.Tenant)}, nil
 }
 
 // service is the engine in this process with everything that it works on.

@@ -57,7 +57,9 @@ type opened struct {
 	all *service
 }
 
-func (s *shared) opened(svc *service) opened { return opened{orch.InTenant(svc, s.tenant), svc} }
+func (s *shared) opened(svc *service) opened {
+	return opened{asOwner(svc, s.tenant, s.log), svc}
+}
 
 func newShared(home, tenant string, log *slog.Logger, open func(ctx context.Context) (*service, error)) *shared {
 	return &shared{socket: socketPath(home), tenant: tenant, log: log, open: open, held: heldSecrets{}}
@@ -121,6 +123,11 @@ func (s *shared) acquire(ctx context.Context, keep bool) (orch.Service, func(), 
 			return c, func() {}, nil
 		}
 		l, err := s.open(ctx)
+		if err == nil {
+			if err := tenantKnown(ctx, l, s.tenant); err != nil {
+				return nil, nil, errors.Join(err, l.Close())
+			}
+		}
 		switch {
 		case err == nil && keep:
 			s.keep(l)

@@ -110,6 +110,10 @@ func (x sharedAccounts) Grant(ctx context.Context, user, tenant string, role orc
 	return ask(ctx, x.s, false, func(svc orch.Service) (orch.User, error) { return svc.Accounts().Grant(ctx, user, tenant, role) })
 }
 
+func (x sharedAccounts) Members(ctx context.Context, tenant string) ([]orch.Member, error) {
+	return ask(ctx, x.s, false, func(svc orch.Service) ([]orch.Member, error) { return svc.Accounts().Members(ctx, tenant) })
+}
+
 func (x sharedAccounts) Tokens(ctx context.Context, user string) ([]orch.Token, error) {
 	return ask(ctx, x.s, false, func(svc orch.Service) ([]orch.Token, error) { return svc.Accounts().Tokens(ctx, user) })
 }

@@ -52,7 +52,7 @@ func BenchmarkFleet(b *testing.B) {
 	}
 	write(b, filepath.Join(bundle, "topology.yaml"), twenty(), 0o600)
 	write(b, filepath.Join(bundle, "create.sh"), "#!/bin/sh\necho created\n", 0o600)
-	url, pid := serve(b, binary, dir, consul.Addr())
+	url, pid := serve(b, binary, dir, "consul://"+consul.Addr()+"/orch")
 	before := memory(b, consul.Servers[0].PID(), "VmRSS")
 	for n := 0; b.Loop(); n++ {
 		fleet(b, url, bundle, n)
@@ -81,9 +81,9 @@ func fleet(b *testing.B, url, bundle string, n int) {
 }
 
 // serve starts an orch server, which ends with the benchmark.
-func serve(b *testing.B, binary, dir, consul string) (url string, pid int) {
+func serve(b *testing.B, binary, dir, store string) (url string, pid int) {
 	cmd := exec.Command(binary, "server", "--listen", "127.0.0.1:0")
-	cmd.Env = append(os.Environ(), "ORCH_HOME="+filepath.Join(dir, "home"), "ORCH_STORE=consul://"+consul+"/orch", "XDG_STATE_HOME="+filepath.Join(dir, "state"), "ORCH_CONFIG=",
+	cmd.Env = append(os.Environ(), "ORCH_HOME="+filepath.Join(dir, "home"), "ORCH_STORE="+store, "XDG_STATE_HOME="+filepath.Join(dir, "state"), "ORCH_CONFIG=", "ORCH_LOG_LEVEL=error",
 		"OS_CLOUD=", "OS_AUTH_URL=")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr

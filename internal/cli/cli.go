@@ -50,6 +50,8 @@ type Deps struct {
 	WriteYAML func(w io.Writer, v any) error
 	Sandbox   Sandbox
 	Store     StoreTool
+	// Connect opens the service of a server.
+	Connect func(ctx context.Context, r Remote, log *slog.Logger) (*App, error)
 	// Serve answers on the listener until ctx ends; it calls ready when it does.
 	Serve  func(ctx context.Context, c *config.Config, log *slog.Logger, o ServeOptions, ready func()) error
 	Doctor func(ctx context.Context, c *config.Config, open func() (*App, error)) []Check
@@ -62,6 +64,8 @@ type App struct {
 	Shell func(ctx context.Context, h *driver.Host, command []string, stdio Stdio) (int, error)
 	// Sweep lists, or removes, what the cloud has with a deployment's mark.
 	Sweep func(ctx context.Context, deployment, location string, remove bool) ([]Stray, error)
+	// WhoAmI is who the service takes the command for.
+	WhoAmI func(ctx context.Context) (orch.Identity, error)
 }
 
 // Bundle is an opened source.
@@ -149,6 +153,8 @@ type environment struct {
 	logLevel   string
 	level      slog.LevelVar // in force; see logger
 	verbose    bool
+	// server, context and tenant say where and in which tenant to work.
+	server, context, tenant string
 
 	cfg *config.Config
 	app *App
@@ -165,7 +171,7 @@ Exit codes:
   0  done            1  your document, flags or inputs are wrong
   2  the cloud       3  an operation on a server failed      4  cancelled
   5  changes (plan --detailed-exitcode, drift)               6  not found
-  7  conflict        8  state store                          70 a defect of orch`,
+  7  conflict        8  state store     9  not allowed       70 a defect of orch`,
 		Example: `  orch sandbox up
   orch deploy examples/01-web-cluster
   orch status
@@ -183,6 +189,9 @@ Exit codes:
 	} {
 		f.Func(name.flag, name.usage, func(v string) error { env.overrides[name.flag] = v; return nil })
 	}
+	f.StringVar(&env.server, "server", "", "work on the server at this `URL` (ORCH_SERVER); local is this machine")
+	f.StringVar(&env.context, "context", "", "work on the saved server of this `name`")
+	f.Func("tenant", "tenant to work in, by `name` (ORCH_TENANT)", func(v string) error { env.tenant, env.overrides["tenant"] = v, v; return nil })
 	f.Func("import-path", "`directory` of archives and plugins that documents import by name; repeatable (ORCH_IMPORT_PATH)", func(v string) error {
 		if have := env.overrides["import_path"]; have != "" {
 			v = have + string(os.PathListSeparator) + v
@@ -206,6 +215,10 @@ Exit codes:
 	add("set", serverCmd(env), secretsCmd(env), storeCmd(env), hostsCmd(env), locationsCmd(env), sandboxCmd(env), doctorCmd(env), configCmd(env), versionCmd(env))
 	add("life", operateCmd(env), healCmd(env), scaleCmd(env), rollbackCmd(env))
 	add("look", workflowsCmd(env), driftCmd(env))
+	add("doc", blueprintsCmd(env))
+	add("life", applyCmd(env), plansCmd(env))
+	add("look", auditCmd(env), whoamiCmd(env))
+	add("set", contextCmd(env), usersCmd(env), tokensCmd(env), tenantsCmd(env))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &orch.Error{Kind: orch.KindUser, Err: err, Hint: "see `" + c.CommandPath() + " --help`"}
 	})
@@ -250,7 +263,16 @@ func (e *environment) open(ctx context.Context) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	app, err := e.deps.Open(ctx, c, e.logger())
+	remote, err := e.remote()
+	if err != nil {
+		return nil, err
+	}
+	var app *App
+	if remote != nil {
+		app, err = e.deps.Connect(ctx, *remote, e.logger())
+	} else {
+		app, err = e.deps.Open(ctx, c, e.logger())
+	}
 	if err != nil {
 		return nil, err
 	}

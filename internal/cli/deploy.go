@@ -93,6 +93,7 @@ Ends with the proof that no resource of it is left in the cloud, or the list of 
 				if err != nil {
 					return err
 				}
+				follow.purge = purge
 				if err := env.follow(c.Context(), app, task, follow); err != nil {
 					return err
 				}

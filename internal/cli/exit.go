@@ -19,12 +19,14 @@ const (
 	exitNotFound  = 6
 	exitConflict  = 7
 	exitStore     = 8
+	exitDenied    = 9
 	exitInternal  = 70
 )
 
 var exitCodes = map[orch.Kind]int{
 	orch.KindUser: exitUser, orch.KindCloud: exitCloud, orch.KindHost: exitHost, orch.KindCancelled: exitCancelled,
 	orch.KindNotFound: exitNotFound, orch.KindConflict: exitConflict, orch.KindStore: exitStore, orch.KindInternal: exitInternal,
+	orch.KindUnauthenticated: exitDenied, orch.KindForbidden: exitDenied,
 }
 
 // exitError ends the command with a code when everything has been said already.

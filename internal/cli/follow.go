@@ -21,6 +21,8 @@ type followFlags struct {
 	plain bool
 	// after is the sequence number of the last event that is known already.
 	after uint64
+	// purge: the task forgets the deployment with itself. Once it is done a server knows neither.
+	purge bool
 }
 
 func (f *followFlags) register(c *cobra.Command) {
@@ -48,6 +50,12 @@ func (e *environment) follow(ctx context.Context, app *App, task orch.Task, f fo
 	}
 	ended, err := app.Wait(ctx, task.Deployment, task.ID)
 	show.Close()
+	if f.purge && forgotten(err) {
+		task.Status, task.Changed = "done", true
+		return e.print(task, func() {
+			e.out.Printf("%s\n", e.out.Paint(view.Good, "✓ "+task.Deployment+" is undeployed and forgotten"))
+		})
+	}
 	if err == nil {
 		err = streamErr
 	}
@@ -58,6 +66,12 @@ func (e *environment) follow(ctx context.Context, app *App, task orch.Task, f fo
 		return e.followUndo(ctx, app, ended, f)
 	}
 	return e.outcome(ctx, app, ended)
+}
+
+// forgotten reports whether what was asked for is not known any more.
+func forgotten(err error) bool {
+	var known *orch.Error
+	return errors.As(err, &known) && known.Kind == orch.KindNotFound
 }
 
 // followUndo shows the rollback of a task that has failed; the command ends as that task has ended.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"errors"
 
@@ -32,6 +33,14 @@ func (f *sourceFlags) request(e *environment, args []string) (orch.Request, *Bun
 	if err != nil {
 		return orch.Request{}, nil, err
 	}
+	if blueprint, ok := strings.CutPrefix(args[0], blueprintScheme); ok {
+		name, _ := splitVersion(blueprint)
+		if f.name != "" {
+			name = f.name
+		}
+		return orch.Request{Verb: orch.Deploy, Deployment: name, Blueprint: blueprint, Inputs: in, Location: f.location, SkipPreflight: f.skipPreflight},
+			&Bundle{Name: args[0], Close: func() error { return nil }}, nil
+	}
 	b, err := e.deps.Source(args[0])
 	if err != nil {
 		return orch.Request{}, nil, err
@@ -50,6 +59,7 @@ func planCmd(env *environment) *cobra.Command {
 	var flags sourceFlags
 	var undeploy, detailed bool
 	var roll rolloutFlags
+	var save bool
 	var graph, back string
 	c := &cobra.Command{
 		Use:   "plan PATH",
@@ -83,6 +93,9 @@ Values that do not exist yet are shown as "(known after create)".`,
 			if !undeploy {
 				roll.apply(&req)
 			}
+			if save {
+				return env.savePlan(c, app, req, bundles...)
+			}
 			p, list, err := app.Plan(c.Context(), req)
 			if err != nil {
 				return err
@@ -109,6 +122,7 @@ Values that do not exist yet are shown as "(known after create)".`,
 	c.Flags().BoolVar(&undeploy, "undeploy", false, "PATH is a deployment's name: show what undeploy would do")
 	c.Flags().Var(oneOf{&graph, []string{"dot"}}, "graph", "print the graph of steps in this `format`: dot")
 	c.Flags().Lookup("graph").NoOptDefVal = "dot"
+	c.Flags().BoolVar(&save, "save", false, "keep the plan, so that orch apply does exactly what was reviewed")
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 5 when there is something to do")
 	return c
 }

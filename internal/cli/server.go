@@ -49,7 +49,7 @@ func serverCmd(env *environment) *cobra.Command {
 /api/v1, at the root the paths that Alien4Cloud's orchestrator plugin asks for, and
 those of Cloudify Manager below /api/v2 to /api/v3.1 (docs/cloudify.md).
 
-It listens on this machine only, and lets everybody of this machine in until there is a user (orch users bootstrap). Other addresses need
+It listens on this machine only, and lets everybody of this machine in until there is an admin (orch users bootstrap). Other addresses need
 TLS (--tls-cert, --tls-key), and clients must always say who they are: by token, by password, or by a certificate of --client-ca, of which
 name or alternative name is a user. SIGTERM stops it in an orderly way: running requests finish, running tasks are left to the next
 server, which goes on with them. SIGUSR1 switches the log to debug and back.

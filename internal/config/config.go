@@ -46,6 +46,7 @@ type Config struct {
 	Consul    Consul    `yaml:"consul"`
 	SSH       SSH       `yaml:"ssh"`
 	Server    Server    `yaml:"server"`
+	Auth      Auth      `yaml:"auth"`
 	Log       Log       `yaml:"log"`
 	Retention Retention `yaml:"retention"`
 

@@ -126,7 +126,7 @@ type Retention struct {
 func initial() *Config {
 	return &Config{
 		Parallel: 16, Revisions: 20, SSH: SSH{ReadyTimeout: 10 * time.Minute, OperationTimeout: time.Hour},
-		Server: Server{Listen: "127.0.0.1:8800", Drain: 15 * time.Second}, Log: Log{Format: "text"},
+		Server: Server{Listen: "127.0.0.1:8800", Drain: 15 * time.Second}, Log: Log{Format: "text"}, Auth: Auth{Rate: 200, Burst: 2000},
 		Retention: Retention{SecretAge: 400 * 24 * time.Hour, Every: 10 * time.Minute}, origins: map[string]string{}, places: map[string]diag.Pos{},
 	}
 }

@@ -70,14 +70,8 @@ func (s *Server) members(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.accounts().Users(c.Request().Context())
-	out := []orch.Member{}
-	for _, u := range all {
-		if role := u.Tenants[tenant]; role != "" {
-			out = append(out, orch.Member{User: u.Name, Role: role})
-		}
-	}
-	return answer(c, out, err)
+	all, err := s.accounts().Members(c.Request().Context(), tenant)
+	return answer(c, all, err)
 }
 
 // grant sets or, as DELETE, takes away a role.

@@ -141,7 +141,7 @@ func (s *Server) checkTenant(r *http.Request, name string) error {
 			return nil
 		}
 	}
-	return &orch.Error{Kind: orch.KindNotFound, Msg: "there is no tenant " + name, Err: orch.ErrNotFound}
+	return &orch.Error{Kind: orch.KindNotFound, Msg: "there is no tenant " + name, Hint: "an admin of the server makes one: orch tenants add"}
 }
 
 // guarded lets a request through if who sends it has the role that the route needs. Everything the server answers goes through it.
@@ -185,8 +185,11 @@ func forbidden(id orch.Identity, needs orch.Role) error {
 	if needs == orch.ServerAdmin {
 		where = ""
 	}
-	return &orch.Error{Kind: orch.KindForbidden, Msg: id.User + " may not do that: it needs the role " + string(needs) + where + " and has " + have,
-		Hint: "an admin of the tenant can grant it: orch tenants grant"}
+	hint := "an admin of the tenant can grant it: orch tenants grant"
+	if needs == orch.ServerAdmin {
+		hint = "an admin of the server can do it"
+	}
+	return &orch.Error{Kind: orch.KindForbidden, Msg: id.User + " may not do that: it needs the role " + string(needs) + where + " and has " + have, Hint: hint}
 }
 
 // mounted is guarded for an endpoint that answers in its own words.

@@ -52,9 +52,13 @@ func (s *Server) limited() echo.MiddlewareFunc {
 
 // Times of connections. A body has to keep coming; so does the reader of an answer. Streams may be silent for as long as they like.
 const (
+	bodyGrace = 60 * time.Second // before its average speed counts
+	bodyRate  = 1024             // bytes a second
+)
+
+// Tests have less time.
+var (
 	bodyPause  = 30 * time.Second // between two pieces of a body
-	bodyGrace  = 60 * time.Second // before its average speed counts
-	bodyRate   = 1024             // bytes a second
 	writePause = 60 * time.Second // for a piece of the answer to be taken
 )
 
@@ -65,6 +69,8 @@ func deadlines(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		w := c.Response().Writer
 		control := http.NewResponseController(w)
+		// The limit of the answer before, on the same connection, is none of this one, which may have no body to set it anew.
+		_ = control.SetWriteDeadline(time.Time{})
 		c.Response().Writer = &pacedWriter{w, control}
 		if b := c.Request().Body; b != nil && b != http.NoBody {
 			_ = control.SetReadDeadline(time.Now().Add(bodyPause)) // also for who refuses without reading: the server reads on to find the next request

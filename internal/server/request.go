@@ -11,10 +11,12 @@ import (
 	"net/http"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/source"
 )
@@ -43,7 +45,7 @@ func (s *Server) request(c echo.Context) (req orch.Request, done func(), err err
 	if len(files) == 0 {
 		return req, done, nil
 	}
-	bundle, err := open(files[0], req.SourceName)
+	bundle, err := open(files[0], req)
 	if err != nil {
 		return req, done, err
 	}
@@ -54,7 +56,7 @@ func (s *Server) request(c echo.Context) (req orch.Request, done func(), err err
 	return req, func() { _ = bundle.Close(); _ = form.RemoveAll() }, nil
 }
 
-func open(h *multipart.FileHeader, name string) (*source.Bundle, error) {
+func open(h *multipart.FileHeader, req orch.Request) (*source.Bundle, error) {
 	f, err := h.Open()
 	if err != nil {
 		return nil, err
@@ -65,10 +67,14 @@ func open(h *multipart.FileHeader, name string) (*source.Bundle, error) {
 	if err != nil {
 		return nil, badUpload(err)
 	}
+	name := req.SourceName
 	if name == "" {
 		name = h.Filename
 	}
 	b, list := source.OpenReader(name, bytes.NewReader(data), int64(len(data)))
+	if req.Entry != "" { // the client has chosen
+		list = slices.DeleteFunc(list, func(d diag.Diagnostic) bool { return d.Code == source.CodeEntry })
+	}
 	if list.HasErrors() {
 		return nil, list.Err()
 	}

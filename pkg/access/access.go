@@ -173,6 +173,7 @@ func empty(tx state.Tx, tenant string) error {
 	for _, place := range []struct{ what, prefix string }{
 		{"deployments", strings.TrimSuffix(state.Join("deployments", orch.FullName(tenant, "x")), "x")},
 		{"blueprints", state.Prefix("blueprints", tenant)},
+		{"secrets", state.Prefix("secret", tenant)},
 	} {
 		for _, err := range tx.Keys(place.prefix) {
 			if err != nil {

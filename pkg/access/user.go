@@ -205,6 +205,21 @@ func (a *Accounts) Grant(ctx context.Context, user, tenant string, role orch.Rol
 	})
 }
 
+// Members implements orch.Accounts.
+func (a *Accounts) Members(ctx context.Context, tenant string) ([]orch.Member, error) {
+	out := []orch.Member{}
+	if err := a.store.View(ctx, func(tx state.Tx) error { return tenantExists(tx, tenant) }); err != nil {
+		return nil, failure(err)
+	}
+	all, err := a.userRecords(ctx)
+	for _, u := range all {
+		if role := u.Tenants[tenant]; role != "" {
+			out = append(out, orch.Member{User: u.Name, Role: role})
+		}
+	}
+	return out, err
+}
+
 // RemoveUser implements orch.Accounts.
 func (a *Accounts) RemoveUser(ctx context.Context, name string) error {
 	err := a.store.Update(ctx, func(tx state.Tx) error {
@@ -258,16 +273,8 @@ func (a *Accounts) Bootstrap(ctx context.Context, user string) (orch.IssuedToken
 // bootKey makes two bootstraps at the same time depend on each other.
 const bootKey = "access/bootstrap"
 
-// Empty reports whether there are no users yet.
+// Empty reports whether there is no admin of the server yet.
 func (a *Accounts) Empty(ctx context.Context) (bool, error) {
-	none := true
-	err := a.store.View(ctx, func(tx state.Tx) error {
-		none = true
-		for _, err := range tx.Keys(userPrefix) {
-			none = false
-			return err
-		}
-		return nil
-	})
-	return none, failure(err)
+	all, err := a.userRecords(ctx)
+	return !slices.ContainsFunc(all, func(r userRecord) bool { return r.Admin && !r.Disabled }), err
 }

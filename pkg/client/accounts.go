@@ -82,6 +82,10 @@ func (a accounts) Grant(ctx context.Context, user, tenant string, role orch.Role
 	return u, a.c.sendJSON(ctx, http.MethodPut, path, map[string]string{"role": string(role)}, nil)
 }
 
+func (a accounts) Members(ctx context.Context, tenant string) (all []orch.Member, err error) {
+	return all, a.c.get(ctx, "/tenants/"+url.PathEscape(tenant)+"/members", &all)
+}
+
 func (a accounts) Tokens(ctx context.Context, user string) (all []orch.Token, err error) {
 	return all, a.c.get(ctx, "/tokens?user="+url.QueryEscape(user), &all)
 }

@@ -23,6 +23,9 @@ type Accounts interface {
 	// Grant gives a user a role in a tenant; "" takes it away.
 	Grant(ctx context.Context, user, tenant string, role Role) (User, error)
 
+	// Members of a tenant with their role.
+	Members(ctx context.Context, tenant string) ([]Member, error)
+
 	// Tokens of a user; "" lists those of all.
 	Tokens(ctx context.Context, user string) ([]Token, error)
 	// CreateToken returns the token's text, which is not kept and cannot be shown again.

@@ -258,7 +258,10 @@ func zipOf(name string, data []byte) ([]byte, error) {
 	if _, err := f.Write(data); err != nil {
 		return nil, err
 	}
-	return buf.Bytes(), w.Close()
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
 }
 
 func describe(b *Blueprint, t *topology.Topology) {

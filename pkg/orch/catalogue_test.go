@@ -97,6 +97,18 @@ func TestBlueprintsHaveVersionsThatStay(t *testing.T) {
 	}
 }
 
+func TestASingleDocumentIsABlueprint(t *testing.T) {
+	f := newFixture(t)
+	// The file system of the loader has no file "app" then; what it finds is what was uploaded.
+	b, err := f.Blueprints().Upload(t.Context(), orch.NewBlueprint{Name: "doc", Filename: "dir/app.yaml", Data: []byte("é: 1\n"), Unchecked: true})
+	if err != nil || b.Filename != "app.yaml" || b.Entry != "app.yaml" {
+		t.Errorf("%+v, %v", b, err)
+	}
+	if _, data, err := f.Blueprints().Download(t.Context(), "doc", ""); err != nil || string(data) != "é: 1\n" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
 func TestBadBlueprintsLeaveNothing(t *testing.T) {
 	f := newFixture(t)
 	ctx, cat := t.Context(), f.Blueprints()

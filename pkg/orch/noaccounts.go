@@ -24,6 +24,9 @@ func (noAccounts) RemoveUser(context.Context, string) error { return errNoAccoun
 func (noAccounts) Grant(context.Context, string, string, Role) (User, error) {
 	return User{}, errNoAccounts
 }
+func (noAccounts) Members(context.Context, string) ([]Member, error) {
+	return nil, errNoAccounts
+}
 func (noAccounts) Tokens(context.Context, string) ([]Token, error) { return nil, errNoAccounts }
 func (noAccounts) CreateToken(context.Context, NewToken) (IssuedToken, error) {
 	return IssuedToken{}, errNoAccounts

@@ -100,12 +100,12 @@ func (l *Local) Deployment(ctx context.Context, name string) (*Detail, error) {
 
 // detail is a view as the Service shows it.
 func (l *Local) detail(v *view, owner string) *Detail {
-	det := &Detail{Deployment: v.record.public(owner, len(v.snapshot.Instances)), Description: v.record.Description,
+	det := &Detail{Nodes: []NodeStatus{}, Deployment: v.record.public(owner, len(v.snapshot.Instances)), Description: v.record.Description,
 		Metadata: v.record.Metadata, Inputs: masked(v.inputs, l.opts.Redactor)}
 	seen := map[string]bool{}
 	for _, n := range v.topology.Nodes {
 		seen[n.Name] = true
-		ns := NodeStatus{Name: n.Name, Type: n.Type.Name(), Host: n.Host()}
+		ns := NodeStatus{Name: n.Name, Type: n.Type.Name(), Host: n.Host(), Instances: []InstanceStatus{}}
 		for _, i := range v.world.Instances(n.Name) {
 			ns.Instances = append(ns.Instances, l.instanceStatus(v, topology.Instance{Node: n.Name, Index: i}))
 		}

@@ -21,7 +21,7 @@ import (
 // Options of an Authenticator.
 type Options struct {
 	Accounts *access.Accounts
-	// Open lets requests without credentials do everything for as long as there are no users: a server on a loopback address that nobody has
+	// Open lets requests without credentials do everything for as long as there is no admin: a server on a loopback address that nobody has
 	// set up yet. Everybody lets them in always (--insecure-no-auth).
 	Open, Everybody bool
 	// OIDC verifies tokens of an identity provider; nil: there is none.
@@ -36,7 +36,7 @@ type Authenticator struct {
 
 	mu       sync.Mutex
 	failures map[string]*rate.Limiter // by address
-	open     bool                     // no users, as of asked
+	open     bool                     // no admin, as of asked
 	asked    time.Time
 }
 
@@ -125,7 +125,7 @@ func (a *Authenticator) anonymous(ctx context.Context) (orch.Identity, error) {
 	return orch.Identity{}, unauthenticated("the server has to know who asks")
 }
 
-// openFor is how long it is believed that there are no users; that there are some is believed for good.
+// openFor is how long it is believed that there is no admin; that there is one is believed for good.
 const openFor = 2 * time.Second
 
 func (a *Authenticator) nobodyYet(ctx context.Context) (bool, error) {

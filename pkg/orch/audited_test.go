@@ -1,0 +1,55 @@
+package orch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/orch-project/orch/pkg/orch"
+)
+
+// notebook is Accounts of which only the audit log works.
+type notebook struct {
+	orch.Accounts
+	entries []orch.AuditEntry
+	err     error
+}
+
+func (n *notebook) Record(_ context.Context, e orch.AuditEntry) error {
+	n.entries = append(n.entries, e)
+	return n.err
+}
+
+func TestChangesInThisProcessAreAudited(t *testing.T) {
+	f := newFixture(t)
+	log := &notebook{}
+	f.opts.Accounts = log
+	f.restart(t)
+	ctx := t.Context()
+	var trouble error
+	svc := orch.Audited(orch.InTenant(f.Local, "acme"), orch.Identity{User: "me", Tenant: "acme", Via: "local"}, func(err error) { trouble = err })
+	task, err := svc.Apply(ctx, orch.Request{Deployment: "demo", Source: bundle("hello")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := svc.Wait(ctx, "demo", task.ID); err != nil {
+		t.Fatal(err)
+	}
+	_ = svc.Control(ctx, orch.Control{Deployment: "nowhere", Verb: "cancel"})
+	_, _ = svc.Blueprints().Upload(ctx, orch.NewBlueprint{Name: "a"})
+	_ = svc.Plans().Remove(ctx, "p1")
+	_, _ = svc.Deployments(ctx)
+	got := ""
+	for _, e := range log.entries {
+		got += fmt.Sprintf("%s %s: %s %s: %s\n", e.User, e.Tenant, e.Action, e.Target, e.Result)
+	}
+	want := "me acme: deploy demo: done\nme acme: cancel nowhere : failed\nme acme: blueprints push a : failed\nme acme: plans rm p1: failed\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	log.err = errors.New("disk full")
+	if _, err := svc.Apply(ctx, orch.Request{Deployment: "demo", Verb: orch.Undeploy}); err != nil || trouble == nil {
+		t.Errorf("%v, %v", err, trouble)
+	}
+}
