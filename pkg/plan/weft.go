@@ -160,11 +160,12 @@ func (w *weft) pairs(r *topology.Relationship) (pairs [][2]string) {
 			at[k] = append(at[k], j)
 		}
 	}
-	for _, i := range w.instances[r.Source] {
-		if one {
-			targets = at[topology.IndexAt(i, depth)]
+	for position, i := range w.instances[r.Source] {
+		related := at[topology.IndexAt(i, depth)]
+		if !one {
+			related = w.t.Related(r, i, position, targets, &staticEnv{t: w.t, inputs: w.b.in.Inputs, instances: w.instances})
 		}
-		for _, j := range targets {
+		for _, j := range related {
 			if r.Source != r.Target || i != j {
 				pairs = append(pairs, [2]string{i, j})
 			}

@@ -245,6 +245,9 @@ func dumpRelationship(r *Relationship) any {
 	o := object{"name": r.Name, "requirement": r.Requirement, "type": r.Type.Name(), "target": r.Target}
 	put(o, "template", r.Template)
 	put(o, "capability", r.Capability)
+	put(o, "target_index", r.TargetIndex)
+	put(o, "count", r.Count)
+	put(o, "allocation", r.Allocation)
 	put(o, "properties", r.Properties)
 	put(o, "attributes", r.Attributes)
 	put(o, "interfaces", dumpInterfaces(r.Interfaces))

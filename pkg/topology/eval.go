@@ -137,6 +137,14 @@ func (e *evaluator) apply(sc Scope, c *Call) (any, error) {
 		return e.getArtifact(sc, c)
 	case "get_nodes_of_type":
 		return e.getNodesOfType(sc, c)
+	case "available_allocation":
+		return e.availableAllocation(sc, c)
+	}
+	if comparisons[c.Fn] && e.scalar == nil {
+		if s := e.scalarOf(sc, c.Args); s != nil {
+			e.scalar = s
+			defer func() { e.scalar = nil }()
+		}
 	}
 	if f := running[c.Fn]; f != nil {
 		return f(e, sc, c)

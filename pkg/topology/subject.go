@@ -281,7 +281,7 @@ func (e *evaluator) step(sc Scope, sub *subject, rest []any) (located, int, erro
 		if n == nil {
 			return located{}, 0, &EvalError{Message: fmt.Sprintf("there is no node %q", sub.rel.Target)}
 		}
-		return located{subject: &subject{topology: sub.topology, node: n, instances: e.instances(sc, n)}}, 1, nil
+		return located{subject: &subject{topology: sub.topology, node: n, instances: e.related(sc, sub, sub.rel, n)}}, 1, nil
 	}
 	return located{}, 0, nil
 }
@@ -326,7 +326,7 @@ func (e *evaluator) qualified(sc Scope, sub *subject, name string, rest []any) (
 		if target == nil {
 			continue
 		}
-		to := &subject{topology: sub.topology, node: target, instances: e.instances(sc, target)}
+		to := &subject{topology: sub.topology, node: target, instances: e.related(sc, sub, r, target)}
 		prop := word(rest[0])
 		if c := target.Capability(r.Capability); c != nil && (c.Properties.Get(prop) != nil || c.Attributes.Get(prop) != nil) {
 			return located{subject: to, capability: c.Name, name: prop, rest: rest[1:]}, true

@@ -206,6 +206,11 @@ type Relationship struct {
 	Source     string
 	Target     string
 	Capability string // the target's capability, "" when the requirement names none
+	// Which of the target's instances each of the source's is related to: the one at TargetIndex, else as many as Count says, evenly spread;
+	// all of them where both are nil. See Topology.Related.
+	TargetIndex, Count *Value
+	// Allocation is what each relationship takes of the capability's properties (TOSCA 2.0).
+	Allocation *Values
 	Properties *Values
 	Declared   map[string]*Schema // as of Node
 	Attributes *Values

@@ -60,6 +60,7 @@ type Requirement struct {
 	NodeFilter        *NodeFilter
 	Occurrences       *Range
 	Count             *source.Node
+	Allocation        []Assign
 	Optional          bool
 	Directives        []Name
 	Path              string

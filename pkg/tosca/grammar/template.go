@@ -176,6 +176,7 @@ func (d *decoder) requirement(e entry) *document.Requirement {
 	r.NodeFilter = d.nodeFilter(n.Get("node_filter"), e.path+".node_filter")
 	r.Occurrences = d.rangeOf(n.Get("occurrences"), e.path+".occurrences")
 	r.Count = n.Get("count")
+	r.Allocation = d.assigns(n.Get("allocation"), e.path+".allocation")
 	r.Directives = d.names(n.Get("directives"), e.path+".directives")
 	if b := d.flag(n.Get("optional"), e.path+".optional"); b != nil {
 		r.Optional = *b

@@ -25,7 +25,7 @@ func (r *resolver) bind(n *node) {
 		}
 		name := def.Name.Text
 		if q != nil {
-			count[q.name]++
+			count[q.name] += times(def)
 		}
 		r.bindOne(n, q, def, unique(names, name))
 	}
@@ -215,6 +215,8 @@ func (r *resolver) relate(n *node, q *requirement, def *document.Requirement, w 
 	}
 	rel.Declared = t.declared
 	r.fillRelationship(ctx, rel, t, q, use, tmpl)
+	r.cardinality(ctx, rel, q, def, target)
+	r.allocate(ctx, rel, def, c)
 	r.checkEnds(n, def, t, c, target)
 	if rel.HostedOn() && n.ScalesWith == "" {
 		n.ScalesWith = target.Name

@@ -140,7 +140,8 @@ func (r *renamer) node(n *topology.Node) *topology.Node {
 func (r *renamer) relationship(rel *topology.Relationship) *topology.Relationship {
 	out := *rel
 	out.Source, out.Target, out.Template = r.name(rel.Source), r.name(rel.Target), r.name(rel.Template)
-	out.Properties, out.Attributes = r.values(rel.Properties), r.values(rel.Attributes)
+	out.Properties, out.Attributes, out.Allocation = r.values(rel.Properties), r.values(rel.Attributes), r.values(rel.Allocation)
+	out.TargetIndex, out.Count = r.value(rel.TargetIndex), r.value(rel.Count)
 	out.Interfaces, out.Artifacts = r.interfaces(rel.Interfaces), r.artifacts(rel.Artifacts)
 	return &out
 }

@@ -111,6 +111,7 @@ func (r *resolver) topology(t *document.Topology) {
 		r.bind(n)
 	}
 	r.cycles()
+	r.allocations()
 	r.groupTemplates(t)
 	r.policies(t)
 	r.workflows(t)
