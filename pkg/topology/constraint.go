@@ -41,6 +41,8 @@ func (k Constraint) Check(v *Value, s *Schema) string {
 		return k.length(v, arg(0))
 	case "pattern":
 		return k.pattern(v, arg(0))
+	case "schema":
+		return k.schema(v, arg(0))
 	}
 	return ""
 }

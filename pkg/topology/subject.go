@@ -257,6 +257,11 @@ func (e *evaluator) locate(sc Scope, args []any, has func(*subject, string) bool
 func (e *evaluator) step(sc Scope, sub *subject, rest []any) (located, int, error) {
 	switch word(rest[0]) {
 	case "CAPABILITY":
+		if target := sub.topology.NodeNamed(relTarget(sub.rel)); target != nil {
+			// After a relationship it is the one that the relationship ends at.
+			to := &subject{topology: sub.topology, node: target, instances: e.related(sc, sub, sub.rel, target)}
+			return located{subject: to, capability: sub.rel.Capability}, 1, nil
+		}
 		return located{subject: sub, capability: word(rest[1])}, 2, nil
 	case "RELATIONSHIP":
 		used, index := 2, 0
@@ -284,6 +289,13 @@ func (e *evaluator) step(sc Scope, sub *subject, rest []any) (located, int, erro
 		return located{subject: &subject{topology: sub.topology, node: n, instances: e.related(sc, sub, sub.rel, n)}}, 1, nil
 	}
 	return located{}, 0, nil
+}
+
+func relTarget(r *Relationship) string {
+	if r == nil {
+		return ""
+	}
+	return r.Target
 }
 
 // requirement returns the relationships of a requirement, or the one of that name.

@@ -127,8 +127,19 @@ type Repository struct {
 
 // Function that a document defines (TOSCA 2.0).
 type Function struct {
-	Name Name
-	Node *source.Node
+	Name       Name
+	Signatures []*Signature
+	Path       string
+}
+
+// Signature of a function: what it takes, by position, and gives. The last argument of a variadic one may be repeated.
+type Signature struct {
+	Arguments, Optional []*Schema // nil: anything
+	Variadic            bool
+	Result              *Schema
+	Implementation      *Operation // its Implementation and Dependencies
+	Pos                 diag.Pos
+	Path                string
 }
 
 // Type is a type definition of any kind; only the fields of its kind are set.

@@ -42,10 +42,7 @@ func (d *decoder) document(root *source.Node, o Options) *document.Document {
 		}
 	}
 	for _, e := range d.entries(root.Get("functions"), "functions") {
-		doc.Functions = append(doc.Functions, &document.Function{Name: key(e.key), Node: e.value})
-		if !e.value.Is(source.Mapping) {
-			d.wrong(e.value, e.path, "a map")
-		}
+		doc.Functions = append(doc.Functions, d.function(e))
 	}
 	section := "topology_template"
 	if d.v2 {

@@ -59,6 +59,8 @@ var toscaKeys = map[string]string{
 	"trigger":                 `description event event_type@-12 schedule@-13 target_filter@-13 condition action metadata@20`,
 	"workflow":                `description metadata inputs preconditions@-13 precondition@20 steps implementation@13 outputs@13`,
 	"step":                    `target target_relationship operation_host@-13 filter activities on_success on_failure description@20 metadata@20`,
+	"function":                `signatures@20 description@20 metadata@20`,
+	"signature":               `arguments@20 optional_arguments@20 variadic@20 result@20 implementation@20 description@20 metadata@20`,
 	"substitution":            `node_type substitution_filter@13 properties attributes@13 capabilities requirements interfaces@12`,
 }
 
@@ -139,7 +141,9 @@ func keysAt(table map[string]string, level int) map[string]*keyset {
 				k.others[name] = span
 			}
 		}
-		out[section] = k
+		if len(k.names) > 0 || len(k.others) == 0 { // a section of other versions is none
+			out[section] = k
+		}
 	}
 	for _, kind := range []string{"node_type", "relationship_type", "capability_type", "interface_type", "data_type", "artifact_type", "group_type", "policy_type"} {
 		for _, name := range out["type"].names {

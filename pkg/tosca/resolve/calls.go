@@ -21,6 +21,9 @@ func (r *resolver) checkCalls() {
 			continue
 		}
 		args, literal := words(c.Call)
+		if len(args) < len(c.Args) {
+			c.want = nil // the rest of the path is computed
+		}
 		switch {
 		case c.Fn == "get_input":
 			if hasTopology && len(args) > 0 && c.ctx.file == r.in.Root {
@@ -159,7 +162,8 @@ func (r *resolver) checkPath(c call, args []string) {
 		return
 	}
 	if slices.Contains([]string{"CAPABILITY", "RELATIONSHIP", "TARGET", "SOURCE"}, args[1]) {
-		return // TOSCA 2.0 paths: checkPath2
+		r.checkKeywordPath(c, args)
+		return
 	}
 	if c.ctx.node == nil && c.ctx.inType != nil && args[0] == "SELF" {
 		r.checkTypePath(c, args[1:])
@@ -319,4 +323,5 @@ func (r *resolver) descend(c call, s *topology.Schema, path []string, what strin
 		}
 		what += "." + key
 	}
+	r.fitsInto(c.ctx, s, c.want, c.pos, c.path, what)
 }

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
@@ -151,11 +152,16 @@ func (r *resolver) requirements(t *typ, inherited []*requirement) []*requirement
 			}
 		}
 		q := &requirement{name: def.Name.Text, lower: 1, upper: 1, owner: t}
+		var old *requirement
 		if at >= 0 {
-			*q = *out[at]
+			old = out[at]
+			*q = *old
 			q.owner = t
 		}
 		r.requirement(t, q, def)
+		if old != nil {
+			r.refinedRequirement(t, old, q, def)
+		}
 		if at >= 0 {
 			out[at] = q
 		} else {
@@ -163,6 +169,42 @@ func (r *resolver) requirements(t *typ, inherited []*requirement) []*requirement
 		}
 	}
 	return out
+}
+
+// refinedRequirement checks that a requirement only narrows what it inherits: derived types, and no more occurrences.
+func (r *resolver) refinedRequirement(t *typ, old, q *requirement, def *document.RequirementDef) {
+	strict := t.file.Doc.Traits.Strict
+	if t.file.Doc.Traits.Lenient || t.file.Library || !strict && old.owner.file.Library {
+		return // documents of TOSCA 1.x redefine the normative types' requirements as they need
+	}
+	for _, x := range []struct {
+		what     string
+		from, to *typ
+		at       document.Name
+	}{
+		{what: "capability", from: old.capability, to: q.capability, at: def.Capability},
+		{what: "node", from: old.node, to: q.node, at: def.Node},
+		{what: "relationship", from: old.relationship, to: q.relationship, at: useName(def.Relationship)},
+	} {
+		if x.at.IsZero() || x.from == nil || x.to == nil || x.from.broken || x.to.broken {
+			continue
+		}
+		if r.link(x.to); !x.to.is(x.from) && !x.from.is(x.to) {
+			d := r.errorf("refinement", x.at.Pos, def.Path, "the requirement %s cannot change its %s type from %s to %s", q.name, x.what, x.from.def.Name.Text, x.to.def.Name.Text)
+			d.Hint = "use the same type or one derived from it"
+			d.Related = []diag.Related{{Pos: old.def.Name.Pos, Message: "first declared here"}}
+			if !strict {
+				d.Severity = diag.Warning
+			}
+		}
+	}
+}
+
+func useName(u *document.RelationshipUse) document.Name {
+	if u == nil {
+		return document.Name{}
+	}
+	return u.Name
 }
 
 func (r *resolver) requirement(t *typ, q *requirement, def *document.RequirementDef) {
@@ -201,5 +243,7 @@ func (r *resolver) requirement(t *typ, q *requirement, def *document.Requirement
 	}
 	if def.NodeFilter != nil {
 		q.filter = def.NodeFilter
+		r.condition(q.filter, t.file)
+		r.later = append(r.later, func() { r.checkFilter(q.filter, q.node, t.file) })
 	}
 }

@@ -3,6 +3,7 @@ package resolve
 import (
 	gocontext "context"
 
+	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
@@ -28,26 +29,80 @@ func (r *resolver) passes(c *node, f *document.NodeFilter, file *File) bool {
 // conditionHolds evaluates a boolean function of TOSCA 2.0 with the node as SELF. What is not known before the deployment holds; what the
 // node does not have does not.
 func (r *resolver) conditionHolds(c *node, f *document.NodeFilter, file *File) bool {
-	if v, ok := r.conditions[f]; ok && v == nil {
+	condition := r.condition(f, file)
+	if condition == nil {
 		return true // malformed, and reported
 	}
-	if r.conditions[f] == nil {
-		found := len(*r.diags)
-		v := r.value(&context{file: file, validation: true}, f.Condition, nil, f.Path)
-		if len(*r.diags) > found || v.Kind != topology.CallValue {
-			v = nil
-		}
-		r.conditions[f] = v
-		if v == nil {
-			return true
-		}
-	}
-	got, err := topology.Eval(gocontext.Background(), topology.Scope{Topology: r.top, Node: c.Node}, r.conditions[f], nil)
+	got, err := topology.Eval(gocontext.Background(), topology.Scope{Topology: r.top, Node: c.Node}, condition, nil)
 	if err != nil {
 		return false
 	}
 	ok, known := got.(bool)
 	return ok || !known
+}
+
+// checkFilter reports names in a filter that nodes of the type do not have, once for a filter and type.
+func (r *resolver) checkFilter(f *document.NodeFilter, t *typ, file *File) {
+	if f == nil || t == nil || file.Library {
+		return
+	}
+	if r.flatten(t); t.broken || t.state != 2 || r.checked[filterOf{f, t}] {
+		return
+	}
+	r.checked[filterOf{f, t}] = true
+	names := func(filters []document.Filter, props *params, of string) {
+		for _, p := range filters {
+			if props.get(p.Name.Text) == nil {
+				d := r.severe(file, "unknown-property", p.Name.Pos, f.Path, "the filter asks for the property %q, which %s does not have", p.Name.Text, of)
+				if d.Hint = diag.Suggest(p.Name.Text, props.names()); d.Hint == "" {
+					d.Hint = hintList("it has", props.names())
+				}
+			}
+		}
+	}
+	names(f.Properties, t.props, "the node type "+t.def.Name.Text)
+	for _, cf := range f.Capabilities {
+		ct := file.lookup(document.CapabilityType, cf.Name.Text)
+		found := false
+		for _, c := range t.caps {
+			if c.name == cf.Name.Text || ct != nil && c.typ != nil && (c.typ.is(r.flatten(ct)) || ct.is(c.typ)) {
+				if found = true; c.typ != nil && !c.typ.broken {
+					names(cf.Properties, c.props, "the capability "+c.name)
+				}
+				break
+			}
+		}
+		if !found && ct == nil {
+			d := r.severe(file, "unknown-capability", cf.Name.Pos, f.Path, "the filter asks for the capability %q, which the node type %s does not have", cf.Name.Text, t.def.Name.Text)
+			d.Hint = diag.Suggest(cf.Name.Text, capabilityNames(t.caps))
+		}
+	}
+}
+
+type filterOf struct {
+	f *document.NodeFilter
+	t *typ
+}
+
+// condition parses a filter's boolean function, once.
+func (r *resolver) condition(f *document.NodeFilter, file *File) *topology.Value {
+	if f == nil || f.Condition == nil {
+		return nil
+	}
+	if v, ok := r.conditions[f]; ok {
+		return v
+	}
+	found, calls := len(*r.diags), len(r.calls)
+	v := r.value(&context{file: file, validation: true}, f.Condition, nil, f.Path)
+	r.calls = r.calls[:calls] // what it asks of is only known for a candidate
+	if v.Kind != topology.CallValue && v.Lit != true && v.Lit != false && len(*r.diags) == found {
+		r.errorf(topology.CodeValueType, f.Pos, f.Path, "a node filter is a boolean function")
+	}
+	if v.Kind != topology.CallValue || len(*r.diags) > found {
+		v = nil
+	}
+	r.conditions[f] = v
+	return v
 }
 
 func (r *resolver) capabilityPasses(c *node, cf document.CapabilityFilter, file *File) bool {

@@ -73,8 +73,12 @@ func (r *resolver) node(def *document.NodeTemplate) *node {
 	if len(def.Artifacts) > 0 {
 		n.Interfaces = rebind(n.Interfaces, n.Artifacts)
 	}
+	r.condition(def.NodeFilter, r.in.Root)
 	if def.Count != nil {
 		n.Count = r.value(n.ctx, def.Count, &topology.Schema{Type: topology.Type{"integer"}}, def.Path+".count")
+		if i, ok := n.Count.Lit.(int64); ok && i < 0 {
+			r.errorf("value-type", def.Count.At(), def.Path+".count", "count must be 0 or more, not %d", i)
+		}
 	}
 	return n
 }

@@ -108,6 +108,7 @@ func (r *resolver) bindOne(n *node, q *requirement, def *document.Requirement, n
 		w.filters, w.filterFiles = append(w.filters, q.filter), append(w.filterFiles, q.owner.file)
 	}
 	if def.NodeFilter != nil {
+		r.condition(def.NodeFilter, r.in.Root)
 		w.filters, w.filterFiles = append(w.filters, def.NodeFilter), append(w.filterFiles, r.in.Root)
 	}
 	target := r.byName[def.Node.Text]
@@ -121,6 +122,11 @@ func (r *resolver) bindOne(n *node, q *requirement, def *document.Requirement, n
 	}
 	if !def.Capability.IsZero() && !r.wantCapability(n, &w, target, def) {
 		return
+	}
+	if target != nil {
+		r.checkFilter(def.NodeFilter, target.typ, r.in.Root)
+	} else {
+		r.checkFilter(def.NodeFilter, w.node, r.in.Root)
 	}
 	if target == nil {
 		target = r.match(n, w, func(candidates []*node) { r.unmatched(n, q, def, w, candidates) })
@@ -215,6 +221,15 @@ func (r *resolver) relate(n *node, q *requirement, def *document.Requirement, w 
 	}
 	rel.Declared = t.declared
 	r.fillRelationship(ctx, rel, t, q, use, tmpl)
+	for i, f := range w.filters {
+		if target.typ != nil && !target.typ.broken && !r.passes(target, f, w.filterFiles[i]) {
+			d := r.warnf("wrong-target", def.Name.Pos, def.Path, "%s does not pass the node filter of the requirement %s of %s", target.Name, q.name, n.Name)
+			d.Related = []diag.Related{{Pos: f.Pos, Message: "the filter"}}
+			if r.in.Root.Doc.Traits.Strict {
+				d.Severity = diag.Error
+			}
+		}
+	}
 	r.cardinality(ctx, rel, q, def, target)
 	r.allocate(ctx, rel, def, c)
 	r.checkEnds(n, def, t, c, target)
@@ -382,6 +397,18 @@ func (r *resolver) checkEnds(n *node, def *document.Requirement, t *typ, c *capa
 			break
 		}
 	}
+	if names, file := validIn(t, func(d *document.Type) []document.Name { return d.ValidCapabilityTypes }); len(names) > 0 && !validTarget(file, names, c.typ, nil) {
+		r.severe(r.in.Root, "wrong-target", def.Name.Pos, def.Path, "the relationship type %s may not end at the capability %s.%s (%s)", t.def.Name.Text, target.Name, c.name, c.typ.def.Name.Text).Hint =
+			"it may end at " + textNames(names)
+	}
+	if names, file := validIn(t, func(d *document.Type) []document.Name { return d.ValidSourceTypes }); len(names) > 0 && !n.typ.broken && !validTarget(file, names, nil, n.typ) {
+		r.severe(r.in.Root, "wrong-source", def.Name.Pos, def.Path, "the relationship type %s may not begin at %s (%s)", t.def.Name.Text, n.Name, n.typ.def.Name.Text).Hint =
+			"it may begin at " + textNames(names)
+	}
+	if names, file := validIn(c.typ, func(d *document.Type) []document.Name { return d.ValidRelationshipTypes }); len(names) > 0 && !validRelationship(file, names, t) {
+		r.severe(r.in.Root, "wrong-source", def.Name.Pos, def.Path, "the capability %s.%s does not take relationships of the type %s", target.Name, c.name, t.def.Name.Text).Hint =
+			"it takes " + textNames(names)
+	}
 	sources, file := c.validSources, c.sourcesFile
 	for p := c.typ; len(sources) == 0 && p != nil; p = p.parent {
 		sources, file = p.def.ValidSourceTypes, p.file
@@ -390,6 +417,25 @@ func (r *resolver) checkEnds(n *node, def *document.Requirement, t *typ, c *capa
 		r.mismatch("wrong-source", def.Name.Pos, def.Path, "the capability %s of %s does not take relationships from %s (%s)", c.name, target.Name, n.Name, n.typ.def.Name.Text).Hint =
 			"it takes them from " + textNames(sources)
 	}
+}
+
+// validIn is the nearest list of allowed types among a type and its ancestors, with the file that names them.
+func validIn(t *typ, of func(*document.Type) []document.Name) ([]document.Name, *File) {
+	for p := t; p != nil; p = p.parent {
+		if names := of(p.def); len(names) > 0 {
+			return names, p.file
+		}
+	}
+	return nil, nil
+}
+
+func validRelationship(f *File, names []document.Name, t *typ) bool {
+	for _, name := range names {
+		if rt := f.lookup(document.RelationshipType, name.Text); rt == nil || t.is(rt) {
+			return true // an unknown type was reported where it is named
+		}
+	}
+	return false
 }
 
 func validTarget(f *File, names []document.Name, c, n *typ) bool {

@@ -27,6 +27,8 @@ type resolver struct {
 	groups       map[string]*topology.Group
 	calls        []call
 	filters      map[filterKey]topology.Constraint
+	checked      map[filterOf]bool
+	signed       map[*document.Function][]*signature
 	conditions   map[*document.NodeFilter]*topology.Value // parsed, nil for what is malformed
 
 	// requiredInputs are the placeholders of operation inputs that need a value.
@@ -46,7 +48,7 @@ func newResolver(in Input, diags *diag.List) *resolver {
 	return &resolver{
 		in: in, diags: diags, top: &topology.Topology{},
 		byName: map[string]*node{}, groups: map[string]*topology.Group{}, relTemplates: map[string]*document.RelationshipTemplate{},
-		filters: map[filterKey]topology.Constraint{}, conditions: map[*document.NodeFilter]*topology.Value{}, requiredInputs: map[*topology.Value]bool{}, stat: map[string]bool{}, used: map[string]bool{},
+		filters: map[filterKey]topology.Constraint{}, conditions: map[*document.NodeFilter]*topology.Value{}, signed: map[*document.Function][]*signature{}, checked: map[filterOf]bool{}, requiredInputs: map[*topology.Value]bool{}, stat: map[string]bool{}, used: map[string]bool{},
 	}
 }
 
@@ -63,6 +65,8 @@ func (r *resolver) resolve() *topology.Topology {
 		f.root = in.Root
 	}
 	if in.nest == nil {
+		r.functions()
+		r.duplicateTypes()
 		r.types() // a template that stands in for a node is one of the files that are checked already
 	}
 	if doc.Topology != nil {
@@ -110,6 +114,8 @@ func (r *resolver) topology(t *document.Topology) {
 	for _, n := range r.list {
 		r.bind(n)
 	}
+	r.unusedTemplates(t)
+	r.outputMappings()
 	r.cycles()
 	r.allocations()
 	r.groupTemplates(t)

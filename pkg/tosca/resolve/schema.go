@@ -1,6 +1,9 @@
 package resolve
 
 import (
+	"errors"
+	"regexp/syntax"
+
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
@@ -190,9 +193,7 @@ func (r *resolver) constraint(f *File, c *document.Constraint, s *topology.Schem
 	case "pattern":
 		k.Args = []*topology.Value{arg(c.Arg, &topology.Schema{Type: topology.Type{"string"}})}
 		if p, ok := k.Args[0].Lit.(string); ok {
-			if _, err := topology.CompilePattern(p); err != nil {
-				r.warnf("pattern", c.Arg.Pos, docPath, "the pattern cannot be checked: %s", err)
-			}
+			r.checkPattern(p, c.Arg.Pos, docPath)
 		}
 	case "in_range":
 		for _, n := range c.Arg.Items {
@@ -202,16 +203,45 @@ func (r *resolver) constraint(f *File, c *document.Constraint, s *topology.Schem
 			}
 			k.Args = append(k.Args, arg(n, bound))
 		}
+		if len(k.Args) == 2 && bound != nil {
+			if lower := (topology.Constraint{Op: "less_or_equal", Args: k.Args[1:]}); k.Args[1].Lit != topology.Unbounded && k.Args[0].Lit != topology.Unbounded &&
+				k.Args[0].Lit != nil && lower.Check(k.Args[0], bound) != "" {
+				r.errorf("wrong-form", c.Arg.Pos, docPath, "the lower end of in_range is above the upper one")
+			}
+		}
 	case "valid_values":
 		for _, n := range c.Arg.Items {
 			k.Args = append(k.Args, arg(n, bound))
 		}
 	case "schema":
 		k.Args = []*topology.Value{arg(c.Arg, nil)}
+		if text, ok := k.Args[0].Lit.(string); ok {
+			if _, err := topology.CompileJSONSchema(text); err != nil {
+				r.errorf("wrong-form", c.Arg.Pos, docPath, "the argument of schema is no JSON Schema: %s", err)
+			}
+		}
 	default:
 		k.Args = []*topology.Value{arg(c.Arg, bound)}
 	}
 	return k, true
+}
+
+// checkPattern tells a pattern that is malformed from one that RE2 only lacks the syntax for.
+func (r *resolver) checkPattern(pattern string, pos diag.Pos, docPath string) {
+	if _, err := topology.CompilePattern(pattern); err == nil {
+		return
+	}
+	_, err := syntax.Parse(pattern, syntax.Perl)
+	var se *syntax.Error
+	if errors.As(err, &se) && se.Code != syntax.ErrInvalidPerlOp && se.Code != syntax.ErrInvalidEscape && se.Code != syntax.ErrInvalidRepeatSize {
+		r.errorf("pattern", pos, docPath, "the pattern is not a regular expression: %s", se)
+		return
+	}
+	reason := "it is too large"
+	if se != nil {
+		reason = se.Error()
+	}
+	r.warnf("pattern", pos, docPath, "the pattern cannot be checked: %s", reason)
 }
 
 var baseUnits = map[string]string{"scalar-unit.size": "B", "scalar-unit.time": "s", "scalar-unit.frequency": "Hz", "scalar-unit.bitrate": "bps"}

@@ -21,6 +21,7 @@ func (r *resolver) substitution(def *document.Substitution) {
 	s.Capabilities = r.mappings(def.Capabilities)
 	s.Requirements = r.mappings(def.Requirements)
 	s.Interfaces = r.mappings(def.Interfaces)
+	r.condition(def.Filter, r.in.Root)
 	ctx := &context{file: r.in.Root}
 	for _, m := range def.Properties {
 		if m.Value != nil {

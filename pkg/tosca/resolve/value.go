@@ -31,6 +31,7 @@ type call struct {
 	ctx  *context
 	pos  diag.Pos
 	path string
+	want *topology.Schema // what stands where the call stands; nil for anything
 }
 
 // value converts a node to a value of a schema, reporting what does not fit.
@@ -68,9 +69,11 @@ func (r *resolver) call(ctx *context, c *topology.Checker, n *source.Node, s *to
 	if !ok {
 		return nil, false
 	}
+	var defined *document.Function
+	var home *File
 	if problem == "unknown" {
 		problem = ""
-		if !r.userFunction(ctx.file, fn) {
+		if home, defined = r.userFunction(ctx.file, fn); defined == nil {
 			problem = "unknown function " + n.String()
 			if n.Kind == source.Mapping {
 				problem = "unknown function " + n.Pairs[0].Key.Text
@@ -81,25 +84,20 @@ func (r *resolver) call(ctx *context, c *topology.Checker, n *source.Node, s *to
 		r.errorf("bad-function", n.Pos, path, "%s", problem).Hint = hint
 	}
 	out := &topology.Call{Fn: fn, Args: make([]*topology.Value, len(args))}
-	for i, a := range args {
-		out.Args[i] = c.Value(a, nil, path)
+	var gives *topology.Schema
+	if defined != nil {
+		gives = r.apply(c, home, defined, n, args, out, path)
+	} else {
+		for i, a := range args {
+			out.Args[i] = c.Value(a, nil, path)
+		}
+		gives = result(out)
 	}
 	if problem == "" {
-		r.calls = append(r.calls, call{Call: out, ctx: ctx, pos: n.Pos, path: path})
+		r.fitsInto(ctx, gives, s, n.Pos, path, describeCall(out))
+		r.calls = append(r.calls, call{Call: out, ctx: ctx, pos: n.Pos, path: path, want: s})
 	}
 	return out, true
-}
-
-// userFunction reports a function that a document in scope defines (TOSCA 2.0).
-func (r *resolver) userFunction(f *File, name string) bool {
-	for _, at := range f.reachable() {
-		for _, fn := range at.file.Doc.Functions {
-			if at.prefix+fn.Name.Text == name {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // assign gives a template's values to declared parameters: checked values for what is assigned, defaults for the rest. what is "property" or
