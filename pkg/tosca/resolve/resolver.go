@@ -116,6 +116,7 @@ func (r *resolver) topology(t *document.Topology) {
 	}
 	r.unusedTemplates(t)
 	r.outputMappings()
+	r.operationInputs()
 	r.cycles()
 	r.allocations()
 	r.groupTemplates(t)
