@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,62 @@ var floors = map[string]int{
 	"yorc_tosca_simple_yaml_1_0":   1,
 }
 
+type score struct{ right, all, confirmed, confirmedAll int }
+
+func (s score) row(name string) string {
+	confirmed := ""
+	if s.confirmedAll > 0 {
+		confirmed = fmt.Sprintf("%d / %d ", s.confirmed, s.confirmedAll)
+	}
+	return fmt.Sprintf("| %s | %d / %d | %s|\n", name, s.right, s.all, confirmed)
+}
+
+// conformance is the page with the results; -update writes its table.
+const conformance = "../../docs/conformance.md"
+
+var (
+	common    = regexp.MustCompile(`^(tosca_simple_yaml_1_[0-3]|tosca_2_0|alien_dsl_\d_\d_0)$`)
+	published = regexp.MustCompile(`(?m)^\| dialect \| all \| confirmed \|\n(\|.*\n)+`)
+)
+
+// table is the results by dialect as the page has them: dialects of which there are hardly any documents share a row.
+func table(scores map[string]*score, total score) string {
+	b := strings.Builder{}
+	b.WriteString("| dialect | all | confirmed |\n|---|---|---|\n")
+	rest := score{}
+	for _, d := range slices.Sorted(maps.Keys(scores)) {
+		s := *scores[d]
+		if !common.MatchString(d) {
+			rest = score{rest.right + s.right, rest.all + s.all, rest.confirmed + s.confirmed, rest.confirmedAll + s.confirmedAll}
+			continue
+		}
+		b.WriteString(s.row("`" + d + "`"))
+	}
+	b.WriteString(rest.row("Yorc, wd03, unknown versions"))
+	b.WriteString(fmt.Sprintf("| **all** | **%d / %d** | **%d / %d** |\n", total.right, total.all, total.confirmed, total.confirmedAll))
+	return b.String()
+}
+
+// publish compares the page's table with the results, or writes it.
+func publish(t *testing.T, want string) {
+	t.Helper()
+	page, err := os.ReadFile(conformance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := published.FindString(string(page))
+	if old == want {
+		return
+	}
+	if !*update {
+		t.Errorf("%s does not have these results; run `go test ./pkg/tosca -run TestCorpus -update`\n%s", conformance, want)
+		return
+	}
+	if err := os.WriteFile(conformance, []byte(strings.Replace(string(page), old, want, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestCorpus(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(corpusDir, "corpus.json"))
 	if err != nil {
@@ -58,7 +115,6 @@ func TestCorpus(t *testing.T) {
 	if err := json.Unmarshal(data, &entries); err != nil {
 		t.Fatal(err)
 	}
-	type score struct{ right, all, confirmed, confirmedAll int }
 	scores := map[string]*score{}
 	filter := os.Getenv("CORPUS")
 	var differences []string
@@ -124,5 +180,8 @@ func TestCorpus(t *testing.T) {
 	t.Logf("%-32s %3d/%3d confirmed %3d/%3d", "all", total.right, total.all, total.confirmed, total.confirmedAll)
 	for _, d := range differences {
 		t.Log(d)
+	}
+	if filter == "" {
+		publish(t, table(scores, total))
 	}
 }

@@ -2,6 +2,7 @@ package tosca
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -135,6 +136,26 @@ service_template:
 				t.Errorf("hint %q", list[0].Hint)
 			}
 		})
+	}
+}
+
+// Templates that use each other several times would make more nodes than anything could hold.
+func TestSubstitutionIsBounded(t *testing.T) {
+	files := map[string]string{"types.yaml": "tosca_definitions_version: tosca_2_0\nnode_types: { T0: {} }\n"}
+	for i := range 20 {
+		files["types.yaml"] = strings.Replace(files["types.yaml"], " T0", fmt.Sprintf(" T%d: {}, T0", i+1), 1)
+		files[fmt.Sprintf("t%d.yaml", i)] = fmt.Sprintf(`tosca_definitions_version: tosca_2_0
+imports: [ types.yaml, t%[2]d.yaml ]
+service_template:
+  node_templates: { a: { type: T%[2]d, directives: [ substitute ] }, b: { type: T%[2]d, directives: [ substitute ] }, c: { type: T%[2]d, directives: [ substitute ] } }
+  substitution_mappings: { node_type: T%[1]d }
+`, i, i+1)
+	}
+	files["t20.yaml"] = "tosca_definitions_version: tosca_2_0\nimports: [ types.yaml ]\nservice_template: { node_templates: {}, substitution_mappings: { node_type: T20 } }\n"
+	files["app.yaml"] = "tosca_definitions_version: tosca_2_0\nimports: [ types.yaml, t0.yaml ]\nservice_template: { node_templates: { a: { type: T0, directives: [ substitute ] } } }\n"
+	_, list := loadFiles(files)
+	if codes := findings(list); len(codes) != 1 || !strings.Contains(codes[0], "substitution-cycle") {
+		t.Error(list)
 	}
 }
 

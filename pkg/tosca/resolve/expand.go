@@ -15,7 +15,11 @@ import (
 // properties and attributes; it depends on the template's nodes, and what relates to it relates to the nodes that its mappings name.
 func (r *resolver) expand() {
 	for _, s := range r.chosen {
-		if sub := r.nested(s); sub != nil {
+		sub := r.nested(s)
+		if sub != nil && sub.in.nest != nil && *sub.in.nest.budget < 0 {
+			continue // it was reported; putting the rest together would only take long
+		}
+		if sub != nil {
 			e := &expansion{r: r, n: s.n, def: s.file.Doc.Topology.Substitution, sub: sub, file: s.file}
 			if e.run(); r.expanded == nil {
 				r.expanded = map[string]*expansion{}

@@ -39,6 +39,7 @@ type resolver struct {
 
 	chosen   []substitute // what stands in for which node
 	expanded map[string]*expansion
+	nest     *nesting // of the root document's substitutions
 }
 
 // Resolve makes the topology of the root document. It is never nil; with errors in diags it is a best effort that must not be deployed.

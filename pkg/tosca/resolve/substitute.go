@@ -137,8 +137,11 @@ func (r *resolver) unsubstituted(n *node, refused []*File) {
 func (r *resolver) nested(s substitute) *resolver {
 	nest := r.in.nest
 	if nest == nil {
-		budget := maxSubstituted
-		nest = &nesting{budget: &budget}
+		if r.nest == nil {
+			budget := maxSubstituted
+			r.nest = &nesting{budget: &budget}
+		}
+		nest = r.nest
 	}
 	inside := append(slices.Clone(nest.files), r.in.Root)
 	if at := slices.Index(inside, s.file); at >= 0 {
@@ -169,7 +172,7 @@ func (r *resolver) nested(s substitute) *resolver {
 }
 
 // maxSubstituted bounds the nodes that substitution adds.
-const maxSubstituted = 50_000
+const maxSubstituted = 10_000
 
 // addNew takes over findings, without those that another use of the same template gave already.
 func (r *resolver) addNew(found diag.List) {

@@ -214,10 +214,11 @@ func (r *resolver) flatten(t *typ) *typ {
 // settle completes schemas of data types that contain themselves, once no type is half done.
 func (r *resolver) settle() {
 	if r.active--; r.active == 0 {
-		for _, f := range r.later {
+		later := r.later
+		r.later = nil // what is flattened meanwhile settles on its own
+		for _, f := range later {
 			f()
 		}
-		r.later = nil
 	}
 }
 
