@@ -91,7 +91,7 @@ func (p *Printer) failureFields(f orch.Failure, stderr int) {
 	p.field("step", f.Step)
 	p.field("operation", f.Operation)
 	p.field("host", f.Host)
-	if f.ExitCode != 0 {
+	if f.ExitCode > 0 {
 		p.field("exit code", fmt.Sprint(f.ExitCode))
 	}
 	if f.Attempts > 1 {

@@ -83,6 +83,9 @@ func (c *changes) transition(r *run, st *step) {
 		if st.leftOut {
 			e.Status, e.Message = string(Skipped), st.why
 		}
+		if st.status == Skipped && st.because != "" && e.Message == "" {
+			e.Message = st.because + " failed"
+		}
 		c.events = append(c.events, e)
 	}
 }
