@@ -22,7 +22,7 @@ func convertDocument(ctx context.Context, c *config.Config, b *cli.Bundle, targe
 		return nil, err
 	}
 	bundle := b.Source.(*source.Bundle)
-	a := tosca.Analyze(ctx, tosca.Options{Bundle: bundle, ImportPath: c.ImportPath, Libraries: libraries})
+	a := tosca.Analyze(ctx, tosca.Options{Bundle: bundle, ImportPath: c.ImportPath, Fetch: fetcher(c), Libraries: libraries})
 	out := &cli.Conversion{Found: a.Findings}
 	if a.Findings.HasErrors() || a.Root == nil {
 		return out, nil

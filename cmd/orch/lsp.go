@@ -34,7 +34,7 @@ func languageServer(ctx context.Context, c *config.Config, stdio cli.Stdio, log 
 			if b == nil {
 				return &tosca.Analysis{Findings: list}
 			}
-			return tosca.Analyze(ctx, tosca.Options{Bundle: b, ImportPath: c.ImportPath, Libraries: libraries, Memo: memo})
+			return tosca.Analyze(ctx, tosca.Options{Bundle: b, ImportPath: c.ImportPath, Fetch: fetcher(c), Libraries: libraries, Memo: memo})
 		},
 	})
 	if errors.Is(err, lsp.ErrNoShutdown) {

@@ -77,7 +77,7 @@ func loadTopology(ctx context.Context, c *config.Config, b *cli.Bundle) (*topolo
 	if list.HasErrors() {
 		return nil, list
 	}
-	t, more := tosca.Load(ctx, tosca.Options{Bundle: b.Source.(*source.Bundle), ImportPath: c.ImportPath, Libraries: libraries})
+	t, more := tosca.Load(ctx, tosca.Options{Bundle: b.Source.(*source.Bundle), ImportPath: c.ImportPath, Fetch: fetcher(c), Libraries: libraries})
 	return t, append(list, more...)
 }
 
@@ -119,7 +119,7 @@ func loader(c *config.Config, libraries []*tosca.Library) func(context.Context, 
 				all = append(all, lib)
 			}
 		}
-		t, more := tosca.Load(ctx, tosca.Options{Bundle: bundle, ImportPath: c.ImportPath, Libraries: all})
+		t, more := tosca.Load(ctx, tosca.Options{Bundle: bundle, ImportPath: c.ImportPath, Fetch: fetcher(c), Libraries: all})
 		return t, append(list, more...)
 	}
 }

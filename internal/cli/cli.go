@@ -199,6 +199,10 @@ Exit codes:
 		env.overrides["import_path"] = v
 		return nil
 	})
+	f.BoolFunc("allow-network", "read imports from http and https addresses (ORCH_ALLOW_NETWORK); a deployment needs it again whenever it is planned", func(v string) error {
+		env.overrides["allow_network"] = v
+		return nil
+	})
 	f.Var(oneOf{&env.logLevel, []string{"debug", "info", "warn", "error"}}, "log-level", "orch's own log on stderr: a `level` of debug, info, warn or error (ORCH_LOG_LEVEL; default warn, for a server info)")
 	f.BoolVarP(&env.verbose, "verbose", "v", false, "print every line of output of the operations")
 	root.AddGroup(&cobra.Group{ID: "doc", Title: "Documents:"}, &cobra.Group{ID: "life", Title: "Deployments:"}, &cobra.Group{ID: "look", Title: "Looking:"}, &cobra.Group{ID: "set", Title: "Setting up:"})

@@ -36,6 +36,8 @@ type Config struct {
 	Revisions int `yaml:"revisions" env:"ORCH_REVISIONS" doc:"revisions to keep of a deployment"`
 	// ImportPath are directories of archives that documents import by name:version.
 	ImportPath []string `yaml:"import_path" env:"ORCH_IMPORT_PATH" doc:"directories of importable archives"`
+	// AllowNetwork lets documents import from http and https addresses.
+	AllowNetwork bool `yaml:"allow_network" env:"ORCH_ALLOW_NETWORK" doc:"read imports from the network"`
 	// PluginPath are directories of further plugins.
 	PluginPath []string `yaml:"plugin_path" env:"ORCH_PLUGIN_PATH" doc:"directories of further plugins"`
 

@@ -171,7 +171,8 @@ func (c *converter) requirement(r *document.Requirement) *source.Node {
 	for _, d := range r.Directives {
 		directives = append(directives, d.Text)
 	}
-	for key, n := range map[string]*source.Node{"count": c.value(f, r.Count, nil), "directives": texts(directives), "optional": optional(r.Optional)} {
+	for key, n := range map[string]*source.Node{"count": c.value(f, r.Count, nil), "directives": texts(directives), "optional": optional(r.Optional),
+		"allocation": c.assigns(f, r.Allocation, nil)} {
 		switch {
 		case n == nil:
 		case c.v2:
