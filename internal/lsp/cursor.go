@@ -140,11 +140,10 @@ func (t text) above(line, col int, dash bool) []string {
 // flow goes on into maps and lists in brackets on the cursor's own line.
 func (c *cursor) flow(s string) {
 	type level struct {
-		list   bool
-		key    string
-		items  []string
-		word   strings.Builder
-		quoted bool
+		list  bool
+		key   string
+		items []string
+		word  strings.Builder
 	}
 	var stack []*level
 	quote := rune(0)

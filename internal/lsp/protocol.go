@@ -1,7 +1,5 @@
 package lsp
 
-import "encoding/json"
-
 // The parts of the Language Server Protocol 3.17 that the server speaks. Lines and characters count from 0; characters are UTF-16 units.
 type (
 	position struct {
@@ -42,9 +40,6 @@ type (
 	positionParams struct {
 		TextDocument documentID `json:"textDocument"`
 		Position     position   `json:"position"`
-	}
-	cancelParams struct {
-		ID json.RawMessage `json:"id"`
 	}
 
 	publishParams struct {

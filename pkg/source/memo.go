@@ -66,7 +66,6 @@ func (m *Memo) Parse(name string, data []byte) (*Node, diag.List) {
 type chunk struct {
 	line   int // of its first line
 	pairs  []Pair
-	list   diag.List
 	height int
 	size   int
 }

@@ -350,7 +350,7 @@ func (e *eventQuery) answer(docs []eventDocument, mixed bool) (any, error) {
 		if e.nested {
 			items = append(items, d.nested())
 		} else {
-			items = append(items, project(d, e.include).(any))
+			items = append(items, project(d, e.include))
 		}
 	}
 	return page{Items: items, Metadata: metadata{Pagination: pagination{len(docs), e.size, e.offset}}}, nil

@@ -50,10 +50,6 @@ func forbidden(message string) error {
 	return &problem{http.StatusForbidden, "forbidden_error", message}
 }
 
-func unsupported(format string, args ...any) error {
-	return &problem{http.StatusNotFound, "missing_premium_package_error", fmt.Sprintf(format, args...)}
-}
-
 var codes = map[int]string{
 	http.StatusBadRequest: "bad_parameters_error", http.StatusUnauthorized: "unauthorized_error", http.StatusForbidden: "forbidden_error",
 	http.StatusNotFound: "not_found_error", http.StatusMethodNotAllowed: "method_not_allowed_error", http.StatusConflict: "conflict_error",
