@@ -89,7 +89,8 @@ func reportCmd(env *environment) *cobra.Command {
 		Use:   "report [DEPLOYMENT]",
 		Short: "Show where the time of a task went: its steps and its critical path",
 		Long: `Prints how long the steps took and the critical path: the chain of steps, each needing the one before, that took
-longest. Only what is on that path makes the whole faster when it gets faster.`,
+longest. Only what is on that path makes the whole faster when it gets faster. What steps have waited for, such as a free
+place, SSH on a new server or another attempt, is summed up by reason.`,
 		Example: "  orch report\n  orch report web --all\n  orch report web -o json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -1,7 +1,9 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +24,15 @@ type Times struct {
 	// Work is the sum of all steps.
 	WorkSeconds float64    `json:"work_seconds"`
 	Steps       []StepTime `json:"steps"` // longest first
+	// Waits by reason, longest first.
+	Waits []WaitTime `json:"waits,omitempty"`
+}
+
+// WaitTime is how long steps have waited for one thing, all together.
+type WaitTime struct {
+	For     string  `json:"for"`
+	Seconds float64 `json:"seconds"`
+	Steps   int     `json:"steps"`
 }
 
 // StepTime of one step that ran.
@@ -79,7 +90,42 @@ func TimesOf(t orch.Task, steps []orch.StepStatus, now time.Time) (Times, error)
 		}
 		return strings.Compare(a.ID, b.ID)
 	})
+	out.Waits = waitsOf(steps, end)
 	return out, nil
+}
+
+// details of a reason that differ from one attempt to the next: "SSH (connection refused)", "another attempt in 4s: exit code 3".
+var details = regexp.MustCompile(` \(.*| in [0-9.]+m?s: .*`)
+
+// resource is what the cloud still makes; the report is about why, not about which.
+var resource = regexp.MustCompile(`^\S+: still `)
+
+// waitsOf sums up the waits by reason. What is shorter than a tenth of a second is not worth a line.
+func waitsOf(steps []orch.StepStatus, end time.Time) []WaitTime {
+	times, by := map[string]time.Duration{}, map[string]map[string]bool{}
+	for _, s := range steps {
+		for _, w := range s.Waits {
+			until, why := w.Until, details.ReplaceAllString(resource.ReplaceAllString(w.For, "the cloud: still "), "")
+			if until.IsZero() {
+				until = end
+			}
+			if by[why] == nil {
+				by[why] = map[string]bool{}
+			}
+			times[why] += max(0, until.Sub(w.Since))
+			by[why][s.ID] = true
+		}
+	}
+	var out []WaitTime
+	for why, d := range times {
+		if d >= 100*time.Millisecond {
+			out = append(out, WaitTime{For: why, Seconds: seconds(d), Steps: len(by[why])})
+		}
+	}
+	slices.SortFunc(out, func(a, b WaitTime) int {
+		return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), strings.Compare(a.For, b.For))
+	})
+	return out
 }
 
 // critical finds the chain of steps that decided when the task ended. Infrastructure is made in one go, so that a step may begin, and even
@@ -126,6 +172,14 @@ func (p *Printer) Times(t Times, all bool) {
 			rows[i] = []string{"+" + span(s.Offset), span(s.Seconds), id}
 		}
 		p.Table([]string{"BEGAN", "TIME", "STEP"}, rows)
+	}
+	if len(t.Waits) > 0 {
+		p.Printf("\n%s\n", p.Paint(Bold, "Waiting, all steps together"))
+		rows := make([][]string, len(t.Waits))
+		for i, w := range t.Waits {
+			rows[i] = []string{span(w.Seconds), Plural(w.Steps, "step"), w.For}
+		}
+		p.Table([]string{"TIME", "BY", "FOR"}, rows)
 	}
 	shown := t.Steps
 	title := "Steps, longest first"

@@ -44,6 +44,27 @@ func TestCriticalPathIsWhatDecidedTheEnd(t *testing.T) {
 	}
 }
 
+func TestWaitsAreSummedUpByReason(t *testing.T) {
+	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
+	a, b := timed("a[0].create", 0, 20), timed("b[0].create", 0, 30)
+	a.Waits = []orch.Wait{{For: "openstack_compute_instance_v2.a_0_server: still creating", Since: at(0), Until: at(5)},
+		{For: "SSH (connection refused)", Since: at(5), Until: at(9)}, {For: "another attempt in 4s: exit code 3", Since: at(9), Until: at(13)}}
+	b.Waits = []orch.Wait{{For: "SSH (no route to host)", Since: at(1), Until: at(9)}, {For: "a free place: host vm[0] is busy", Since: at(25)}}
+	got, err := TimesOf(orch.Task{Workflow: "install", Status: "running", Started: start}, []orch.StepStatus{a, b}, at(28))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []WaitTime{{"SSH", 12, 2}, {"the cloud: still creating", 5, 1}, {"another attempt", 4, 1}, {"a free place: host vm[0] is busy", 3, 1}}
+	if diff := cmp.Diff(want, got.Waits); diff != "" {
+		t.Error(diff)
+	}
+	var out bytes.Buffer
+	(&Printer{W: &out}).Times(got, false)
+	if !strings.Contains(out.String(), "Waiting, all steps together") || !strings.Contains(out.String(), "12s   2 steps  SSH") {
+		t.Errorf("printed\n%s", out.String())
+	}
+}
+
 func TestARunningTaskIsMeasuredUntilNow(t *testing.T) {
 	s := timed("a[0].create", 0, 0)
 	s.Status, s.Ended = "doing", time.Time{}

@@ -28,7 +28,26 @@ type eventReader struct {
 	l      *Local
 	f      Filter
 	filter state.EventFilter
+	// looks in a row that found nobody at work, and when the last one was
+	looks  int
+	looked time.Time
 }
+
+// deserted reports whether nobody has held the deployment for a while: the process that worked has died, and no server takes over. Wait says so.
+func (r *eventReader) deserted(ctx context.Context) (bool, error) {
+	if time.Since(r.looked) < followPace {
+		return false, nil
+	}
+	r.looked = time.Now()
+	holders, err := r.l.store.Holders(ctx, leaseKey(r.f.Deployment))
+	if r.looks++; err != nil || len(holders) > 0 {
+		r.looks = 0
+	}
+	return r.looks > desertedAfter, err
+}
+
+// desertedAfter is how many looks, followPace apart, must find nobody.
+const desertedAfter = 4
 
 var errStopped = errors.New("the reader has stopped")
 
@@ -145,5 +164,8 @@ func (r *eventReader) over(ctx context.Context) (bool, error) {
 	if err != nil || t.Status.Ended() || t.Status == engine.Paused {
 		return true, err
 	}
-	return r.l.leftHere(ctx, r.f.Deployment, t.ID) != nil, nil // Wait says why
+	if r.l.leftHere(ctx, r.f.Deployment, t.ID) != nil {
+		return true, nil // Wait says why
+	}
+	return r.deserted(ctx)
 }

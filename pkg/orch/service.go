@@ -247,6 +247,8 @@ type StepStatus struct {
 	// Waiting says for what, since Since.
 	Waiting string    `json:"waiting,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
+	// Waits are the latest times that it spent waiting, in order.
+	Waits []Wait `json:"waits,omitempty"`
 }
 
 // Output of a deployment.

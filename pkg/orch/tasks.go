@@ -33,7 +33,7 @@ func (l *Local) Tasks(ctx context.Context, deployment string) ([]Task, error) {
 
 // progress counts the steps of a task that has not ended.
 func (l *Local) progress(ctx context.Context, t engine.Task) (p engine.Progress) {
-	steps, err := l.Steps(ctx, t.Deployment, t.ID)
+	steps, _, err := l.steps(ctx, t)
 	if err != nil {
 		return t.Progress // as of its beginning
 	}
@@ -77,18 +77,27 @@ func (l *Local) Steps(ctx context.Context, deployment, task string) ([]StepStatu
 	if err != nil {
 		return nil, err
 	}
+	steps, at, err := l.steps(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return steps, l.addWaits(ctx, t, steps, at)
+}
+
+// steps by the plan and the journal; at is where each is.
+func (l *Local) steps(ctx context.Context, t engine.Task) (_ []StepStatus, at map[string]int, _ error) {
 	if t.Status == engine.Queued && t.Started.IsZero() {
-		return []StepStatus{}, nil // it is planned when it begins
+		return []StepStatus{}, nil, nil // it is planned when it begins
 	}
-	p, err := engine.LoadPlan(ctx, l.store, deployment, t.ID)
+	p, err := engine.LoadPlan(ctx, l.store, t.Deployment, t.ID)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, nil, storeError(err)
 	}
-	journal, err := engine.Journal(ctx, l.store, deployment, t.ID)
+	journal, err := engine.Journal(ctx, l.store, t.Deployment, t.ID)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, nil, storeError(err)
 	}
-	at := make(map[string]int, len(p.Steps))
+	at = make(map[string]int, len(p.Steps))
 	out := make([]StepStatus, len(p.Steps))
 	for i, s := range p.Steps {
 		at[s.ID] = i
@@ -121,19 +130,23 @@ func (l *Local) Steps(ctx context.Context, deployment, task string) ([]StepStatu
 		}
 	}
 	if !t.Status.Ended() {
-		waiting(out, at)
+		waiting(out, at, t.Started)
 	}
-	return out, nil
+	return out, at, nil
 }
 
-// waiting says for what pending steps wait.
-func waiting(steps []StepStatus, at map[string]int) {
+// freePlace is what a step waits for that needs nothing more, where nobody has said more.
+const freePlace = "a free place"
+
+// waiting says for what pending steps wait, and since when: the start, or the last end of what they have waited for before.
+func waiting(steps []StepStatus, at map[string]int, start time.Time) {
 	for i := range steps {
 		s := &steps[i]
 		if s.Status != string(engine.Pending) {
 			continue
 		}
 		var names []string
+		s.Since = start
 		for _, n := range s.Needs {
 			if j, ok := at[n]; ok && !engine.Status(steps[j].Status).Ended() {
 				names = append(names, n)
@@ -146,7 +159,7 @@ func waiting(steps []StepStatus, at map[string]int) {
 		}
 		s.Waiting = strings.Join(names, ", ")
 		if s.Waiting == "" {
-			s.Waiting = "a free place"
+			s.Waiting = freePlace
 		}
 	}
 }
