@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"github.com/orch-project/orch/pkg/orch"
@@ -58,6 +60,17 @@ func onFailureFlag(c *cobra.Command, policy *string) {
 		"what a failure leads to, a `policy`: keep, rollback or pause (default: as before, at first keep)")
 }
 
+// lostRecord says how to remove what orch has no record of.
+func lostRecord(name string, err error) error {
+	var known *orch.Error
+	if !errors.As(err, &known) || known.Kind != orch.KindNotFound {
+		return err
+	}
+	with := *known
+	with.Hint = "orch list shows all deployments; if its record is lost, `orch sweep " + name + "` finds what it has in the cloud, and --delete removes it"
+	return &with
+}
+
 func undeployCmd(env *environment) *cobra.Command {
 	var follow followFlags
 	var force, purge, all bool
@@ -91,7 +104,7 @@ Ends with the proof that no resource of it is left in the cloud, or the list of 
 			for _, name := range names {
 				task, err := app.Apply(c.Context(), orch.Request{Verb: orch.Undeploy, Deployment: name, Force: force, Purge: purge})
 				if err != nil {
-					return err
+					return lostRecord(name, err)
 				}
 				follow.purge = purge
 				if err := env.follow(c.Context(), app, task, follow); err != nil {
