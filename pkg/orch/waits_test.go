@@ -11,7 +11,9 @@ import (
 
 func TestWaitsOfAStep(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(1_000_000+int64(s), 0).UTC() }
-	say := func(s int, text string) event.Event { return event.Event{Type: event.Waiting, Time: at(s), Message: text} }
+	say := func(s int, text string) event.Event {
+		return event.Event{Type: event.Waiting, Time: at(s), Message: text}
+	}
 	became := func(s int) event.Event { return event.Event{Type: event.StepStatus, Time: at(s)} }
 	events := []event.Event{
 		say(0, "waiting for a free place: host vm[0] is busy"), became(3),
