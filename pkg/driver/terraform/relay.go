@@ -51,10 +51,10 @@ type runCopy struct {
 	Files map[string][]byte `json:"files"`
 }
 
-// Keys beside those of deployments, whose names have no '~'.
-func reportKey(deployment string) string { return deployment + "~run" }
-func copyKey(deployment string) string   { return deployment + "~files" }
-func stopKey(deployment string) string   { return deployment + "~stop" }
+// Keys beside those of deployments, whose names have no '@' (with a tenant they have a '~').
+func reportKey(deployment string) string { return deployment + "@run" }
+func copyKey(deployment string) string   { return deployment + "@files" }
+func stopKey(deployment string) string   { return deployment + "@stop" }
 
 const (
 	reportEvery = 3 * time.Second

@@ -140,7 +140,7 @@ func TestAnotherMachineGoesOnAfterADeadOne(t *testing.T) {
 	top := r.topology(keyAndGroup()...)
 	reqs := requests(top, env{}, driver.Create, "create-")
 	leave(t, a, work, reqs)
-	waitFor(t, "the first report", func() bool { _, err := os.Stat(shared.path("app~files")); return err == nil })
+	waitFor(t, "the first report", func() bool { _, err := os.Stat(shared.path("app@files")); return err == nil })
 	for _, file := range []string{"supervisor.json", "terraform.json"} {
 		var p struct{ PID int }
 		raw, err := os.ReadFile(filepath.Join(work, file))
