@@ -224,10 +224,7 @@ func (r *resolver) relate(n *node, q *requirement, def *document.Requirement, w 
 	for i, f := range w.filters {
 		if target.typ != nil && !target.typ.broken && !r.passes(target, f, w.filterFiles[i]) {
 			d := r.warnf("wrong-target", def.Name.Pos, def.Path, "%s does not pass the node filter of the requirement %s of %s", target.Name, q.name, n.Name)
-			d.Related = []diag.Related{{Pos: f.Pos, Message: "the filter"}}
-			if r.in.Root.Doc.Traits.Strict {
-				d.Severity = diag.Error
-			}
+			d.Related = []diag.Related{{Pos: f.Pos, Message: "the filter"}} // a warning: the location may give what the template leaves open
 		}
 	}
 	r.cardinality(ctx, rel, q, def, target)
