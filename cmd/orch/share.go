@@ -299,6 +299,12 @@ func (s *shared) Events(ctx context.Context, f orch.Filter) iter.Seq2[event.Even
 				following = f.Follow && !remote && s.kept == nil
 				if following {
 					once.Follow, once.UntilTask = false, ""
+					if over, err := ended(ctx, svc, f); err != nil || over {
+						following = false // this turn reads what is left
+						if err != nil {
+							return err
+						}
+					}
 				}
 				for e, err := range svc.Events(ctx, once) {
 					if err != nil {
@@ -332,3 +338,20 @@ func (s *shared) Events(ctx context.Context, f orch.Filter) iter.Seq2[event.Even
 }
 
 var _ orch.Service = (*shared)(nil)
+
+// ended reports whether the task that ends the following has ended, waits for a word, or is gone.
+func ended(ctx context.Context, svc orch.Service, f orch.Filter) (bool, error) {
+	if f.UntilTask == "" {
+		return false, nil
+	}
+	tasks, err := svc.Tasks(ctx, f.Deployment)
+	if errors.Is(err, orch.ErrNotFound) {
+		return true, nil
+	}
+	for _, t := range tasks {
+		if t.ID == f.UntilTask {
+			return !t.Ended.IsZero() || t.Status == "paused", err
+		}
+	}
+	return true, err
+}
