@@ -93,7 +93,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 var described = map[string]any{
 	"Problem": orch.Problem{}, "ProblemPart": orch.ProblemPart{}, "Diagnostic": diag.Diagnostic{}, "Pos": diag.Pos{}, "Related": diag.Related{}, "Identity": orch.Identity{},
 	"Request": orch.Request{}, "Control": orch.Control{}, "PlanAnswer": orch.PlanAnswer{}, "SavedPlan": orch.SavedPlan{}, "Plan": plan.Plan{}, "Step": plan.Step{},
-	"StepStatus": orch.StepStatus{}, "Change": driver.Change{}, "FieldChange": driver.FieldChange{}, "Instance": topology.Instance{}, "Deployment": orch.Deployment{},
+	"StepStatus": orch.StepStatus{}, "Wait": orch.Wait{}, "Change": driver.Change{}, "FieldChange": driver.FieldChange{}, "Instance": topology.Instance{}, "Deployment": orch.Deployment{},
 	"Detail": orch.Detail{}, "NodeStatus": orch.NodeStatus{}, "InstanceStatus": orch.InstanceStatus{}, "Task": orch.Task{}, "Progress": orch.Progress{}, "Failure": engine.Failure{},
 	"Output": orch.Output{}, "HostAccess": orch.HostAccess{}, "Host": driver.Host{}, "Stray": orch.Stray{}, "Event": event.Event{}, "Blueprint": orch.Blueprint{},
 	"BlueprintInput": orch.BlueprintInput{}, "SecretInfo": orch.SecretInfo{}, "Tenant": orch.Tenant{}, "Member": orch.Member{}, "User": orch.User{}, "NewUser": orch.NewUser{},

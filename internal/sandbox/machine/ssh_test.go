@@ -240,5 +240,13 @@ func TestSSHFaults(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(out), err)
 	}
 	inject(machine.SSHFault{})
-	run(t, w.login(f, "debian"), "true")
+	eventually(t, "a command on the healed server", func() error {
+		c, err := w.dial(f, "debian")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = tryRun(c, "true")
+		return err
+	})
 }
