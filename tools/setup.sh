@@ -16,6 +16,12 @@ want() {
 want cc "gcc libc6-dev" "the race detector of go test"
 want ssh openssh-client "tests with the real ssh client"
 want python3 python3-minimal "tests that run operations written in Python on this machine"
+want busybox busybox "tests of operations on hosts that have nothing but busybox"
+# A person's machine gets no SSH server for the sake of tests.
+if [ -n "${CI-}" ]; then
+  PATH=$PATH:/usr/sbin
+  want sshd openssh-server "tests against OpenSSH's server"
+fi
 
 [ -n "$packages" ] || exit 0
 
@@ -30,7 +36,7 @@ command -v apt-get >/dev/null 2>&1 || give_up "there is no apt-get, so nothing i
 printf 'setup: installing%s\n' "$packages" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-export DEBIAN_FRONTEND=noninteractive
+export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 # what is installed is not started
 
 # shellcheck disable=SC2086 # a list of words
 install() { apt-get install -y --no-install-recommends $packages >"$log" 2>&1 </dev/null; }
