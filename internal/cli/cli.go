@@ -164,7 +164,7 @@ func newRoot(env *environment) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "orch",
 		Short: "Deploy application topologies on OpenStack and keep them running",
-		Long: `orch reads a topology (TOSCA, Alien4Cloud), provisions its servers and networks on
+		Long: `orch reads a topology (TOSCA, Alien4Cloud, Cloudify), provisions its servers and networks on
 OpenStack through Terraform, configures them over SSH, and removes everything again.
 
 Exit codes:

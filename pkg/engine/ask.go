@@ -57,12 +57,7 @@ func (e *Engine) Ask(ctx context.Context, w *World, q Question) (Reply, error) {
 	if req.Variables, err = r.variables(ctx, st, req); err != nil {
 		return Reply{}, err
 	}
-	d := r.driver(st)
-	if e.opts.Select != nil {
-		if other := e.opts.Select(req); other != nil {
-			d = other
-		}
-	}
+	d := r.driverOf(st, req)
 	if d == nil {
 		return Reply{}, fmt.Errorf("no driver is configured for %s", st.ID)
 	}

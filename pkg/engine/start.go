@@ -207,6 +207,20 @@ func (r *run) driver(st *step) driver.Driver {
 	return r.e.opts.Remote
 }
 
+// driverOf is the driver of a request that is made: the operation may name a host itself, and Options.Select may choose another driver.
+func (r *run) driverOf(st *step, req *driver.Request) driver.Driver {
+	d := r.driver(st)
+	if st.Kind == plan.Op && req.Host != nil {
+		d = r.e.opts.Remote
+	}
+	if r.e.opts.Select != nil {
+		if other := r.e.opts.Select(req); other != nil {
+			d = other
+		}
+	}
+	return d
+}
+
 // act runs in a goroutine of its own and reports by one message.
 func (r *run) act(st *step) {
 	ctx, stop := r.opCtx, func() {}
@@ -265,15 +279,7 @@ func (r *run) perform(ctx context.Context, st *step) (res driver.Result, err err
 	if err != nil {
 		return res, err
 	}
-	d := r.driver(st)
-	if st.Kind == plan.Op && req.Host != nil {
-		d = r.e.opts.Remote // the operation may name a host itself
-	}
-	if r.e.opts.Select != nil {
-		if other := r.e.opts.Select(req); other != nil {
-			d = other
-		}
-	}
+	d := r.driverOf(st, req)
 	if d == nil {
 		return res, fmt.Errorf("no driver is configured for %s", st.ID)
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/orch-project/orch/pkg/secret"
+	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -23,29 +23,13 @@ func (v values) eval(x *topology.Value) any {
 	if err != nil {
 		return nil
 	}
-	return plain(r)
-}
-
-func plain(v any) any {
-	switch t := v.(type) {
-	case secret.Value:
-		return t.Reveal()
-	case topology.Unknown:
-		return nil
-	case map[string]any:
-		out := make(map[string]any, len(t))
-		for k, x := range t {
-			out[k] = plain(x)
-		}
-		return out
-	}
-	return v
+	return driver.Reveal(r)
 }
 
 // address of a server under a name: what runs says, else what its template gives.
 func (v values) address(n *topology.Node, in topology.Instance, name string) string {
 	if x, ok := v.env.Attribute(in, "", name); ok {
-		if s := text(plain(x)); s != "" {
+		if s := text(driver.Reveal(x)); s != "" {
 			return s
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/orch-project/orch/pkg/driver"
-	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -209,29 +208,7 @@ func (v viewer) eval(sc topology.Scope, x *topology.Value) any {
 	if err != nil {
 		return nil
 	}
-	return plainValue(r)
-}
-
-func plainValue(v any) any {
-	switch t := v.(type) {
-	case secret.Value:
-		return t.Reveal()
-	case topology.Unknown:
-		return nil
-	case []any:
-		out := make([]any, len(t))
-		for i, x := range t {
-			out[i] = plainValue(x)
-		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(t))
-		for k, x := range t {
-			out[k] = plainValue(x)
-		}
-		return out
-	}
-	return v
+	return driver.Reveal(r)
 }
 
 func (v viewer) node(n *topology.Node) map[string]any {
@@ -280,13 +257,13 @@ func (v viewer) runtime(in topology.Instance) map[string]any {
 	out := map[string]any{}
 	if all, ok := v.req.Env.(attributes); ok {
 		for k, x := range all.Attributes(in) {
-			out[k] = plainValue(x)
+			out[k] = driver.Reveal(x)
 		}
 	}
 	if n := v.req.Topology.NodeNamed(in.Node); n != nil {
 		for name := range n.Attributes.All() {
 			if x, ok := v.req.Env.Attribute(in, "", name); ok && x != nil {
-				out[name] = plainValue(x)
+				out[name] = driver.Reveal(x)
 			}
 		}
 	}
@@ -298,7 +275,7 @@ func (v viewer) hostIP(in topology.Instance) any {
 	for range len(v.req.Topology.Nodes) + 1 {
 		for _, name := range []string{"ip", "private_address", "ip_address", "public_address"} {
 			if x, ok := v.req.Env.Attribute(in, "", name); ok && x != nil && x != "" {
-				return plainValue(x)
+				return driver.Reveal(x)
 			}
 		}
 		n := v.req.Topology.NodeNamed(in.Node)
