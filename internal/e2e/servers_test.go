@@ -193,8 +193,11 @@ func TestAnotherServerTakesOver(t *testing.T) {
 	b := f.start("b")
 	until(t, "n1 begins", time.Minute, begun(effects, "n1"))
 	d, err := b.service(t).Deployment(t.Context(), "relay")
+	if err != nil {
+		t.Fatalf("the second server does not show the deployment: %v", err)
+	}
 	host, _ := os.Hostname()
-	if err != nil || !strings.Contains(d.Owner, fmt.Sprintf("process %d on %s, since 20", a.cmd.Process.Pid, host)) {
+	if !strings.Contains(d.Owner, fmt.Sprintf("process %d on %s, since 20", a.cmd.Process.Pid, host)) {
 		t.Errorf("the holder is %q, %v", d.Owner, err)
 	}
 	a.kill()

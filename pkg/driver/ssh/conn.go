@@ -104,10 +104,18 @@ func (c *conn) session(ctx context.Context, follow bool) (*ssh.Session, func(), 
 		var r opened
 		select {
 		case r = <-ch:
+		case <-c.gone:
+			// A session asked for in the moment in which the connection ends may never get an answer from x/crypto: its channel comes
+			// into the list after the list has been emptied (mux.loop, openChannel). Nobody waits for it; no more sessions come from here.
+			return nil, nil, fmt.Errorf("%w while it opened a session", script.ErrLost)
 		case <-ctx.Done():
 			go func() {
-				if r := <-ch; r.err == nil {
-					r.s.Close()
+				select {
+				case r := <-ch:
+					if r.err == nil {
+						r.s.Close()
+					}
+				case <-c.gone:
 				}
 				c.leave(follow)
 			}()

@@ -39,18 +39,23 @@ func (l *login) session(ch ssh.NewChannel) {
 	defer running.Wait()
 	for r := range requests {
 		ok := false
+		var run func()
 		switch r.Type {
 		case "shell", "exec", "subsystem":
 			if !started {
-				if ok = s.start(r, &running); ok {
-					started = true
-				}
+				run = s.start(r)
+				ok = run != nil
+				started = ok
 			}
 		default:
 			ok = s.request(r)
 		}
 		if r.WantReply {
 			_ = r.Reply(ok, nil)
+		}
+		// Only now: a process that ends at once would close the channel before the reply, which the client takes for a lost connection.
+		if run != nil {
+			running.Go(run)
 		}
 	}
 	// The client has closed the channel: a terminal's processes get SIGHUP by its end.
@@ -101,11 +106,11 @@ func (s *session) signal(name string) bool {
 	return ok && s.proc != nil && s.proc.Signal(sig) == nil
 }
 
-// start runs what "shell", "exec" or "subsystem" asks for and returns as soon as it runs.
-func (s *session) start(r *ssh.Request, running *sync.WaitGroup) bool {
+// start starts what "shell", "exec" or "subsystem" asks for. What it returns serves the process until its end; nil refuses the request.
+func (s *session) start(r *ssh.Request) func() {
 	cmd, ok := s.command(r)
 	if !ok {
-		return false
+		return nil
 	}
 	cmd.Env = append(s.environment(), s.env...)
 	if s.login.agent != nil {
@@ -126,14 +131,12 @@ func (s *session) start(r *ssh.Request, running *sync.WaitGroup) bool {
 		if errors.Is(err, os.ErrNotExist) {
 			code = 127
 		}
-		running.Go(func() {
+		return func() {
 			_, _ = io.WriteString(s.channel.Stderr(), err.Error()+"\r\n")
 			s.exit(ssh.Marshal(struct{ Code uint32 }{code}), "exit-status")
-		})
-		return true
+		}
 	}
-	running.Go(wait)
-	return true
+	return wait
 }
 
 // command is the process for the request; a forced command wins (authorized_keys "command").
