@@ -1,5 +1,6 @@
 // Command gotest runs `go test` and keeps its output readable: go's own line per package, failures in full, at the end every skipped
-// test with its reason and one line "N passed, N failed, N skipped". Its exit code is go test's.
+// test with its reason, what each failed test complained of in a few lines, and one line "N passed, N failed, N skipped". Its exit code is
+// go test's. Tests of which nothing is heard for 5 minutes are ended, and what their goroutines wait for is shown.
 //
 //	go run ./tools/gotest -race ./...
 //
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -39,8 +41,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "gotest: cannot run go test: %v\n", err)
 		return 2
 	}
-	r := newReport(stdout)
+	r := newReport(stdout, modulePath())
 	stopBeat := r.heartbeat(time.Minute)
+	watched, stopWatch := context.WithCancel(ctx)
+	defer stopWatch()
+	go (&watchdog{report: r, goTest: cmd.Process.Pid, after: limit(), stderr: stderr}).run(watched)
 	readErr := r.read(out)
 	err = cmd.Wait()
 	stopBeat()
@@ -57,4 +62,22 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	return r.exitCode()
+}
+
+// modulePath is the import path of the module in this directory.
+func modulePath() string {
+	out, err := exec.Command("go", "list", "-m").Output()
+	if err != nil {
+		return "" // go test says why
+	}
+	name, _, _ := strings.Cut(string(out), "\n")
+	return name
+}
+
+// limit of the watchdog.
+func limit() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("GOTEST_STUCK")); err == nil && d > 0 {
+		return d
+	}
+	return stuckAfter
 }

@@ -34,22 +34,32 @@ type report struct {
 
 	passed, failed, cached, done int
 	skips                        []skip
-	failures                     []string
+	failures                     []failure
+	module                       string // import path of the module under test
+}
+
+// failure is what the end of the report says of a test that failed, or of a package that failed otherwise.
+type failure struct {
+	pkg, test string
+	said      []string
 }
 
 // pkg is a package whose tests run.
 type pkg struct {
 	lines []line // output not yet known to be uninteresting
 	state map[string]string
+	since map[string]time.Time // when a test that runs began, or went on after a pause
 	began time.Time
+	heard time.Time     // of the last event
+	stuck time.Duration // how long it was silent when it was ended for that
 }
 
 type line struct{ test, text string }
 
 type skip struct{ pkg, test, reason string }
 
-func newReport(w io.Writer) *report {
-	return &report{w: w, packages: map[string]*pkg{}, builds: map[string][]string{}, shown: map[string]bool{}}
+func newReport(w io.Writer, module string) *report {
+	return &report{w: w, packages: map[string]*pkg{}, builds: map[string][]string{}, shown: map[string]bool{}, module: module}
 }
 
 // read all events. Lines that are not JSON are shown as they are: go's own complaints.
@@ -101,12 +111,16 @@ func (r *report) build(path string) {
 func (r *report) test(e event) {
 	p := r.packages[e.Package]
 	if p == nil {
-		p = &pkg{state: map[string]string{}, began: time.Now()}
+		p = &pkg{state: map[string]string{}, since: map[string]time.Time{}, began: time.Now()}
 		r.packages[e.Package] = p
 	}
+	p.heard = time.Now()
 	switch e.Action {
-	case "run":
+	case "run", "cont":
 		p.state[e.Test] = "run"
+		p.since[e.Test] = p.heard
+	case "pause":
+		p.state[e.Test] = "pause"
 	case "output":
 		p.lines = append(p.lines, line{e.Test, e.Output})
 	case "pass", "fail", "skip":
@@ -126,7 +140,7 @@ func (r *report) endTest(e event, p *pkg) {
 		p.drop(e.Test)
 	case "fail":
 		r.failed++
-		r.failures = append(r.failures, e.Package+" "+e.Test+p.complaints(e.Test))
+		r.failures = append(r.failures, failure{e.Package, e.Test, p.complaints(e.Test)})
 	case "skip":
 		r.skips = append(r.skips, skip{e.Package, e.Test, p.reason(e.Test)})
 		p.drop(e.Test)
@@ -136,22 +150,6 @@ func (r *report) endTest(e event, p *pkg) {
 // drop the output of a test that is of no more interest.
 func (p *pkg) drop(test string) {
 	p.lines = slices.DeleteFunc(p.lines, func(l line) bool { return l.test == test })
-}
-
-// complaints are lines that a failed test wrote with a place in a test file, to stand where a log is read first: at its end. Of many
-// the first and the last ones are shown: the first cause, and what ended the test.
-func (p *pkg) complaints(test string) string {
-	var said []string
-	for _, l := range p.lines {
-		text := strings.TrimSpace(l.text)
-		if place, _, ok := strings.Cut(text, ": "); ok && l.test == test && strings.Contains(place, "_test.go:") {
-			said = append(said, "\n      "+text)
-		}
-	}
-	if len(said) > 4 {
-		said = append(append(said[:2:2], "\n      …"), said[len(said)-2:]...)
-	}
-	return strings.Join(said, "")
 }
 
 // reason is what the test said when it skipped, without the place.
@@ -193,33 +191,76 @@ func (r *report) endPackage(e event, p *pkg) {
 }
 
 // failPackage prints what failed: the output of the failed tests, of those that never ended (a panic, a timeout), and of the package.
+// Of stacks only those that say something are printed.
 func (r *report) failPackage(e event, p *pkg) {
 	if e.FailedBuild != "" {
 		r.build(e.FailedBuild)
 	}
-	known := false
-	for test, state := range p.state {
-		known = known || state == "fail"
-		if state == "run" {
-			r.failed++
-			r.failures = append(r.failures, e.Package+" "+test+" (did not end)")
-			known = true
+	var output []string
+	for _, l := range whole(p.lines) {
+		if !strings.HasPrefix(l.text, "=== ") {
+			output = append(output, strings.TrimRight(l.text, "\n"))
 		}
+	}
+	why := crash(output, r.module)
+	known := false
+	for _, state := range p.state {
+		known = known || state == "fail"
+	}
+	for _, test := range p.open() {
+		r.failed++
+		known = true
+		r.failures = append(r.failures, failure{e.Package, test + " (did not end)", append(p.hung(test), p.complaints(test)...)})
 	}
 	if !known {
 		r.failed++
-		why := "outside of a test"
+		cause := " (outside of a test)"
 		if e.FailedBuild != "" {
-			why = "does not build"
+			cause = " (does not build)"
+			why = brief(r.builds[e.FailedBuild], 6)
+		} else if len(why) == 0 {
+			why = brief(output, 6)
 		}
-		r.failures = append(r.failures, e.Package+" ("+why+")")
+		r.failures = append(r.failures, failure{e.Package, cause, nil})
 	}
-	for _, l := range p.lines {
-		if strings.HasPrefix(l.text, "=== ") {
+	if len(why) > 0 {
+		r.failures = append(r.failures, failure{e.Package, "~", why}) // after the package's tests
+	}
+	inStack := false
+	for _, l := range output {
+		if inStack = inStack && !strings.HasPrefix(l, "FAIL\t"); inStack {
 			continue
 		}
-		io.WriteString(r.w, l.text)
+		fmt.Fprintln(r.w, l)
+		if isCrash(l) {
+			for _, s := range why[min(1, len(why)):] {
+				fmt.Fprintln(r.w, s)
+			}
+			inStack = true
+		}
 	}
+}
+
+// open are the tests that began and did not end, and wait for no subtest.
+func (p *pkg) open() []string {
+	var names []string
+	for test, state := range p.state {
+		if state == "run" {
+			names = append(names, test)
+		}
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(names, func(n string) bool {
+		return slices.ContainsFunc(names, func(o string) bool { return strings.HasPrefix(o, n+"/") })
+	})
+}
+
+// hung says for how long a test ran, where the package was ended because it was stuck.
+func (p *pkg) hung(test string) []string {
+	if p.stuck == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("ran for %s; nothing was heard of the package for %s, so it was ended", time.Since(p.since[test]).Round(time.Second), p.stuck.Round(time.Second))}
 }
 
 // isClosing reports whether this is go test's last line of a package: "ok …", "?   …" or "FAIL …".
@@ -282,13 +323,35 @@ func (r *report) finish(took time.Duration) {
 	}
 	if len(r.failures) > 0 {
 		fmt.Fprintf(r.w, "\nfailed:\n")
-		slices.Sort(r.failures)
-		for _, f := range r.failures {
-			fmt.Fprintf(r.w, "  %s\n", f)
-		}
+		r.explain()
 	}
 	fmt.Fprintf(r.w, "\n%d passed, %d failed, %d skipped in %s (%d packages, %d of them unchanged and not run again)\n",
 		r.passed, r.failed, len(r.skips), took.Round(100*time.Millisecond), r.done, r.cached)
+}
+
+// explain prints the failures, in as many lines as the end of a log that was cut has for them.
+func (r *report) explain() {
+	slices.SortStableFunc(r.failures, func(a, b failure) int {
+		return cmp.Or(cmp.Compare(a.pkg, b.pkg), cmp.Compare(a.test, b.test))
+	})
+	left, names := maxEnd, 0
+	for i, f := range r.failures {
+		if f.test != "~" {
+			if names++; names > maxNames {
+				continue
+			}
+			fmt.Fprintf(r.w, "  %s %s\n", f.pkg, strings.TrimSpace(f.test))
+		}
+		// The first may say more, and each of the others has its share of what is left.
+		said := brief(f.said, min(left, max(2, left/min(4, len(r.failures)-i))))
+		left -= len(said)
+		for _, l := range said {
+			fmt.Fprintf(r.w, "      %s\n", l)
+		}
+	}
+	if names > maxNames {
+		fmt.Fprintf(r.w, "  … and %d more, named above\n", names-maxNames)
+	}
 }
 
 // exitCode when go test itself was content.
