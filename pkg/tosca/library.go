@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -119,8 +120,10 @@ func majorPattern(v string) string {
 	return major + ".*"
 }
 
-// Builtin returns the libraries of the embedded plugins. They are read once.
-var Builtin = sync.OnceValue(func() []*Library {
+// Builtin returns the libraries of the embedded plugins, to which the caller may append. They are read once.
+func Builtin() []*Library { return slices.Clone(builtin()) }
+
+var builtin = sync.OnceValue(func() []*Library {
 	entries, err := fs.ReadDir(plugins.FS, ".")
 	if err != nil {
 		panic(fmt.Sprintf("the embedded plugins cannot be read: %v", err))
