@@ -85,23 +85,20 @@ func serve(b *testing.B, binary, dir, store string) (url string, pid int) {
 	cmd := exec.Command(binary, "server", "--listen", "127.0.0.1:0")
 	cmd.Env = append(os.Environ(), "ORCH_HOME="+filepath.Join(dir, "home"), "ORCH_STORE="+store, "XDG_STATE_HOME="+filepath.Join(dir, "state"), "ORCH_CONFIG=", "ORCH_LOG_LEVEL=error",
 		"OS_CLOUD=", "OS_AUTH_URL=")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
+	server, err := tools.Start(cmd)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = server.Stop(syscall.SIGTERM) })
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if _, at, ok := strings.Cut(lines.Text(), "listening on "); ok {
-			return at, cmd.Process.Pid
+			return at, server.PID()
 		}
 	}
 	b.Fatal("the server did not start")

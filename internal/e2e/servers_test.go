@@ -29,7 +29,7 @@ type fleet struct {
 // server is a running `orch server`.
 type server struct {
 	name string
-	cmd  *exec.Cmd
+	proc *tools.Child
 	url  string
 }
 
@@ -73,26 +73,25 @@ var listening = regexp.MustCompile(`listening on (http://\S+)`)
 // start a server; nothing tells it or the others that there are more of them.
 func (f *fleet) start(name string) *server {
 	f.t.Helper()
-	s := &server{name: name, cmd: exec.Command(binary, "server", "--listen", "127.0.0.1:0")}
-	s.cmd.Env = append(cleanEnv(), "ORCH_HOME="+filepath.Join(f.dir, name), "ORCH_STORE="+f.store, "XDG_STATE_HOME="+f.dir,
+	s := &server{name: name}
+	cmd := exec.Command(binary, "server", "--listen", "127.0.0.1:0")
+	cmd.Env = append(cleanEnv(), "ORCH_HOME="+filepath.Join(f.dir, name), "ORCH_STORE="+f.store, "XDG_STATE_HOME="+f.dir,
 		"ORCH_MASTER_KEY_FILE="+filepath.Join(f.dir, "master.key"))
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log, err := os.Create(filepath.Join(f.dir, name+".log"))
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	defer log.Close()
-	out, err := s.cmd.StdoutPipe()
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	s.cmd.Stderr = log
-	if err := s.cmd.Start(); err != nil {
+	cmd.Stderr = log
+	if s.proc, err = tools.Start(cmd); err != nil {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
+		s.kill()
 		if text, err := os.ReadFile(log.Name()); f.t.Failed() && err == nil {
 			f.t.Logf("log of server %s:\n%s", name, text)
 		}
@@ -113,8 +112,7 @@ func (f *fleet) start(name string) *server {
 }
 
 func (s *server) kill() {
-	_ = s.cmd.Process.Signal(syscall.SIGKILL)
-	_ = s.cmd.Wait()
+	_ = s.proc.Stop(syscall.SIGKILL)
 }
 
 // chain is a topology of n nodes, each depending on the one before, whose operations run where orch runs: they take a while and write
@@ -197,7 +195,7 @@ func TestAnotherServerTakesOver(t *testing.T) {
 		t.Fatalf("the second server does not show the deployment: %v", err)
 	}
 	host, _ := os.Hostname()
-	if !strings.Contains(d.Owner, fmt.Sprintf("process %d on %s, since 20", a.cmd.Process.Pid, host)) {
+	if !strings.Contains(d.Owner, fmt.Sprintf("process %d on %s, since 20", a.proc.PID(), host)) {
 		t.Errorf("the holder is %q, %v", d.Owner, err)
 	}
 	a.kill()
@@ -218,10 +216,7 @@ func TestServerDrains(t *testing.T) {
 	task := a.deploy(t, "drain", topology)
 	b := f.start("b")
 	until(t, "n1 begins", time.Minute, begun(effects, "n1"))
-	if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := a.cmd.Wait(); err != nil {
+	if err := a.proc.Stop(syscall.SIGTERM); err != nil {
 		t.Errorf("the server did not end in order: %v", err)
 	}
 	took := until(t, "n2 begins on the other server", time.Minute, begun(effects, "n2"))

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,7 +31,7 @@ type ConsulServer struct {
 	args []string
 	exe  string
 	log  *logBuffer
-	proc *process
+	proc *Child
 }
 
 // StartConsul starts n real Consul servers and waits until they have a leader.
@@ -124,7 +123,7 @@ func (s *ConsulServer) PID() int {
 	if s.proc == nil {
 		return 0
 	}
-	return s.proc.cmd.Process.Pid
+	return s.proc.PID()
 }
 
 // Wait until every server that runs answers a consistent read, which needs a leader.
@@ -136,8 +135,8 @@ func (c *ConsulCluster) Wait() error {
 			if err == nil {
 				break
 			}
-			if s.proc.ended() {
-				return fmt.Errorf("%s ended: %v", s.Name, s.proc.err)
+			if s.proc.Ended() {
+				return fmt.Errorf("%s ended: %v", s.Name, s.proc.Wait())
 			}
 			if time.Now().After(deadline) {
 				return fmt.Errorf("%s has no leader after %s: %w", s.Name, startTimeout, err)
@@ -189,7 +188,7 @@ func (c *ConsulCluster) Leader(t testing.TB) *ConsulServer {
 // Kill ends the server as a crash does (SIGKILL) and returns when it is gone.
 func (s *ConsulServer) Kill() {
 	if s.proc != nil {
-		s.proc.stop(syscall.SIGKILL)
+		_ = s.proc.Stop(syscall.SIGKILL)
 		s.proc = nil
 	}
 }
@@ -204,7 +203,9 @@ func (s *ConsulServer) Start(t testing.TB) {
 
 func (s *ConsulServer) start(t testing.TB) {
 	t.Helper()
-	proc, err := startProcess(s.log, s.exe, s.args...)
+	cmd := exec.Command(s.exe, s.args...)
+	cmd.Stdout, cmd.Stderr = s.log, s.log
+	proc, err := Start(cmd)
 	if err != nil {
 		t.Fatalf("cannot start Consul: %v", err)
 	}
@@ -265,43 +266,3 @@ func (c *ConsulCluster) logTails(t testing.TB) {
 }
 
 const tailLines = 12
-
-// process is a child that dies with this process, however this process ends.
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-	err  error
-}
-
-// startProcess starts and waits on one thread, held for as long: the kernel sends Pdeathsig when the thread that started the child ends.
-func startProcess(log io.Writer, exe string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(exe, args...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			p.err = p.cmd.Wait()
-			close(p.done)
-		}
-	}()
-	return p, <-started
-}
-
-func (p *process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
-
-func (p *process) stop(sig syscall.Signal) {
-	_ = p.cmd.Process.Signal(sig) // fails only when it has ended
-	<-p.done
-}

@@ -121,19 +121,16 @@ func startServer(t *testing.T) *site {
 
 	c := exec.Command(s.binary, "server", "--listen", "127.0.0.1:0")
 	c.Env = s.env
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Stderr = c.Stdout
-	if err := c.Start(); err != nil {
+	server, err := tools.Start(c)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = c.Process.Signal(syscall.SIGTERM)
-		_ = c.Wait()
-	})
+	t.Cleanup(func() { _ = server.Stop(syscall.SIGTERM) })
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if url := serverURL.FindString(lines.Text()); url != "" {
