@@ -81,7 +81,10 @@ func (r *run) succeed(st *step) {
 
 // finish writes the end of the act into the journal of its instance.
 func (r *run) finish(st *step, status plan.Status) {
-	r.instance(st.Of()).Finish(st.Key(), status, time.Now().UTC())
+	rec := r.instance(st.Of())
+	if rec.Finish(st.Key(), status, time.Now().UTC()); status == plan.Done {
+		rec.Adopt(st.Adopts)
+	}
 	r.pending.touch(st.Of())
 }
 

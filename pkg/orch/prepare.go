@@ -276,7 +276,7 @@ func (l *Local) input(ctx context.Context, p *prepared) (plan.Input, error) {
 	in.Scale, in.Remove = p.scale(), p.req.Remove
 	switch p.req.Verb {
 	case Deploy:
-		in.Workflow, in.Only = plan.Install, p.only()
+		in.Workflow, in.Only, in.Update = plan.Install, p.only(), p.req.Update
 		if err := p.rollout(ctx, l.env(p, p.inputs), &in); err != nil {
 			return in, err
 		}

@@ -98,6 +98,8 @@ type Request struct {
 	Ordered   bool `json:"ordered,omitempty"`
 	Reinstall bool `json:"reinstall,omitempty"`
 	Repair    bool `json:"repair,omitempty"`
+	// Update says what becomes of what exists when a Cloudify blueprint is deployed again; nil: what has changed is done again.
+	Update *plan.Update `json:"update,omitempty"`
 	// New refuses a deployment that exists already, or whose name another request is just taking.
 	New bool `json:"new,omitempty"`
 	// Scale sets the number of instances of nodes (the ends of hosted-on chains), for this and all later deploys.

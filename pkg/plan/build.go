@@ -20,7 +20,11 @@ func Build(in Input) (*Plan, diag.List) {
 	switch in.Workflow {
 	case "", Install:
 		b.in.Workflow = Install
-		b.install()
+		if in.Update != nil {
+			b.updateTo()
+		} else {
+			b.install()
+		}
 	case Uninstall:
 		b.uninstall()
 	case Operation:
@@ -56,6 +60,7 @@ type builder struct {
 	healing  map[topology.Instance]bool
 	later    []func() // what can be added only when it is known which steps run
 	limit    *limit
+	updates  *update
 }
 
 func newBuilder(in Input) *builder {

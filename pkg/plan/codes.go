@@ -12,5 +12,6 @@ func init() {
 		diag.Code{ID: "unknown-delegate", Title: "There is no such part of the life cycle", Text: "A delegate activity names a part of the generated life cycle: install, uninstall, start, stop and the like."},
 		diag.Code{ID: "unknown-instance", Title: "There is no such instance", Text: "An instance is written node[index]; `orch status` lists those that exist. As a warning: the instance is on record, but its node is in no known topology any more, and it is forgotten as it is."},
 		diag.Code{ID: "unknown-target", Title: "A workflow step works on nothing", Text: "The target of a step must be a node template or a group of the topology."},
+		diag.Code{ID: "update-options", Title: "Options of an update that the topology cannot have", Text: "To install only, to uninstall only, or to make instances anew while updating is possible for Cloudify blueprints, whose update is defined so. Other topologies are brought to what is wanted as a whole."},
 	)
 }

@@ -27,7 +27,7 @@ func (b *builder) gone() map[string][]string {
 
 // takeDown uninstalls instances, each by the newest topology that knows its node. up is what stays, nil if nothing does: it has first been
 // brought away from what goes, and the operations by which remaining ends let go run as well.
-func (b *builder) takeDown(up *weft, all map[string][]string) {
+func (b *builder) takeDown(up *weft, all map[string][]string) (wefts []*weft) {
 	left := maps.Clone(all)
 	for _, v := range append([]Version{{b.in.Previous, b.in.PreviousInputs}}, b.in.Older...) {
 		these := map[string][]string{}
@@ -45,8 +45,12 @@ func (b *builder) takeDown(up *weft, all map[string][]string) {
 			b.letGoOf(up, down)
 			b.drain(down)
 		}
+		if down != nil {
+			wefts = append(wefts, down)
+		}
 	}
 	b.orphans(left)
+	return wefts
 }
 
 func (b *builder) letGoOf(up, down *weft) {

@@ -76,9 +76,15 @@ func (b *builder) victims() map[topology.Instance]bool {
 		}
 		out[in] = true
 	}
+	b.contained(out)
+	return out
+}
+
+// contained adds all that is contained in instances.
+func (b *builder) contained(out map[topology.Instance]bool) {
 	for again := true; again; {
 		again = false
-		for _, n := range t.Nodes {
+		for _, n := range b.in.Topology.Nodes {
 			for _, r := range n.Relationships {
 				if !r.HostedOn() {
 					continue
@@ -92,7 +98,6 @@ func (b *builder) victims() map[topology.Instance]bool {
 			}
 		}
 	}
-	return out
 }
 
 // heals reports whether the instance is healed by an operation of its own.
@@ -160,20 +165,6 @@ func (b *builder) reinstall(these map[string][]string) *weft {
 	b.in.Recorded = rest
 	up := b.generated(Install, b.in.Topology, b.wanted, b.recorded)
 	b.in.Recorded = recorded
-	for _, l := range up.order {
-		if !b.healing[l.id()] || !l.node.Native {
-			continue
-		}
-		for _, p := range l.phases {
-			for _, v := range p.main {
-				if s := b.g.verts[v].step; s.Kind == Infra && s.Action == driver.Create {
-					s.Action = driver.Replace
-					delete(b.steps, s.ID)
-					s.ID = s.Of().String() + "." + string(driver.Replace)
-					b.steps[s.ID] = v
-				}
-			}
-		}
-	}
+	b.replaceInfrastructure(up)
 	return up
 }

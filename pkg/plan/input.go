@@ -45,6 +45,8 @@ type Input struct {
 	// Only limits an installation to these nodes (with what scales with them) and what they require; nil is the whole topology. Scaling does
 	// so: whatever else is unfinished or changed stays as it is.
 	Only []string
+	// Update makes an installation treat what exists as Cloudify's update does; nil: what has changed is done again.
+	Update *Update
 	// Batch makes an installation get to existing instances in portions (nil: to all at once), Gates what must hold of each portion before
 	// the next, beside the checking operations that nodes have.
 	Batch       *Batch

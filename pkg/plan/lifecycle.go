@@ -188,6 +188,16 @@ func (r *Recorded) Finish(key string, status Status, at time.Time) {
 	}
 }
 
+// Adopt notes that acts which are done count as done as they would be now.
+func (r *Recorded) Adopt(acts []Adopted) {
+	for _, a := range acts {
+		if e, ok := r.Journal[a.Key]; ok && e.Status == Done {
+			e.Digest, e.Parts = a.Digest, a.Parts
+			r.Journal[a.Key] = e
+		}
+	}
+}
+
 // plainKey is a journal's key without the number that tells repetitions in one workflow apart.
 func plainKey(key string) string {
 	if i := strings.LastIndexByte(key, '#'); i > 0 {

@@ -17,7 +17,7 @@ func (b *builder) need(workflow string, t *topology.Topology, s *Step) bool {
 	var needed bool
 	switch workflow {
 	case Install:
-		if s.Kind == SetState && b.passed(s) {
+		if s.Kind == SetState && b.passed(s) || b.updates.leaves(s) {
 			return false
 		}
 		s.Cause, needed = b.needUp(t, s)

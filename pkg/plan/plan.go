@@ -93,6 +93,15 @@ type Step struct {
 	Retries       int           `json:"retries"`
 	RetryInterval time.Duration `json:"retry_interval,omitempty"`
 	// IgnoreFailure: a failure does not stop the dependants (uninstall --force, continue on error).
-	IgnoreFailure bool     `json:"ignore_failure,omitempty"`
-	Pos           diag.Pos `json:"pos,omitzero"` // the YAML line that asks for it
+	IgnoreFailure bool `json:"ignore_failure,omitempty"`
+	// Adopts are acts on the instance that count, once the step is done, as having been done as they would be now.
+	Adopts []Adopted `json:"adopts,omitempty"`
+	Pos    diag.Pos  `json:"pos,omitzero"` // the YAML line that asks for it
+}
+
+// Adopted is an act by its Key in the journal, with what its Digest and Parts are from now on.
+type Adopted struct {
+	Key    string            `json:"key"`
+	Digest string            `json:"digest"`
+	Parts  map[string]string `json:"parts,omitempty"`
 }

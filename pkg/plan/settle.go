@@ -13,7 +13,7 @@ func (w *weft) settle(l *lane) {
 	}
 	last, own, tail := w.states(l)
 	switch {
-	case rec != nil && rec.State == final && !own, !w.b.limit.has(l.node.Name):
+	case rec != nil && rec.State == final && !own, !w.b.limit.has(l.node.Name), w.b.updates.absent(l.id()):
 		// It has arrived, or is not what the plan is about: operations of new relationships at its side do not change its state.
 		for _, p := range l.phases {
 			for _, v := range append(append([]int{}, p.pre...), p.post...) {
