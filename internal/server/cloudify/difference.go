@@ -1,6 +1,7 @@
 package cloudify
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -16,9 +17,31 @@ type stepDocument struct {
 	Order  int      `json:"topology_order"`
 }
 
-// difference lists what an update changes.
-func difference(old, next *topology.Topology) []stepDocument {
-	d := &differ{}
+// edition is a blueprint with what its expressions are in a deployment's plan: its inputs are put in, what only the running application knows
+// stays an expression.
+type edition struct {
+	*topology.Topology
+	value func(topology.Scope, *topology.Value) any
+}
+
+func editionOf(ctx context.Context, t *topology.Topology, env topology.Env) edition {
+	return edition{t, func(sc topology.Scope, v *topology.Value) any {
+		sc.Topology = t
+		return evaluatedValue(ctx, sc, v, env, false)
+	}}
+}
+
+func (e edition) values(sc topology.Scope, m *topology.Values) map[string]any {
+	out := map[string]any{}
+	for k, v := range m.All() {
+		out[k] = e.value(sc, v)
+	}
+	return out
+}
+
+// difference lists what an update changes: the blueprint, and what its new inputs mean for properties and operations.
+func difference(old, next edition) []stepDocument {
+	d := &differ{old: old, next: next}
 	if old.Description != next.Description {
 		d.add("modify", "description", "description")
 	}
@@ -41,19 +64,23 @@ func difference(old, next *topology.Topology) []stepDocument {
 	}
 	compareNamed(d, "output", "outputs", old.Outputs, next.Outputs)
 	compareNamed(d, "capability", "capabilities", old.Capabilities, next.Capabilities)
-	d.workflows(old, next)
+	d.workflows(old.Topology, next.Topology)
 	return d.steps
 }
 
-type differ struct{ steps []stepDocument }
+type differ struct {
+	old, next edition
+	steps     []stepDocument
+}
 
 func (d *differ) add(action, entity string, id ...string) {
 	d.steps = append(d.steps, stepDocument{Action: action, Entity: entity, ID: id})
 }
 
 func (d *differ) node(a, b *topology.Node) {
-	d.values("property", []string{"nodes", b.Name, "properties"}, a.Properties, b.Properties)
-	d.operations([]string{"nodes", b.Name, "operations"}, a.Interfaces, b.Interfaces)
+	was, is := topology.Scope{Node: a}, topology.Scope{Node: b}
+	d.values("property", []string{"nodes", b.Name, "properties"}, d.old.values(was, a.Properties), d.next.values(is, b.Properties))
+	d.operations([]string{"nodes", b.Name, "operations"}, d.old.operations(was, a.Interfaces), d.next.operations(is, b.Interfaces))
 	same := func(x, y *topology.Relationship) bool { return x.Type.Name() == y.Type.Name() && x.Target == y.Target }
 	for i, r := range a.Relationships {
 		if !slices.ContainsFunc(b.Relationships, func(x *topology.Relationship) bool { return same(x, r) }) {
@@ -67,26 +94,27 @@ func (d *differ) node(a, b *topology.Node) {
 			d.add("add", "relationship", id...)
 			continue
 		}
-		d.values("property", append(slices.Clone(id), "properties"), a.Relationships[at].Properties, r.Properties)
-		oldSource, oldTarget := ends(a.Relationships[at].Interfaces)
+		was.Relationship, is.Relationship = a.Relationships[at], r
+		d.values("property", append(slices.Clone(id), "properties"), d.old.values(was, was.Relationship.Properties), d.next.values(is, r.Properties))
+		oldSource, oldTarget := ends(was.Relationship.Interfaces)
 		source, target := ends(r.Interfaces)
-		d.operations(append(slices.Clone(id), "source_operations"), oldSource, source)
-		d.operations(append(slices.Clone(id), "target_operations"), oldTarget, target)
+		d.operations(append(slices.Clone(id), "source_operations"), d.old.operations(was, oldSource), d.next.operations(is, source))
+		d.operations(append(slices.Clone(id), "target_operations"), d.old.operations(was, oldTarget), d.next.operations(is, target))
 	}
 }
 
-func (d *differ) values(entity string, at []string, a, b *topology.Values) {
-	for k, v := range b.All() {
+func (d *differ) values(entity string, at []string, old, next map[string]any) {
+	for _, k := range sorted(next) {
 		id := append(slices.Clone(at), k)
-		switch have := a.Get(k); {
-		case have == nil:
+		switch have, ok := old[k]; {
+		case !ok:
 			d.add("add", entity, id...)
-		case !equal(have, v):
+		case !equal(have, next[k]):
 			d.add("modify", entity, id...)
 		}
 	}
-	for k := range a.All() {
-		if b.Get(k) == nil {
+	for _, k := range sorted(old) {
+		if _, ok := next[k]; !ok {
 			d.add("remove", entity, append(slices.Clone(at), k)...)
 		}
 	}
@@ -98,8 +126,7 @@ func equal(a, b any) bool {
 	return err == nil && err2 == nil && string(x) == string(y)
 }
 
-func (d *differ) operations(at []string, a, b []*topology.Interface) {
-	old, next := operationTexts(a), operationTexts(b)
+func (d *differ) operations(at []string, old, next map[string]string) {
 	for _, name := range sorted(next) {
 		switch have, ok := old[name]; {
 		case !ok:
@@ -115,8 +142,8 @@ func (d *differ) operations(at []string, a, b []*topology.Interface) {
 	}
 }
 
-// operationTexts are the operations that do something, each as a text that is equal for equal ones.
-func operationTexts(list []*topology.Interface) map[string]string {
+// operations that do something, each as a text that is equal for equal ones.
+func (e edition) operations(sc topology.Scope, list []*topology.Interface) map[string]string {
 	out := map[string]string{}
 	for _, i := range list {
 		for _, op := range i.Operations {
@@ -127,7 +154,7 @@ func operationTexts(list []*topology.Interface) map[string]string {
 			if op.Implementation != nil {
 				file, source = op.Implementation.File, op.Implementation.Source
 			}
-			b, err := json.Marshal([]any{file, source, op.Call, op.Inputs, op.Executor, op.Retries, op.RetryInterval, op.Timeout})
+			b, err := json.Marshal([]any{file, source, op.Call, e.values(sc, op.Inputs), op.Executor, op.Retries, op.RetryInterval, op.Timeout})
 			if err == nil {
 				out[interfaceName(i.Name)+"."+op.Name] = string(b)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -126,8 +127,17 @@ func (s *Server) understand(ctx context.Context, q *request, b startRequest) (*l
 	return l, s.builtin(ctx, l)
 }
 
+// foreignWorkflow refuses a workflow that is Python code of a plugin or of the blueprint.
+func foreignWorkflow(wf *topology.Workflow) error {
+	return refused("illegal_execution_parameters_error", "Workflow %s is mapped to Python code (%s), which only Cloudify Manager runs. Workflows mapped to "+
+		"default_workflows.cloudify.plugins.workflows.* and the built-in ones run here: install, uninstall, start, stop, restart, execute_operation, heal, scale …", wf.Name, wf.Call)
+}
+
 // declared is a workflow of the document.
 func (l *launch) declared(wf *topology.Workflow) error {
+	if wf.Call != "" && plan.BuiltIn(wf) == "" {
+		return foreignWorkflow(wf)
+	}
 	l.request.Verb, l.request.Workflow = orch.Workflow, wf.Name
 	switch wf.Name {
 	case "install":

@@ -1,14 +1,15 @@
 package cloudify
 
 import (
+	"context"
 	"errors"
 	"maps"
-	"mime"
 	"slices"
 	"time"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/plan"
 )
 
 // updateRecord is an update of a deployment.
@@ -17,6 +18,7 @@ type updateRecord struct {
 	Deployment   string         `json:"deployment"`
 	Execution    string         `json:"execution,omitempty"`
 	Preview      bool           `json:"preview,omitempty"`
+	RuntimeOnly  bool           `json:"runtime_only,omitempty"`
 	OldBlueprint string         `json:"old_blueprint"`
 	NewBlueprint string         `json:"new_blueprint"`
 	OldInputs    map[string]any `json:"old_inputs,omitempty"`
@@ -43,21 +45,6 @@ type updateDocument struct {
 	KeepOld      bool           `json:"keep_old_deployment_dependencies"`
 }
 
-// updateRequest is the body, or the query of older clients.
-type updateRequest struct {
-	Blueprint      string         `json:"blueprint_id"`
-	Inputs         map[string]any `json:"inputs"`
-	Preview        flag           `json:"preview"`
-	SkipInstall    flag           `json:"skip_install"`
-	SkipUninstall  flag           `json:"skip_uninstall"`
-	SkipReinstall  flag           `json:"skip_reinstall"`
-	ForceReinstall flag           `json:"force_reinstall"`
-	Workflow       string         `json:"workflow_id"`
-	Reinstall      []string       `json:"reinstall_list"`
-	Force          flag           `json:"force"`
-	IgnoreFailure  flag           `json:"ignore_failure"`
-}
-
 // initiateUpdate comes as JSON with the id of a blueprint, or, of older clients and Alien4Cloud, as a blueprint's archive.
 func (s *Server) initiateUpdate(q *request) (any, error) {
 	ctx, id := q.Request().Context(), q.param("id")
@@ -67,9 +54,6 @@ func (s *Server) initiateUpdate(q *request) (any, error) {
 	}
 	r, m, err := s.model(ctx, id)
 	if err != nil {
-		return nil, err
-	}
-	if err := b.supported(); err != nil {
 		return nil, err
 	}
 	if b.Blueprint == "" && archive == nil && len(b.Inputs) == 0 {
@@ -95,19 +79,31 @@ func (s *Server) initiateUpdate(q *request) (any, error) {
 	if list.HasErrors() {
 		return nil, refused("invalid_blueprint_error", "Blueprint `%s` is invalid. Error: %s", bp.ID, diagnostics(list))
 	}
-	u := updateRecord{owned: owned{ID: id + "-" + newID(), Tenant: q.tenant, By: q.user(), Visibility: r.Visibility, Created: s.opts.now()}, Deployment: id,
-		OldBlueprint: r.Blueprint, NewBlueprint: b.Blueprint, OldInputs: m.Inputs, NewInputs: maps.Clone(m.Inputs), Preview: bool(b.Preview), Steps: difference(m.Resolved, t)}
-	if u.NewInputs == nil {
-		u.NewInputs = map[string]any{}
+	values(b.Inputs)
+	if bool(b.AutoCorrect) {
+		corrected(t.Inputs, b.Inputs)
 	}
-	maps.Copy(u.NewInputs, masked(values(b.Inputs)))
-	req := orch.Request{Verb: orch.Deploy, Deployment: id, Blueprint: b.Blueprint, Source: bundle.FS, Entry: bundle.Entry, SourceName: bundle.Name, ImportPath: bundle.ImportPath, Inputs: b.Inputs, User: q.user(), NoQueue: true}
-	return s.update(q, &u, &launch{startRequest: startRequest{Deployment: id, Workflow: "update", Force: b.Force}, record: r, model: m, request: req,
-		parameters: map[string]any{"update_id": u.ID, "blueprint_id": b.Blueprint, "inputs": u.NewInputs, "preview": bool(b.Preview)}})
+	env := &changedInputs{Env: m.Env, given: b.Inputs}
+	u := updateRecord{owned: owned{ID: id + "-" + newID(), Tenant: q.tenant, By: q.user(), Visibility: r.Visibility, Created: s.opts.now()}, Deployment: id,
+		OldBlueprint: r.Blueprint, NewBlueprint: b.Blueprint, OldInputs: m.Inputs, NewInputs: map[string]any{}, Preview: bool(b.Preview), RuntimeOnly: bool(b.RuntimeOnly),
+		Steps: difference(editionOf(ctx, m.Resolved, m.Env), editionOf(ctx, t, env))}
+	for _, p := range t.Inputs { // those that the blueprint has lost are dropped
+		if v, ok := m.Inputs[p.Name]; ok {
+			u.NewInputs[p.Name] = v
+		}
+	}
+	maps.Copy(u.NewInputs, masked(b.Inputs))
+	l := &launch{startRequest: startRequest{Deployment: id, Workflow: "update", Force: b.Force}, record: r, model: m, parameters: b.parameters(&u)}
+	l.request = orch.Request{Verb: orch.Deploy, Deployment: id, Blueprint: b.Blueprint, Source: bundle.FS, Entry: bundle.Entry, SourceName: bundle.Name, ImportPath: bundle.ImportPath,
+		Inputs: b.Inputs, User: q.user(), NoQueue: true, Force: bool(b.IgnoreFailure)}
+	if l.request.Update, err = b.options(l, t); err != nil {
+		return nil, err
+	}
+	return s.update(q, &u, l, b.Workflow)
 }
 
 // update plans or starts an update.
-func (s *Server) update(q *request, u *updateRecord, l *launch) (any, error) {
+func (s *Server) update(q *request, u *updateRecord, l *launch, workflow string) (any, error) {
 	ctx := q.Request().Context()
 	if err := s.free(ctx, l); err != nil {
 		return nil, err
@@ -138,7 +134,7 @@ func (s *Server) update(q *request, u *updateRecord, l *launch) (any, error) {
 		}
 		u.Execution, u.State = x.ID, "successful"
 	default:
-		t, err := s.opts.Service.Apply(ctx, l.request)
+		t, err := s.startUpdate(ctx, q, l, workflow)
 		if err != nil {
 			return nil, s.updateError(l.Deployment, err)
 		}
@@ -149,7 +145,7 @@ func (s *Server) update(q *request, u *updateRecord, l *launch) (any, error) {
 	}
 	if !u.Preview {
 		next := l.record
-		next.Blueprint, next.Updated = u.NewBlueprint, s.opts.now()
+		next.Blueprint, next.RuntimeOnly, next.Updated = u.NewBlueprint, next.RuntimeOnly || u.RuntimeOnly, s.opts.now()
 		if err := s.shelf.deployments.put(ctx, q.tenant, next.ID, next); err != nil {
 			return nil, err
 		}
@@ -158,6 +154,28 @@ func (s *Server) update(q *request, u *updateRecord, l *launch) (any, error) {
 		return nil, err
 	}
 	return s.updateOf(q, *u)
+}
+
+// startUpdate brings the deployment to the new blueprint, or only records it and starts a workflow that does the rest.
+func (s *Server) startUpdate(ctx context.Context, q *request, l *launch, workflow string) (orch.Task, error) {
+	if workflow == "" {
+		return s.opts.Service.Apply(ctx, l.request)
+	}
+	adopt := l.request
+	adopt.Update = &plan.Update{RecordOnly: true}
+	t, err := s.opts.Service.Apply(ctx, adopt)
+	if err == nil {
+		t, err = s.opts.Service.Wait(ctx, l.Deployment, t.ID)
+	}
+	if err != nil {
+		return t, err
+	}
+	own, err := s.understand(ctx, q, startRequest{Deployment: l.Deployment, Workflow: workflow, Force: true})
+	if err != nil {
+		return t, err
+	}
+	own.request.NoQueue = true
+	return s.opts.Service.Apply(ctx, own.request)
 }
 
 // instantExecution is one that has ended at once.
@@ -178,40 +196,6 @@ func (s *Server) updateError(id string, err error) error {
 	return err
 }
 
-// supported refuses what an update cannot leave out: orch does what brings the deployment to what is wanted.
-func (b *updateRequest) supported() error {
-	switch {
-	case b.Workflow != "":
-		return badParameters("An update by a workflow of one's own (workflow_id) is not supported: start the workflow after the update")
-	case bool(b.SkipInstall) && !bool(b.Preview), bool(b.SkipUninstall) && !bool(b.Preview):
-		return badParameters("skip_install and skip_uninstall are not supported: an update installs what is new and uninstalls what is gone")
-	case len(b.Reinstall) > 0 || bool(b.ForceReinstall):
-		return badParameters("reinstall_list and force_reinstall are not supported: an update reinstalls what has to be")
-	}
-	return nil
-}
-
-func (q *request) updateRequest() (b updateRequest, archive []byte, main string, err error) {
-	t, _, _ := mime.ParseMediaType(q.Request().Header.Get("Content-Type"))
-	if t == "application/json" {
-		err = q.body(&b)
-		return b, nil, "", err
-	}
-	query := q.QueryParams()
-	for name, into := range map[string]*flag{"preview": &b.Preview, "skip_install": &b.SkipInstall, "skip_uninstall": &b.SkipUninstall, "skip_reinstall": &b.SkipReinstall,
-		"force": &b.Force, "ignore_failure": &b.IgnoreFailure} {
-		v, err := parseBool(name, query.Get(name))
-		if err != nil {
-			return b, nil, "", err
-		}
-		*into = flag(v)
-	}
-	b.Workflow = query.Get("workflow_id")
-	p, archive, err := q.upload()
-	b.Inputs = p.Inputs
-	return b, archive, p.Main, err
-}
-
 // updateBlueprint keeps an archive that came with an update as a blueprint of its own.
 func (s *Server) updateBlueprint(q *request, deployment, main string, archive []byte) (string, error) {
 	now := s.opts.now()
@@ -226,7 +210,7 @@ func (s *Server) updateBlueprint(q *request, deployment, main string, archive []
 
 func (s *Server) updateOf(q *request, u updateRecord) (updateDocument, error) {
 	d := updateDocument{common: u.common(), Deployment: u.Deployment, Execution: text0(u.Execution), OldBlueprint: u.OldBlueprint, NewBlueprint: u.NewBlueprint,
-		OldInputs: u.OldInputs, NewInputs: u.NewInputs, Steps: orEmpty(u.Steps), Nodes: map[string]any{}, Instances: map[string]any{}, Modified: modified(u.Steps), State: u.State}
+		OldInputs: u.OldInputs, NewInputs: u.NewInputs, Steps: orEmpty(u.Steps), Nodes: map[string]any{}, Instances: map[string]any{}, Modified: modified(u.Steps), State: u.State, RuntimeOnly: u.RuntimeOnly}
 	if d.State != "" || u.Execution == "" {
 		return d, nil
 	}

@@ -200,6 +200,13 @@ func convert(v any, kind string) (any, bool) {
 		}
 		n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
 		return n, isText && err == nil
+	case "float":
+		switch t := v.(type) {
+		case float64, int64, int:
+			return t, true
+		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+		return n, isText && err == nil
 	case "boolean":
 		if b, ok := v.(bool); ok {
 			return b, true
