@@ -87,23 +87,23 @@ func zipFiles(ts *testscript.TestScript, _ bool, args []string) {
 
 // awaitFile is "await FILE": it waits until a script that runs in the background has made the file.
 func awaitFile(ts *testscript.TestScript, _ bool, args []string) {
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
 			return
 		}
 	}
-	ts.Fatalf("%s was not made within a minute", args[0])
+	ts.Fatalf("%s was not made within two minutes", args[0])
 }
 
 // until is "until TEXT COMMAND…": it repeats the command until it prints the text.
 func until(ts *testscript.TestScript, _ bool, args []string) {
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		ts.Check(ts.Exec(args[1], args[2:]...))
 		if strings.Contains(ts.ReadFile("stdout"), args[0]) {
 			return
 		}
 	}
-	ts.Fatalf("%s did not print %q within a minute", strings.Join(args[1:], " "), args[0])
+	ts.Fatalf("%s did not print %q within two minutes", strings.Join(args[1:], " "), args[0])
 }
 
 // smallDisk is "smalldisk DIR SIZE": a file system of that size.

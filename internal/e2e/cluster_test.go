@@ -110,7 +110,7 @@ func TestStatusFromASecondTerminal(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		r := u.run(nil, "status", "python-cluster")
 		if r.code == 0 && strings.Contains(r.stdout, "deploying") {

@@ -93,7 +93,7 @@ func connect(t *testing.T, s *sandbox.Sandbox, user string) clients {
 // eventually waits until ok, and fails with what when it takes too long.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("timeout: %s", what)

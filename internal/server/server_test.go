@@ -223,7 +223,7 @@ func TestEventsEndWithTheServersError(t *testing.T) {
 
 func TestFollowingEndsWithTheContext(t *testing.T) {
 	c := connect(t, &stub{events: []event.Event{{Seq: 1}}})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for range c.Events(ctx, orch.Filter{}) {
 		cancel()

@@ -174,7 +174,7 @@ func TestRequestsAreRepeatedWhereThatIsSafe(t *testing.T) {
 	defer cancel()
 	began = time.Now()
 	sb.Faults.Add(fault.Rule{Service: "glance", Do: fault.Hang})
-	if _, err := c.List(ctx, "images"); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 10*time.Second {
+	if _, err := c.List(ctx, "images"); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > time.Minute {
 		t.Errorf("a hanging service: %v", err)
 	}
 }

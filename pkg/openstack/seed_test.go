@@ -62,7 +62,7 @@ func seed(t *testing.T, c *openstack.Client, deployment string) int {
 	server := post("nova", "servers", "server", map[string]any{"name": "s", "imageRef": images[0]["id"], "flavorRef": flavors[0]["id"],
 		"networks": []any{map[string]any{"port": port}}, "metadata": id.Metadata()})
 	attached := false
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline) && !attached; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline) && !attached; time.Sleep(50 * time.Millisecond) {
 		_, err := c.Post(t.Context(), "nova", "servers/"+server+"/os-volume_attachments", map[string]any{"volumeAttachment": map[string]any{"volumeId": vol}}, "volumeAttachment")
 		attached = err == nil
 	}

@@ -138,7 +138,7 @@ func work(node string, more ...string) orch.Request {
 // reaches waits until a task has the status.
 func reaches(t *testing.T, s orch.Service, id, status string) orch.Task {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		tasks, err := s.Tasks(t.Context(), "demo")
 		if err != nil && time.Now().After(end) {
 			t.Fatal(err)
@@ -159,7 +159,7 @@ func reaches(t *testing.T, s orch.Service, id, status string) orch.Task {
 
 func finish(t *testing.T, s orch.Service, id string) orch.Task {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	task, err := s.Wait(ctx, "demo", id)
 	if err != nil {

@@ -50,7 +50,7 @@ func (f *fixture) begin(t *testing.T, step string) (task orch.Task, let func()) 
 // until waits for a step to begin.
 func (f *fixture) until(t *testing.T, step string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for e, err := range f.Events(ctx, orch.Filter{Deployment: "demo", Follow: true}) {
 		if err != nil {

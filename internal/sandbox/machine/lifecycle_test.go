@@ -258,7 +258,7 @@ func TestTwentyServers(t *testing.T) {
 	all.Wait()
 	for i := 10; i < 30; i++ {
 		all.Go(func() {
-			deadline := time.Now().Add(20 * time.Second)
+			deadline := time.Now().Add(2 * time.Minute)
 			for {
 				c, err := w.dial(w.fixed(i), "debian")
 				if err == nil {

@@ -140,7 +140,7 @@ func (w *world) float(n int) netip.Addr {
 // eventually retries until f succeeds.
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		err := f()
 		if err == nil {

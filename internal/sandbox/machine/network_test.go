@@ -38,7 +38,7 @@ func TestOverlappingTenants(t *testing.T) {
 	for _, c := range []struct {
 		what, target string
 	}{{"the other tenant", w.ext(200).String()}, {"itself", w.ext(105).String()}} {
-		if out, err := tryRun(a, "timeout 5 bash -c 'exec 3<>/dev/tcp/"+c.target+"/22; head -c 7 <&3'"); err != nil || out != "SSH-2.0" {
+		if out, err := tryRun(a, "timeout 60 bash -c 'exec 3<>/dev/tcp/"+c.target+"/22; head -c 7 <&3'"); err != nil || out != "SSH-2.0" {
 			t.Errorf("reaching %s: %q, %v", c.what, out, err)
 		}
 	}
@@ -94,14 +94,14 @@ func TestSecurityGroups(t *testing.T) {
 	ssh := machine.Rule{Protocol: "tcp", PortMin: 22, PortMax: 22, Remotes: []netip.Prefix{all}}
 	must(t, w.host.SetSecurity(t.Context(), "port5", &machine.Filter{Ingress: []machine.Rule{ssh}}))
 	c := w.login(f, "debian")
-	run(t, c, "(python3 -m http.server 8080 >/dev/null 2>&1 &) ; sleep 0.3")
+	run(t, c, "(python3 -m http.server 8080 >/dev/null 2>&1 &) ; until curl -s -o /dev/null http://localhost:8080/; do sleep 0.1; done")
 	if open("8080") {
 		t.Error("8080 is open though only 22 is allowed")
 	}
 	if _, err := tryRun(c, "timeout 1 bash -c 'exec 3<>/dev/tcp/"+w.fixed(6).String()+"/22'"); err == nil {
 		t.Error("egress passes though no rule allows it")
 	}
-	if got := run(t, c, "curl -sf -m 2 http://169.254.169.254/latest/meta-data/hostname"); got != "vm5" {
+	if got := run(t, c, "curl -sf -m 60 http://169.254.169.254/latest/meta-data/hostname"); got != "vm5" {
 		t.Errorf("metadata through the filter: %q", got)
 	}
 	// A remote group is its members' addresses.
@@ -111,9 +111,9 @@ func TestSecurityGroups(t *testing.T) {
 	if open("8080") {
 		t.Error("8080 is open to one who is not in the group")
 	}
-	run(t, peer, "curl -sf -m 3 -o /dev/null http://"+w.fixed(5).String()+":8080/")
+	run(t, peer, "curl -sf -m 60 -o /dev/null http://"+w.fixed(5).String()+":8080/")
 	run(t, peer, echo(w.fixed(6), w.fixed(5)))
-	run(t, c, "timeout 2 bash -c 'exec 3<>/dev/tcp/"+w.fixed(6).String()+"/22'")
+	run(t, c, "timeout 60 bash -c 'exec 3<>/dev/tcp/"+w.fixed(6).String()+"/22'")
 	// Root inside cannot lift it.
 	_, _ = tryRun(c, "command -v nft && sudo nft flush ruleset")
 	web.Remotes = nil
@@ -128,9 +128,12 @@ func TestSecurityGroups(t *testing.T) {
 	}
 	must(t, w.host.SetSecurity(t.Context(), "port5", nil))
 	run(t, c, echo(w.fixed(99), w.fixed(6)))
-	if !open("8080") {
-		t.Error("8080 is closed without filter")
-	}
+	eventually(t, "8080 without filter", func() error {
+		if !open("8080") {
+			return fmt.Errorf("closed")
+		}
+		return nil
+	})
 }
 
 // echo is a command that sends an ICMP echo request and waits for the answer, on images that may lack ping.
@@ -171,7 +174,7 @@ func TestOutbound(t *testing.T) {
 	url := outsideListener(t)
 	w.boot(w.server(5))
 	c := w.login(w.float(5), "debian")
-	if got := run(t, c, "head -c 3000000 /dev/zero | curl -sf -m 10 --data-binary @- "+url); got != "hello 3000000" {
+	if got := run(t, c, "head -c 3000000 /dev/zero | curl -sf -m 60 --data-binary @- "+url); got != "hello 3000000" {
 		t.Errorf("got %q", got)
 	}
 	host, _, _ := strings.Cut(strings.TrimPrefix(url, "http://"), ":")
@@ -191,7 +194,7 @@ func TestOutbound(t *testing.T) {
 	if _, err := tryRun(c2, "curl -sf -m 2 "+url); err == nil {
 		t.Error("there is a way out without gateway")
 	}
-	run(t, c2, "curl -sf -m 2 http://169.254.169.254/latest/meta-data/instance-id")
+	run(t, c2, "curl -sf -m 60 http://169.254.169.254/latest/meta-data/instance-id")
 	if got := run(t, c2, "ls /sys/class/net"); !strings.Contains(got, "eth1") {
 		t.Errorf("links: %q", got)
 	}

@@ -215,7 +215,7 @@ func TestSSHFaults(t *testing.T) {
 		t.Error("the old connection lives")
 	}
 	inject(machine.SSHFault{Hang: true})
-	c, err := net.DialTimeout("tcp", f.String()+":22", time.Second)
+	c, err := net.DialTimeout("tcp", f.String()+":22", time.Minute)
 	must(t, err)
 	_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 	if n, err := c.Read(make([]byte, 10)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -226,10 +226,10 @@ func TestSSHFaults(t *testing.T) {
 	if _, err := w.dial(f, "debian"); err == nil || !strings.Contains(err.Error(), "unable to authenticate") {
 		t.Errorf("reject: %v", err)
 	}
-	inject(machine.SSHFault{DropAfter: 300 * time.Millisecond})
-	cl, err := w.dial(f, "debian")
-	must(t, err)
-	if _, err := tryRun(cl, "sleep 5"); err == nil {
+	inject(machine.SSHFault{DropAfter: 500 * time.Millisecond})
+	var cl *ssh.Client
+	eventually(t, "a login before the connection is cut", func() (err error) { cl, err = w.dial(f, "debian"); return err })
+	if _, err := tryRun(cl, "sleep 600"); err == nil {
 		t.Error("the connection was not cut")
 	}
 	inject(machine.SSHFault{DropBytes: 100_000})

@@ -32,7 +32,7 @@ type alien struct {
 
 	polls sync.WaitGroup
 	quit  chan struct{}
-	// patience of await; 0 is half a minute.
+	// patience of await; 0 is two minutes.
 	patience time.Duration
 }
 
@@ -270,7 +270,7 @@ func (a *alien) walk() {
 // await waits until something is so.
 func (a *alien) await(what string, so func() bool) {
 	a.t.Helper()
-	timeout := time.After(cmp.Or(a.patience, 30*time.Second))
+	timeout := time.After(cmp.Or(a.patience, 2*time.Minute))
 	for {
 		a.mu.Lock()
 		ok, changed := so(), a.changed

@@ -154,7 +154,7 @@ func TestCancelAndUndeploy(t *testing.T) {
 	a.awaitState("UNDEPLOYED")
 	a.awaitExecution(task, "canceled")
 	// The event "purged" comes a moment before the record is gone: until then it is undeployed already, then unknown.
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		r := s.send("DELETE", "/deployments/shop", "", nil)
 		if r.status == 404 {
 			break

@@ -112,7 +112,7 @@ func TestAlienSession(t *testing.T) {
 // finished waits as the provider does: there are executions, and all of them have ended.
 func (s *site) finished(deployment string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		all := items(s.call(200, "GET", "/api/v3/executions?deployment_id="+deployment+"&_include_system_workflows=true", nil))
 		if len(all) > 0 && !slices.ContainsFunc(all, func(x object) bool { return !ended(fmt.Sprint(x["status"])) }) {
 			return

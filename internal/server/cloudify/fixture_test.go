@@ -289,7 +289,7 @@ func (s *site) upload(id, main string, archive []byte, params object) object {
 // follow polls an execution and its events as cfy does, and returns both when it has ended.
 func (s *site) follow(id string) (execution object, events []object) {
 	s.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		execution = s.get("/executions/" + id)
 		status, _ := execution["status"].(string)
 		if status != "pending" {
@@ -318,7 +318,7 @@ func (s *site) follow(id string) (execution object, events []object) {
 // until polls an execution for a status.
 func (s *site) until(id, status string) object {
 	s.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		x := s.get("/executions/" + id)
 		if x["status"] == status {
 			return x

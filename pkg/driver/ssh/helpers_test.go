@@ -78,12 +78,15 @@ func (l *log) stdout() string { return strings.Join(l.lines(event.Log, "stdout")
 
 func (l *log) waits() string { return strings.Join(l.lines(event.Waiting, ""), "\n") }
 
+// patience is what only a broken program needs, on however busy a machine.
+const patience = 2 * time.Minute
+
 // testDriver is a driver for a test server, whose timings are short and which keeps the journal in the server's home.
 func testDriver(t *testing.T, s *sshtest.Server, change ...func(*Options)) *Driver {
 	t.Helper()
 	o := Options{
 		Secrets: secretMap{"key": s.Key, "password": "pa55word"}, Dir: filepath.Join(s.Home, "journal"), Locks: Locks{Ignore: true},
-		Grace: time.Second, Reconnect: 20 * time.Second, ReadyTimeout: 20 * time.Second, HandshakeTimeout: 5 * time.Second,
+		Grace: time.Second, Reconnect: patience, ReadyTimeout: patience, HandshakeTimeout: patience, ConnectTimeout: patience,
 	}
 	for _, c := range change {
 		c(&o)
@@ -115,11 +118,24 @@ func asDriverError(t *testing.T, err error) *driver.Error {
 // eventually waits for a condition; it fails the test after a time that only a broken program needs.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); !f(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("still not so: %s", what)
 		}
 	}
+}
+
+// impatiently runs something under a limit that it is to exceed, and returns the error that says what. A busy machine may not get that far
+// within the first limit: then it has a longer one.
+func impatiently(t *testing.T, want string, run func(limit time.Duration) error) *driver.Error {
+	t.Helper()
+	limit := 700 * time.Millisecond
+	for ; limit < patience/4; limit *= 4 {
+		if err := run(limit); err != nil && strings.Contains(err.Error(), want) {
+			return errorWith(t, err, want)
+		}
+	}
+	return errorWith(t, run(limit), want)
 }
 
 func readFile(name string) string {

@@ -93,7 +93,7 @@ func TestInteractiveWaitsForNothing(t *testing.T) {
 	s.Down()
 	begin := time.Now()
 	_, err := testDriver(t, s).Pool().Interactive(t.Context(), h, "true", Terminal{})
-	if e := errorWith(t, err, "connection refused"); e.Hint == "" || time.Since(begin) > 5*time.Second {
+	if e := errorWith(t, err, "connection refused"); e.Hint == "" || time.Since(begin) > patience/2 {
 		t.Errorf("%+v after %s", e, time.Since(begin))
 	}
 }

@@ -328,14 +328,16 @@ func TestHostThatNeverAnswers(t *testing.T) {
 	t.Parallel()
 	s := sshtest.Start(t, sshtest.Options{})
 	s.Silent(true)
-	d := testDriver(t, s, func(o *Options) { o.ReadyTimeout, o.HandshakeTimeout = time.Second, 200*time.Millisecond })
-	_, err := d.Run(t.Context(), request(t, s.Host(), "true"), nil)
-	if e := errorWith(t, err, "no SSH server answers"); !e.Retryable || !strings.Contains(err.Error(), "gave up after 1s") || e.Hint == "" {
+	run := func(limit time.Duration) error {
+		d := testDriver(t, s, func(o *Options) { o.ReadyTimeout, o.HandshakeTimeout = limit, limit/5 })
+		_, err := d.Run(t.Context(), request(t, s.Host(), "true"), nil)
+		return err
+	}
+	if e := impatiently(t, "no SSH server answers", run); !e.Retryable || !strings.Contains(e.Error(), "gave up after ") || e.Hint == "" {
 		t.Errorf("%+v", e)
 	}
 	s.Down()
-	_, err = d.Run(t.Context(), request(t, s.Host(), "true"), nil)
-	if e := errorWith(t, err, "connection refused"); !e.Retryable || e.Host != "127.0.0.1" {
+	if e := impatiently(t, "connection refused", run); !e.Retryable || e.Host != "127.0.0.1" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -349,7 +351,7 @@ func TestCancelWhileWaitingForTheHost(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, func() { cancel(stop) })
 	begin := time.Now()
 	_, err := testDriver(t, s).Run(ctx, request(t, s.Host(), "true"), nil)
-	if !errors.Is(err, stop) || time.Since(begin) > 3*time.Second {
+	if !errors.Is(err, stop) || time.Since(begin) > patience/2 {
 		t.Errorf("%v after %s", err, time.Since(begin))
 	}
 }
@@ -373,8 +375,10 @@ func TestTheFirstAddressThatAnswersIsUsed(t *testing.T) {
 		t.Errorf("%d and %d logins", other.Logins.Load(), s.Logins.Load())
 	}
 	h.Addresses = []string{"127.0.0.3", "127.0.0.2"}
-	_, err = testDriver(t, s, func(o *Options) { o.ReadyTimeout = time.Second }).Run(t.Context(), request(t, h, "true"), nil)
-	errorWith(t, err, "127.0.0.2: the host shows the key")
+	impatiently(t, "127.0.0.2: the host shows the key", func(limit time.Duration) error {
+		_, err := testDriver(t, s, func(o *Options) { o.ReadyTimeout = limit }).Run(t.Context(), request(t, h, "true"), nil)
+		return err
+	})
 }
 
 func TestBastionChain(t *testing.T) {
@@ -386,7 +390,7 @@ func TestBastionChain(t *testing.T) {
 	b2.Bastion = &b1
 	h.Bastion = &b2
 	keys := secretMap{"key": s.Key, "outer": outer.Key, "inner": inner.Key}
-	d := testDriver(t, s, func(o *Options) { o.Secrets, o.Idle = keys, 50*time.Millisecond })
+	d := testDriver(t, s, func(o *Options) { o.Secrets, o.Idle = keys, 3*time.Second }) // none is idle for as long while others still begin
 	var wg sync.WaitGroup
 	for _, id := range []string{"a", "b", "c"} {
 		wg.Go(func() {
@@ -434,7 +438,7 @@ func TestKeepAliveEndsAStalledConnection(t *testing.T) {
 	forwardAll(t, ln, s.Port, &stalled)
 	h := s.Host()
 	h.Port = ln.Addr().(*net.TCPAddr).Port
-	d := testDriver(t, s, func(o *Options) { o.KeepAlive = 100 * time.Millisecond })
+	d := testDriver(t, s, func(o *Options) { o.KeepAlive = 300 * time.Millisecond })
 	var l log
 	req := request(t, h, "echo begun; sleep 1; echo ended")
 	go func() {

@@ -20,7 +20,7 @@ import (
 
 func opensshDriver(t *testing.T, s *sshtest.OpenSSH) *Driver {
 	t.Helper()
-	d := New(Options{Secrets: secretMap{"key": s.Key}, Dir: s.Dir + "/journal", Locks: Locks{Ignore: true}, Grace: time.Second, Reconnect: 30 * time.Second, ReadyTimeout: 20 * time.Second})
+	d := New(Options{Secrets: secretMap{"key": s.Key}, Dir: s.Dir + "/journal", Locks: Locks{Ignore: true}, Grace: time.Second, Reconnect: patience, ReadyTimeout: patience})
 	t.Cleanup(func() { d.Close() })
 	return d
 }

@@ -112,9 +112,12 @@ func TestPackageLockIsWaitedFor(t *testing.T) {
 	if !strings.Contains(readFile("/proc/locks"), fmt.Sprint(":", inode(t, file), " ")) {
 		t.Skip("this system does not show file locks in /proc/locks")
 	}
-	d := testDriver(t, s, func(o *Options) { o.Locks, o.ReadyTimeout = Locks{Files: []string{file}}, 700*time.Millisecond })
-	_, err = d.Run(t.Context(), request(t, s.Host(), "true"), nil)
-	if e := errorWith(t, err, "waiting for the package manager (held "+file+" by "); !e.Retryable || e.Hint == "" {
+	e := impatiently(t, "waiting for the package manager (held "+file+" by ", func(limit time.Duration) error {
+		d := testDriver(t, s, func(o *Options) { o.Locks, o.ReadyTimeout = Locks{Files: []string{file}}, limit })
+		_, err := d.Run(t.Context(), request(t, s.Host(), "true"), nil)
+		return err
+	})
+	if !e.Retryable || e.Hint == "" {
 		t.Errorf("%+v", e)
 	}
 	var l log
@@ -123,7 +126,7 @@ func TestPackageLockIsWaitedFor(t *testing.T) {
 			f.Close() // the lock goes with the file
 		}
 	}
-	d = testDriver(t, s, func(o *Options) { o.Locks = Locks{Files: []string{file}} })
+	d := testDriver(t, s, func(o *Options) { o.Locks = Locks{Files: []string{file}} })
 	if _, err = d.Run(t.Context(), request(t, s.Host(), "true"), l.emit); err != nil || !strings.Contains(l.waits(), "waiting for the package manager (held") {
 		t.Errorf("%v %q", err, l.waits())
 	}

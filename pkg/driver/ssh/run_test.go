@@ -131,7 +131,7 @@ func TestCutConnectionsRunOnceWithCompleteOutput(t *testing.T) {
 		t.Run(fmt.Sprint("lane", lane), func(t *testing.T) {
 			t.Parallel()
 			s := sshtest.Start(t, sshtest.Options{})
-			d := testDriver(t, s, func(o *Options) { o.HandshakeTimeout = 10 * time.Second })
+			d := testDriver(t, s)
 			cuts := 0
 			for n := int64(1 + lane*40); n < 2400; n += 160 {
 				os.Remove(s.Home + "/ran")
@@ -194,12 +194,13 @@ func TestLostForTooLongIsRetryable(t *testing.T) {
 			go s.Down()
 		}
 	}
-	_, err := d.Run(t.Context(), request(t, s.Host(), "echo begun; sleep 1"), l.emit)
+	req := request(t, s.Host(), "echo begun; sleep 1")
+	_, err := d.Run(t.Context(), req, l.emit)
 	e := asDriverError(t, err)
 	if !e.Retryable || !errors.Is(err, script.ErrLost) || e.Hint == "" {
 		t.Errorf("%+v", e)
 	}
-	time.Sleep(time.Second) // let the script end before its home goes
+	eventually(t, "the script ends before its home goes", func() bool { return readFile(s.Home+"/journal/ops/"+req.OpID+"/rc") != "" })
 }
 
 func TestCancelEndsGrandchildren(t *testing.T) {
@@ -367,7 +368,7 @@ func TestTwentyHostsInParallel(t *testing.T) {
 		s[i] = sshtest.Start(t, sshtest.Options{})
 		keys[fmt.Sprint("key", i)] = s[i].Key
 	}
-	d := New(Options{Secrets: keys, Dir: "", Locks: Locks{Ignore: true}, Idle: 50 * time.Millisecond, ReadyTimeout: time.Minute})
+	d := New(Options{Secrets: keys, Dir: "", Locks: Locks{Ignore: true}, Idle: 3 * time.Second, ReadyTimeout: patience, HandshakeTimeout: patience})
 	defer d.Close()
 	var wg sync.WaitGroup
 	for i := range s {

@@ -58,7 +58,7 @@ func TestServerOfTheSandbox(t *testing.T) {
 	}
 	h := driver.Host{Instance: topology.Instance{Node: "vm", Index: "0"}, Addresses: []string{floating.String()}, User: "debian", KeyRef: "key",
 		HostKeys: []string{hostPub}, HostKeySource: Injected, CloudInit: true, Sudo: true}
-	d := New(Options{Secrets: secretMap{"key": userKey}, ReadyTimeout: time.Minute, Reconnect: 2 * time.Minute})
+	d := New(Options{Secrets: secretMap{"key": userKey}, ReadyTimeout: patience, Reconnect: patience})
 	defer d.Close()
 	req := request(t, h, `id -u; hostname; ls /root/configured; export OUT=1`)
 	var l log

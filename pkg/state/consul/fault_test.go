@@ -347,8 +347,8 @@ func TestHoldersNoticeADeath(t *testing.T) {
 		if len(hs) == 0 {
 			return
 		}
-		if time.Since(began) > 15*time.Second {
-			t.Fatalf("held after 15 s by %v", hs)
+		if time.Since(began) > time.Minute { // 10 s, and what a busy machine adds
+			t.Fatalf("held after a minute by %v", hs)
 		}
 	}
 }
@@ -384,7 +384,7 @@ func TestCutOffHolder(t *testing.T) {
 		}
 	case <-taken:
 		t.Error("taken before the holder noticed")
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the holder notices nothing")
 	}
 	<-taken

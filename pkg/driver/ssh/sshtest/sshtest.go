@@ -5,6 +5,7 @@
 package sshtest
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -13,6 +14,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,6 +64,7 @@ type Server struct {
 	signer   atomic.Pointer[ssh.Signer]
 	client   ssh.PublicKey
 	wg       sync.WaitGroup
+	children sync.WaitGroup // commands, also those that outlive their connection
 	silent   atomic.Bool
 	refusals atomic.Int64 // logins still to be refused
 	budget   atomic.Int64 // bytes to the client until the connection is cut; 0 is no limit
@@ -104,7 +107,7 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	s.client = signer.PublicKey()
 	s.listen("127.0.0.1:0")
-	t.Cleanup(s.Stop)
+	t.Cleanup(s.end)
 	return s
 }
 
@@ -165,6 +168,23 @@ func (s *Server) Up() { s.listen("127.0.0.1:" + strconv.Itoa(s.Port)) }
 func (s *Server) Stop() {
 	s.Down()
 	s.wg.Wait()
+}
+
+// end stops the server with all that clients left behind: nothing may write to the home while it is removed.
+func (s *Server) end() {
+	s.Stop()
+	home := []byte("HOME=" + s.Home + "\x00")
+	for again := true; again; time.Sleep(time.Millisecond) {
+		again = false
+		all, _ := filepath.Glob("/proc/[0-9]*/environ")
+		for _, name := range all {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+			if env, err := os.ReadFile(name); err == nil && bytes.Contains(append([]byte{0}, env...), append([]byte{0}, home...)) {
+				again = syscall.Kill(pid, syscall.SIGKILL) == nil || again
+			}
+		}
+	}
+	s.children.Wait()
 }
 
 // Connections that are open.
@@ -447,7 +467,7 @@ func (s *Server) run(ctx context.Context, ch ssh.Channel, line string) {
 	copies.Go(func() { pump(ch, outR); outR.Close() })
 	copies.Go(func() { pump(ch.Stderr(), errR); errR.Close() })
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	s.children.Go(func() { ended <- cmd.Wait() })
 	select {
 	case <-ended:
 	case <-ctx.Done():
