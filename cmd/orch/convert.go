@@ -27,7 +27,7 @@ func convertDocument(ctx context.Context, c *config.Config, b *cli.Bundle, targe
 	if a.Findings.HasErrors() || a.Root == nil {
 		return out, nil
 	}
-	n, lost := convert.To(target, convert.Input{Root: a.Root, FS: a.Topology.Files})
+	n, lost := convert.To(target, convert.Input{Root: a.Root, Topology: a.Topology})
 	out.Lost = lost
 	if n == nil {
 		return out, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -118,7 +119,7 @@ func (e *environment) conversionText(b *Bundle, r *Conversion, out string) {
 			}
 		}
 	case len(r.Differ) > 0:
-		e.err.Printf("%s\n", e.err.Paint(view.Warm, "the result does not mean quite the same; different are: "+either(r.Differ)))
+		e.err.Printf("%s\n", e.err.Paint(view.Warm, "the result does not mean quite the same; different are: "+strings.Join(r.Differ, ", ")))
 	default:
 		e.err.Printf("%s\n", e.err.Paint(view.Good, "✓ the result means the same"))
 	}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"reflect"
 	"slices"
+	"strconv"
 )
 
 // MarshalJSON writes a value as data, with function calls as one-key maps: {"$get_input": ["name"]}.
@@ -119,7 +120,8 @@ func Dump(t *Topology) ([]byte, error) {
 
 // SameMeaning compares two topologies by their normal forms, without what belongs to the dialects that they were written in: its name, the
 // order that it generates, where the document's own name stands, and the two ways to say a condition (constraints, validations). It returns
-// the parts of the topology that differ ("nodes", "inputs" …), none if they mean the same.
+// the places that differ ("nodes.app.properties.port"; entries of lists by their names, or numbers from 0), at most maxDifferences of them,
+// none if the topologies mean the same.
 func SameMeaning(a, b *Topology) ([]string, error) {
 	var forms [2]map[string]any
 	for i, t := range []*Topology{a, b} {
@@ -135,18 +137,52 @@ func SameMeaning(a, b *Topology) ([]string, error) {
 		}
 		withoutDialect(forms[i])
 	}
-	var differ []string
-	for _, key := range slices.Sorted(maps.Keys(forms[0])) {
-		if !reflect.DeepEqual(forms[0][key], forms[1][key]) {
-			differ = append(differ, key)
+	return differences(nil, "", forms[0], forms[1]), nil
+}
+
+// maxDifferences is how many places a comparison names.
+const maxDifferences = 20
+
+// differences appends the places where two values of JSON differ.
+func differences(out []string, at string, a, b any) []string {
+	if len(out) >= maxDifferences || reflect.DeepEqual(a, b) {
+		return out
+	}
+	in := func(key string) string {
+		if at == "" {
+			return key
+		}
+		return at + "." + key
+	}
+	if x, ok := a.(map[string]any); ok {
+		if y, ok := b.(map[string]any); ok {
+			keys := maps.Clone(x)
+			maps.Copy(keys, y)
+			for _, k := range slices.Sorted(maps.Keys(keys)) {
+				out = differences(out, in(k), x[k], y[k])
+			}
+			return out
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(forms[1])) {
-		if _, ok := forms[0][key]; !ok {
-			differ = append(differ, key)
+	if x, ok := a.([]any); ok {
+		if y, ok := b.([]any); ok && len(x) == len(y) {
+			for i := range x {
+				out = differences(out, in(entryName(x[i], i)), x[i], y[i])
+			}
+			return out
 		}
 	}
-	return differ, nil
+	return append(out, at)
+}
+
+// entryName is how an entry of a list is called: by its own name, or its number.
+func entryName(v any, i int) string {
+	if o, ok := v.(object); ok {
+		if name, ok := o["name"].(string); ok {
+			return name
+		}
+	}
+	return strconv.Itoa(i)
 }
 
 func withoutDialect(form map[string]any) {
@@ -159,10 +195,15 @@ func withoutDialect(form map[string]any) {
 			delete(form, "metadata")
 		}
 	}
-	ins, _ := form["inputs"].([]any)
-	for _, in := range ins {
-		if m, ok := in.(map[string]any); ok {
-			delete(m, "constraints")
+	for _, section := range []string{"inputs", "outputs"} {
+		list, _ := form[section].([]any)
+		for _, p := range list {
+			if m, ok := p.(map[string]any); ok {
+				delete(m, "constraints")
+				if t := m["type"]; t == "list" || t == "map" {
+					m["type"] = t.(string) + " of string" // what TOSCA 1.3 says of entries without a schema, and 2.0 wants to be written
+				}
+			}
 		}
 	}
 }

@@ -35,7 +35,7 @@ func FuzzDialect(f *testing.F) {
 		}
 		evaluate(a.Topology)
 		for _, target := range convert.Targets {
-			n, _ := convert.To(target, convert.Input{Root: a.Root, FS: a.Topology.Files})
+			n, _ := convert.To(target, convert.Input{Root: a.Root, Topology: a.Topology})
 			if n == nil {
 				continue
 			}

@@ -39,9 +39,9 @@ var Targets = []string{"tosca_simple_yaml_1_3", "tosca_2_0"}
 
 // Input of To.
 type Input struct {
-	// Root is the document, loaded with what it imports; FS holds the files that it names.
-	Root *resolve.File
-	FS   fs.FS
+	// Root is the document, loaded with what it imports; Topology is what it means, with the files that it names.
+	Root     *resolve.File
+	Topology *topology.Topology
 }
 
 // To writes the document in a target dialect. The list says what was lost, by places of the source; nil is returned if nothing can be written.
@@ -55,16 +55,19 @@ func To(target string, in Input) (*source.Node, diag.List) {
 	if o := grammar.OutlineOf(target); o != nil {
 		c.functions = o.Functions
 	}
-	c.document(doc) // finds the fields that values go without, for types that are written before
+	c.document(doc) // finds the types that are written and what templates do with them
+	c.fit()
 	again := newConverter(target, in)
-	again.functions, again.relaxed = c.functions, c.relaxed
-	return again.document(doc), again.diags.Sorted()
+	again.functions, again.fitted, again.ops, again.loose = c.functions, c.fitted, c.ops, c.loose
+	out := again.document(doc)
+	again.circles()
+	return out, again.diags.Sorted()
 }
 
 func newConverter(target string, in Input) *converter {
 	return &converter{
 		Input: in, target: target, v2: target == "tosca_2_0", names: map[*document.Type]string{}, taken: map[string]*document.Type{}, ops: map[string][]string{},
-		relaxed: map[*document.Param]bool{}, stubs: map[string]*document.Type{},
+		defined: map[*document.Function]string{}, fitted: newFitting(), stubs: map[string]*document.Type{},
 	}
 }
 
@@ -79,14 +82,20 @@ type converter struct {
 	taken map[string]*document.Type
 	queue []resolve.Declared
 	// ops are the operations of interfaces that have no type in the source, by the interface's name, in the order in which they were met.
-	ops   map[string][]string
-	loose []string
-	// relaxed properties are required, and templates go without them, which the source's dialect lets through.
-	relaxed map[*document.Param]bool
+	ops    map[string][]string
+	loose  []string
+	fitted *fitting
+	// defined are the documents' own functions that are written, calls those that still have to be.
+	defined map[*document.Function]string
+	calls   []definedFunction
+	// flowInputs are the inputs of the workflow that is being written.
+	flowInputs []*document.Param
+	// written are the types of the result, in the order in which they are met.
+	written []resolve.Declared
 	// stubs are types that nobody declares, which the source's dialect lets through.
-	stubs   map[string]*document.Type
-	renamed bool
-	rooted  bool
+	stubs map[string]*document.Type
+	// What is said once: renamed types, types that get a root, requirements that get a relationship.
+	renamed, rooted, plain bool
 }
 
 // lost reports what cannot be said.
@@ -204,16 +213,31 @@ func (c *converter) document(doc *document.Document) *source.Node {
 	if c.v2 {
 		section = "service_template"
 	}
-	c.relax(doc.Topology)
 	body := c.topology(doc.Topology)
-	types := c.types()
+	for _, t := range c.fitted.used {
+		c.use(t)
+	}
+	for _, fn := range doc.Functions {
+		c.define(c.Root, fn)
+	}
+	functions := newMap()
+	sections := make([]m, document.Kinds)
+	for i := range sections {
+		sections[i] = newMap()
+	}
+	for len(c.queue) > 0 || len(c.calls) > 0 { // types call functions, and functions name types
+		c.types(sections)
+		c.definitions(functions)
+	}
+	types := make([]*source.Node, len(sections))
+	for i, x := range sections {
+		types[i] = x.or()
+	}
 	types[document.InterfaceType] = c.looseInterfaces(types[document.InterfaceType])
 	for kind, n := range types {
 		out.put(document.Kind(kind).Section(), n)
 	}
-	for _, f := range doc.Functions {
-		c.lost(f.Name.Pos, "functions."+f.Name.Text, "the function %s", f.Name.Text)
-	}
+	out.put("functions", functions.or())
 	out.put(section, body)
 	return out.n
 }
@@ -297,6 +321,7 @@ func (c *converter) use(t resolve.Declared) string {
 	c.names[t.Type] = name
 	if !c.native(t) {
 		c.queue = append(c.queue, t)
+		c.written = append(c.written, t)
 	}
 	return name
 }
@@ -323,22 +348,13 @@ func (c *converter) native(t resolve.Declared) bool {
 	return !c.v2 && t.File.Library && t.File.Doc.Version == c.target && strings.HasPrefix(t.Name.Text, "tosca.") && strings.HasSuffix(t.File.Path, "/types/1.3.yaml")
 }
 
-// types writes the queue until nothing new is used, by kind.
-func (c *converter) types() []*source.Node {
-	out := make([]m, document.Kinds)
-	for i := range out {
-		out[i] = newMap()
-	}
+// types writes the queue until nothing new is used, each into the section of its kind.
+func (c *converter) types(sections []m) {
 	for len(c.queue) > 0 {
 		t := c.queue[0]
 		c.queue = c.queue[1:]
-		out[t.Kind].put(c.names[t.Type], c.typeDef(t))
+		sections[t.Kind].put(c.names[t.Type], c.typeDef(t))
 	}
-	nodes := make([]*source.Node, len(out))
-	for i, x := range out {
-		nodes[i] = x.or()
-	}
-	return nodes
 }
 
 // file is an artifact's file, seen from the root document.
@@ -351,7 +367,7 @@ func (c *converter) file(f *resolve.File, name document.Name, at string) string 
 		if !fs.ValidPath(p) {
 			continue
 		}
-		if _, err := fs.Stat(c.FS, p); err != nil {
+		if _, err := fs.Stat(c.Topology.Files, p); err != nil {
 			continue
 		}
 		if strings.HasPrefix(p, ".orch/") {

@@ -93,65 +93,17 @@ func (c *converter) looseInterfaces(n *source.Node) *source.Node {
 	return n
 }
 
-// relax notes the required properties that templates go without.
-func (c *converter) relax(t *document.Topology) {
-	if t == nil || !c.Root.Doc.Traits.Lenient {
-		return
-	}
-	missing := func(chain []resolve.Declared, given []document.Assign) {
-		seen := map[string]bool{}
-		for _, a := range given {
-			seen[a.Name.Text] = true
-		}
-		for _, d := range chain {
-			for _, p := range d.Properties {
-				if !seen[p.Name.Text] && p.Default == nil && p.Value == nil && (p.Required == nil || *p.Required) {
-					c.relaxed[p] = true
-				}
-				seen[p.Name.Text] = true
-			}
-		}
-	}
-	for _, n := range t.Nodes {
-		chain := c.Root.Lookup(document.NodeType, n.Type.Text)
-		missing(chain, n.Properties)
-		for _, d := range chain {
-			for _, capability := range d.Capabilities {
-				var given []document.Assign
-				for _, a := range n.Capabilities {
-					if a.Name.Text == capability.Name.Text {
-						given = a.Properties
-					}
-				}
-				missing(capabilityChain(chain, capability.Name.Text), append(append([]document.Assign{}, given...), capability.Values...))
-			}
-		}
-		for _, r := range n.Requirements {
-			var given []document.Assign
-			name := ""
-			if r.Relationship != nil {
-				given, name = r.Relationship.Properties, r.Relationship.Name.Text
-			}
-			for _, d := range chain {
-				for _, q := range d.Requirements {
-					if name == "" && q.Relationship != nil && (q.Name.Text == r.Name.Text || q.Name.Text == r.Requirement.Text) {
-						missing(d.File.Lookup(document.RelationshipType, q.Relationship.Name.Text), given)
-					}
-				}
-			}
-			missing(c.Root.Lookup(document.RelationshipType, name), given)
-		}
-	}
-}
-
 func (c *converter) interfaceBody(x m, f *resolve.File, i *document.Interface, def bool) {
 	x.put("inputs", c.inputs(f, i.Inputs, def))
-	for key, list := range map[string][]*document.Operation{"operations": i.Operations, "notifications": i.Notifications} {
+	for _, part := range []struct {
+		key  string
+		list []*document.Operation
+	}{{"operations", i.Operations}, {"notifications", i.Notifications}} {
 		ops := newMap()
-		for _, o := range list {
+		for _, o := range part.list {
 			ops.put(o.Name.Text, c.operation(f, o, def))
 		}
-		x.put(key, ops.or())
+		x.put(part.key, ops.or())
 	}
 }
 
@@ -171,13 +123,13 @@ func (c *converter) operation(f *resolve.File, o *document.Operation, def bool) 
 	if len(deps.Items) > 0 {
 		impl.put("dependencies", deps)
 	}
-	for key, n := range map[string]*source.Node{"operation_host": textOrNil(o.Host), "timeout": c.value(f, o.Timeout, nil)} {
-		switch {
-		case n == nil:
+	for _, part := range []source.Pair{{Key: plain("operation_host"), Value: textOrNil(o.Host)}, {Key: plain("timeout"), Value: c.value(f, o.Timeout, nil)}} {
+		switch key := part.Key.Text; {
+		case part.Value == nil:
 		case c.v2:
 			c.lost(o.Name.Pos, o.Path, "%s of the operation %s", key, o.Name.Text)
 		default:
-			impl.put(key, n)
+			impl.put(key, part.Value)
 		}
 	}
 	switch {
@@ -272,7 +224,10 @@ func (c *converter) inputs(f *resolve.File, list []*document.Input, def bool) *s
 		case in.Value != nil && def:
 			x := newMap()
 			v := c.value(f, in.Value, nil)
-			if v == nil {
+			if v == nil { // it was lost; whoever calls the operation may give one
+				x.text("type", "string")
+				x.put("required", flag(false))
+				out.put(in.Name.Text, x.n)
 				continue
 			}
 			x.text("type", guess(v))
@@ -328,7 +283,11 @@ func (c *converter) assigns(f *resolve.File, list []document.Assign, find func(n
 				in, s = at, schema
 			}
 		}
-		out.put(a.Name.Text, c.typed(f, in, a.Value, s))
+		v := c.typed(f, in, a.Value, s)
+		if v == nil && s != nil {
+			c.fitted.gone[s] = true
+		}
+		out.put(a.Name.Text, v)
 	}
 	return out.or()
 }

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/orch-project/orch/pkg/source"
@@ -118,7 +119,10 @@ func (c *converter) node(n *document.NodeTemplate) *source.Node {
 	}
 	x.put("interfaces", c.interfaces(f, n.Interfaces, false))
 	x.put("artifacts", c.artifacts(f, n.Artifacts))
-	x.put("node_filter", c.nodeFilter(f, n.NodeFilter))
+	x.put("node_filter", c.nodeFilter(f, n.NodeFilter, chain))
+	if t := c.Topology.NodeNamed(n.Name.Text); t != nil && t.SubstitutedBy != "" {
+		c.lost(n.Name.Pos, n.Path, "the topology template of %s, which stands in for %s (convert it, too, and import it),", t.SubstitutedBy, n.Name.Text)
+	}
 	if n.Count != nil {
 		if c.v2 {
 			x.put("count", c.value(f, n.Count, nil))
@@ -159,7 +163,7 @@ func (c *converter) requirement(r *document.Requirement) *source.Node {
 	}
 	x.text("capability", capability)
 	x.put("relationship", c.relationship(r.Relationship))
-	x.put("node_filter", c.nodeFilter(f, r.NodeFilter))
+	x.put("node_filter", c.nodeFilter(f, r.NodeFilter, f.Lookup(document.NodeType, r.Node.Text)))
 	if r.Occurrences != nil {
 		if !c.v2 {
 			x.put("occurrences", rangeOf(r.Occurrences))
@@ -171,12 +175,14 @@ func (c *converter) requirement(r *document.Requirement) *source.Node {
 	for _, d := range r.Directives {
 		directives = append(directives, d.Text)
 	}
-	for key, n := range map[string]*source.Node{"count": c.value(f, r.Count, nil), "directives": texts(directives), "optional": optional(r.Optional),
-		"allocation": c.assigns(f, r.Allocation, nil)} {
-		switch {
-		case n == nil:
+	for _, part := range []source.Pair{
+		{Key: plain("count"), Value: c.value(f, r.Count, nil)}, {Key: plain("directives"), Value: texts(directives)}, {Key: plain("optional"), Value: optional(r.Optional)},
+		{Key: plain("allocation"), Value: c.assigns(f, r.Allocation, nil)},
+	} {
+		switch key := part.Key.Text; {
+		case part.Value == nil:
 		case c.v2:
-			x.put(key, n)
+			x.put(key, part.Value)
 		default:
 			c.lost(r.Name.Pos, r.Path+"."+key, "%s of the requirement %s", key, r.Name.Text)
 		}
@@ -332,6 +338,8 @@ func (c *converter) workflow(w *document.Workflow) *source.Node {
 	x, f := newMap(), c.Root
 	x.text("description", w.Description)
 	x.put("inputs", c.params(f, w.Inputs, "input", nil))
+	c.flowInputs = w.Inputs
+	defer func() { c.flowInputs = nil }()
 	pre := seq()
 	for _, p := range w.Preconditions {
 		switch {
@@ -369,7 +377,7 @@ func (c *converter) workflow(w *document.Workflow) *source.Node {
 		default:
 			c.lost(s.Filter.Pos, s.Path+".filter", "the filter of the step %s", s.Name.Text)
 		}
-		acts := c.activities(f, s.Activities)
+		acts := c.activities(f, c.withFlowInputs(w, s, c.finite(w, s.Activities)))
 		if acts == nil {
 			c.lost(s.Name.Pos, s.Path, "the step %s, which does nothing", s.Name.Text)
 			acts = seq()
@@ -389,6 +397,80 @@ func (c *converter) workflow(w *document.Workflow) *source.Node {
 	return x.n
 }
 
+// finite leaves out activities that run the workflow inside of itself, which TOSCA 2.0 lets through.
+func (c *converter) finite(w *document.Workflow, list []*document.Activity) []*document.Activity {
+	if c.v2 {
+		return list
+	}
+	var out []*document.Activity
+	for _, a := range list {
+		if a.Kind == topology.ActivityInline && c.reaches(a.Target.Text, w.Name.Text, map[string]bool{}) {
+			c.lost(a.Target.Pos, a.Path, "that the workflow %s runs inside of itself", w.Name.Text)
+			continue
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// reaches reports a workflow that runs another one, or one that does.
+func (c *converter) reaches(from, to string, seen map[string]bool) bool {
+	if from == to || seen[from] {
+		return from == to
+	}
+	seen[from] = true
+	for _, w := range c.Root.Doc.Topology.Workflows {
+		if w.Name.Text != from {
+			continue
+		}
+		for _, s := range w.Steps {
+			for _, a := range s.Activities {
+				if a.Kind == topology.ActivityInline && c.reaches(a.Target.Text, to, seen) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// withFlowInputs gives a workflow's inputs to the operations that ask for them. In Alien4Cloud an operation's get_input sees them; elsewhere
+// the call has to pass them on.
+func (c *converter) withFlowInputs(w *document.Workflow, s *document.Step, list []*document.Activity) []*document.Activity {
+	if !c.Root.Doc.Traits.Lenient || c.Topology == nil || len(w.Inputs) == 0 || !s.Relationship.IsZero() {
+		return list
+	}
+	n := c.Topology.NodeNamed(s.Target.Text)
+	if n == nil {
+		return list
+	}
+	out := slices.Clone(list)
+	for i, a := range list {
+		at := strings.LastIndexByte(a.Target.Text, '.')
+		if a.Kind != topology.ActivityCall || at < 0 {
+			continue
+		}
+		op := n.Operation(a.Target.Text[:at], a.Target.Text[at+1:])
+		if op == nil {
+			continue
+		}
+		with := *a
+		for name, v := range op.Inputs.All() {
+			if v.Kind != topology.CallValue || v.Call.Fn != "get_input" || len(v.Call.Args) != 1 || v.Call.Args[0].Kind != topology.LitValue {
+				continue
+			}
+			input, _ := v.Call.Args[0].Lit.(string)
+			given := slices.ContainsFunc(a.Inputs, func(in *document.Input) bool { return in.Name.Text == name })
+			if !given && slices.ContainsFunc(w.Inputs, func(p *document.Param) bool { return p.Name.Text == input }) {
+				with.Inputs = append(slices.Clone(with.Inputs), &document.Input{Name: document.Name{Text: name, Pos: a.Target.Pos}, Value: one("get_input", str(input))})
+				c.adapted(a.Target.Pos, a.Path, "the workflow's input %s is passed to %s", input, a.Target.Text)
+			}
+		}
+		out[i] = &with
+	}
+	return out
+}
+
 // requirementOf is the requirement of a relationship that has a name of its own (Alien4Cloud).
 func (c *converter) requirementOf(node, relationship string) string {
 	for _, n := range c.Root.Doc.Topology.Nodes {
@@ -403,9 +485,9 @@ func (c *converter) requirementOf(node, relationship string) string {
 
 func (c *converter) substitution(s *document.Substitution) *source.Node {
 	x, f := newMap(), c.Root
-	x.text("node_type", c.ref(f, document.NodeType, s.Type))
+	x.text("node_type", c.composite(s))
 	if s.Filter != nil {
-		x.put("substitution_filter", c.nodeFilter(f, s.Filter))
+		x.put("substitution_filter", c.nodeFilter(f, s.Filter, f.Lookup(document.NodeType, s.Type.Text)))
 	}
 	for _, part := range []struct {
 		key  string
@@ -450,4 +532,66 @@ func (c *converter) substitution(s *document.Substitution) *source.Node {
 	}
 	x.put("interfaces", ifaces.or())
 	return x.n
+}
+
+// composite is the node type that the template stands in for. Alien4Cloud makes a type of every template, with the capabilities and
+// requirements that the template exposes; elsewhere it has to be written.
+func (c *converter) composite(s *document.Substitution) string {
+	f := c.Root
+	base := c.ref(f, document.NodeType, s.Type)
+	chain := f.Lookup(document.NodeType, s.Type.Text)
+	if !f.Doc.Traits.Lenient || len(chain) == 0 {
+		return base
+	}
+	own := &document.Type{Kind: document.NodeType, DerivedFrom: s.Type, Path: "node_types." + s.Type.Text}
+	inner := func(m document.Mapping) []resolve.Declared {
+		if len(m.To) < 2 {
+			return nil
+		}
+		for _, n := range f.Doc.Topology.Nodes {
+			if n.Name.Text == m.To[0].Text {
+				return f.Lookup(document.NodeType, n.Type.Text)
+			}
+		}
+		return nil
+	}
+	for _, m := range s.Capabilities {
+		has := func(name string) func(*document.CapabilityDef) bool {
+			return func(d *document.CapabilityDef) bool { return d.Name.Text == name && !d.Type.IsZero() }
+		}
+		capabilities := func(t *document.Type) []*document.CapabilityDef { return t.Capabilities }
+		if _, d := declaredIn(chain, capabilities, has(m.Name.Text)); d != nil {
+			continue
+		}
+		if at := inner(m); at != nil {
+			if _, d := declaredIn(at, capabilities, has(m.To[1].Text)); d != nil {
+				own.Capabilities = append(own.Capabilities, &document.CapabilityDef{Name: m.Name, Type: d.Type})
+			}
+		}
+	}
+	for _, m := range s.Requirements {
+		has := func(name string) func(*document.RequirementDef) bool {
+			return func(d *document.RequirementDef) bool { return d.Name.Text == name }
+		}
+		requirements := func(t *document.Type) []*document.RequirementDef { return t.Requirements }
+		if _, d := declaredIn(chain, requirements, has(m.Name.Text)); d != nil {
+			continue
+		}
+		if at := inner(m); at != nil {
+			if _, d := declaredIn(at, requirements, has(m.To[1].Text)); d != nil {
+				with := *d
+				with.Name = m.Name
+				own.Requirements = append(own.Requirements, &with)
+			}
+		}
+	}
+	if len(own.Capabilities)+len(own.Requirements) == 0 {
+		return base
+	}
+	own.Name = document.Name{Text: f.Doc.ArchiveName, Pos: s.Type.Pos}
+	if own.Name.IsZero() || len(f.Lookup(document.NodeType, own.Name.Text)) > 0 {
+		own.Name.Text = s.Type.Text + ".Topology"
+	}
+	c.adapted(s.Type.Pos, s.Path, "a node type %s is derived from %s, with what the template exposes beside it", own.Name.Text, s.Type.Text)
+	return c.use(resolve.Declared{Type: own, File: f})
 }

@@ -15,6 +15,10 @@ func (c *converter) typeDef(t resolve.Declared) *source.Node {
 	} else {
 		x.text("derived_from", c.ref(f, t.Kind, from))
 	}
+	if from.IsZero() && c.fitted.roots[t.Type] {
+		x.text("derived_from", "tosca.capabilities.Node")
+		c.adapted(t.Name.Pos, t.Path, "the capability type %s derives from tosca.capabilities.Node: a node type has a capability \"feature\" of it", t.Name.Text)
+	}
 	if f.Doc.Traits.Strict && !c.v2 && from.IsZero() && t.Kind != document.DataType && !c.rooted {
 		c.rooted = true
 		c.lost(t.Name.Pos, t.Path, "that a type such as %s derives from nothing (every type derives from a normative root there)", t.Name.Text)
@@ -37,7 +41,7 @@ func (c *converter) typeDef(t resolve.Declared) *source.Node {
 	case document.RelationshipType:
 		c.relationshipType(x, t)
 	case document.CapabilityType:
-		x.put(c.either("valid_source_types", "valid_source_node_types"), c.typeNames(f, t.ValidSourceTypes, document.NodeType))
+		x.put(c.either("valid_source_types", "valid_source_node_types"), c.sources(f, t.Type, t.ValidSourceTypes, t.Path))
 		if c.v2 {
 			x.put("valid_relationship_types", c.typeNames(f, t.ValidRelationshipTypes, document.RelationshipType))
 		}
@@ -76,9 +80,22 @@ func (c *converter) either(v1, v2 string) string {
 }
 
 func (c *converter) typeNames(f *resolve.File, names []document.Name, kind document.Kind) *source.Node {
+	return texts(c.typeList(f, names, kind))
+}
+
+func (c *converter) typeList(f *resolve.File, names []document.Name, kind document.Kind) []string {
 	var out []string
 	for _, n := range names {
 		out = append(out, c.ref(f, kind, n))
+	}
+	return out
+}
+
+// sources are the node types that a capability (its type, or the definition def) takes relationships from.
+func (c *converter) sources(f *resolve.File, def any, names []document.Name, at string) *source.Node {
+	out := c.typeList(f, names, document.NodeType)
+	if len(names) > 0 {
+		out = c.allowed(names[0].Pos, at, "the source", out, c.fitted.sources[def])
 	}
 	return texts(out)
 }
@@ -166,7 +183,7 @@ func (c *converter) param(f *resolve.File, p *document.Param, what string, above
 	}
 	c.schema(f, x, s)
 	x.text("description", p.Description)
-	if c.relaxed[p] {
+	if c.fitted.relaxed[p] {
 		c.lost(p.Name.Pos, p.Path, "that %s is required, while a template goes without it,", p.Name.Text)
 		x.put("required", flag(false))
 	} else if p.Required != nil && what != "attribute" && (what != "output" || *p.Required) {
@@ -237,9 +254,12 @@ func (c *converter) relationshipType(x m, t resolve.Declared) {
 	x.put("interfaces", c.interfaces(f, t.Interfaces, true))
 	var caps, nodes []string
 	for _, n := range t.ValidTargetTypes {
-		if len(f.Lookup(document.CapabilityType, n.Text)) > 0 {
+		switch {
+		case len(f.Lookup(document.CapabilityType, n.Text)) > 0:
 			caps = append(caps, c.ref(f, document.CapabilityType, n))
-		} else {
+		case f.Doc.Traits.Lenient && len(f.Lookup(document.NodeType, n.Text)) == 0:
+			c.lost(n.Pos, t.Path+".valid_target_types", "that relationships of the type %s may end at %s, which nobody declares,", t.Name.Text, n.Text)
+		default:
 			nodes = append(nodes, c.ref(f, document.NodeType, n))
 		}
 	}
@@ -247,10 +267,19 @@ func (c *converter) relationshipType(x m, t resolve.Declared) {
 		caps = append(caps, c.ref(f, document.CapabilityType, n))
 	}
 	if c.v2 {
+		if len(caps) > 0 {
+			caps = c.allowed(t.Name.Pos, t.Path, "the target", caps, c.fitted.targets[wide{t.Type, document.CapabilityType}])
+		}
+		if len(nodes) > 0 {
+			nodes = c.allowed(t.Name.Pos, t.Path, "the target", nodes, c.fitted.targets[wide{t.Type, document.NodeType}])
+		}
 		x.put("valid_capability_types", texts(caps))
 		x.put("valid_target_node_types", texts(nodes))
 		x.put("valid_source_node_types", c.typeNames(f, t.ValidSourceTypes, document.NodeType))
 		return
+	}
+	if len(caps)+len(nodes) > 0 {
+		caps = c.allowed(t.Name.Pos, t.Path, "the target", caps, c.fitted.targets[t.Type])
 	}
 	x.put("valid_target_types", texts(append(caps, nodes...)))
 	if len(t.ValidSourceTypes) > 0 {
@@ -289,7 +318,7 @@ func (c *converter) capability(t resolve.Declared, d *document.CapabilityDef) *s
 		}
 		x.text("type", typ.Text)
 	} else {
-		x.text("type", c.ref(f, document.CapabilityType, typ))
+		x.text("type", c.fittedName(f, d, document.CapabilityType, typ, d.Path))
 	}
 	x.text("description", d.Description)
 	chain := f.Lookup(document.CapabilityType, typ.Text)
@@ -316,7 +345,7 @@ func (c *converter) capability(t resolve.Declared, d *document.CapabilityDef) *s
 	}
 	x.put("properties", props.or())
 	x.put("attributes", c.params(f, d.Attributes, "attribute", above))
-	x.put(c.either("valid_source_types", "valid_source_node_types"), c.typeNames(f, d.ValidSourceTypes, document.NodeType))
+	x.put(c.either("valid_source_types", "valid_source_node_types"), c.sources(f, d, d.ValidSourceTypes, d.Path))
 	if d.Occurrences != nil {
 		if !c.v2 {
 			x.put("occurrences", rangeOf(d.Occurrences))
@@ -341,34 +370,64 @@ func rangeOf(r *document.Range) *source.Node {
 func (c *converter) requirementDef(t resolve.Declared, d *document.RequirementDef) *source.Node {
 	x, f := newMap(), t.File
 	x.text("description", d.Description)
-	capability, node := d.Capability, d.Node
-	if len(f.Lookup(document.CapabilityType, capability.Text)) == 0 && len(f.Lookup(document.NodeType, capability.Text)) > 0 && node.IsZero() {
-		node, capability = capability, document.Name{} // Alien4Cloud 1.2 names the node's type there
-	}
-	x.text("capability", c.ref(f, document.CapabilityType, capability))
-	x.text("node", c.ref(f, document.NodeType, node))
+	capability, node := needs(f, d)
+	x.text("capability", c.fittedName(f, d, document.CapabilityType, capability, d.Path))
+	x.text("node", c.fittedName(f, d, document.NodeType, node, d.Path))
 	if !d.CapabilityName.IsZero() {
 		c.lost(d.CapabilityName.Pos, d.Path, "the name of the capability that the requirement %s is for", d.Name.Text)
 	}
 	if u := d.Relationship; u != nil {
 		if len(u.Interfaces) == 0 && len(u.Properties) == 0 {
-			x.text("relationship", c.ref(f, document.RelationshipType, u.Name))
+			x.text("relationship", c.fittedName(f, d, document.RelationshipType, u.Name, d.Path))
 		} else {
 			y := newMap()
-			y.text("type", c.ref(f, document.RelationshipType, u.Name))
+			y.text("type", c.fittedName(f, d, document.RelationshipType, u.Name, d.Path))
 			y.put("interfaces", c.interfaces(f, u.Interfaces, true))
 			x.put("relationship", y.n)
+		}
+	}
+	if c.unrelated(t, d) {
+		x.text("relationship", "tosca.relationships.Root")
+		if !c.plain {
+			c.plain = true
+			c.lost(d.Name.Pos, d.Path, "that a requirement such as %s has no type of relationship (tosca.relationships.Root is written)", d.Name.Text)
 		}
 	}
 	if d.Occurrences != nil {
 		x.put(c.either("occurrences", "count_range"), rangeOf(d.Occurrences))
 	}
-	x.put("node_filter", c.nodeFilter(f, d.NodeFilter))
+	x.put("node_filter", c.nodeFilter(f, d.NodeFilter, c.targetOf(t, d)))
 	return x.n
 }
 
+// targetOf is the node type that a requirement is for, named in its definition or in one that it refines.
+func (c *converter) targetOf(t resolve.Declared, d *document.RequirementDef) []resolve.Declared {
+	at, named := declaredIn(append([]resolve.Declared{t}, chainOf(t)...), func(t *document.Type) []*document.RequirementDef { return t.Requirements }, func(o *document.RequirementDef) bool {
+		_, node := needs(t.File, o)
+		return o.Name.Text == d.Name.Text && !node.IsZero()
+	})
+	if named == nil {
+		return nil
+	}
+	return c.named(at.File, named, document.NodeType)
+}
+
+// unrelated reports a requirement that no type names a relationship for: TOSCA 1.3 then takes one that only some capabilities allow.
+func (c *converter) unrelated(t resolve.Declared, d *document.RequirementDef) bool {
+	if c.v2 || !c.Root.Doc.Traits.Strict {
+		return false
+	}
+	if k := t.File.Lookup(document.CapabilityType, d.Capability.Text); len(k) == 0 || c.normative(k[len(k)-1]) != "" {
+		return false
+	}
+	_, named := declaredIn(append([]resolve.Declared{t}, chainOf(t)...), func(t *document.Type) []*document.RequirementDef { return t.Requirements }, func(o *document.RequirementDef) bool {
+		return o.Name.Text == d.Name.Text && o.Relationship != nil
+	})
+	return named == nil
+}
+
 // nodeFilter writes conditions on nodes: lists of constraints (1.3), or one boolean function (2.0).
-func (c *converter) nodeFilter(f *resolve.File, nf *document.NodeFilter) *source.Node {
+func (c *converter) nodeFilter(f *resolve.File, nf *document.NodeFilter, of []resolve.Declared) *source.Node {
 	if nf == nil {
 		return nil
 	}
@@ -376,8 +435,9 @@ func (c *converter) nodeFilter(f *resolve.File, nf *document.NodeFilter) *source
 		if nf.Condition != nil {
 			return c.value(f, nf.Condition, nil)
 		}
-		return c.filterCondition(f, nf)
+		return c.filterCondition(f, c.knownFilters(f, nf, of))
 	}
+	nf = c.knownFilters(f, nf, of)
 	if nf.Condition != nil {
 		c.lost(nf.Pos, nf.Path, "the node filter's condition")
 		return nil
@@ -398,6 +458,24 @@ func (c *converter) nodeFilter(f *resolve.File, nf *document.NodeFilter) *source
 		x.put("capabilities", caps)
 	}
 	return x.n
+}
+
+// knownFilters leaves out filters on properties that nodes of the type do not have, which Alien4Cloud lets through.
+func (c *converter) knownFilters(f *resolve.File, nf *document.NodeFilter, of []resolve.Declared) *document.NodeFilter {
+	if !f.Doc.Traits.Lenient || len(of) == 0 {
+		return nf
+	}
+	out := *nf
+	out.Properties = nil
+	for _, p := range nf.Properties {
+		_, def := declaredIn(of, func(t *document.Type) []*document.Param { return t.Properties }, func(q *document.Param) bool { return q.Name.Text == p.Name.Text })
+		if def == nil {
+			c.lost(p.Name.Pos, nf.Path, "a filter on the property %s, which the node type %s does not have,", p.Name.Text, of[0].Name.Text)
+			continue
+		}
+		out.Properties = append(out.Properties, p)
+	}
+	return &out
 }
 
 func (c *converter) filters(f *resolve.File, list []document.Filter) *source.Node {

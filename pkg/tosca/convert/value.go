@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,8 +21,13 @@ func (c *converter) value(f *resolve.File, n *source.Node, s *document.Schema) *
 		return &source.Node{Kind: source.Null, Tag: "!!null"}
 	}
 	data, fields := c.dataType(f, s)
-	if fn, args, problem, _, ok := f.Doc.Traits.Expressions.Call(n); ok && problem == "" && !isField(n, fields) {
-		return c.call(f, n, fn, args)
+	if fn, args, problem, _, ok := f.Doc.Traits.Expressions.Call(n); ok && !isField(n, fields) {
+		if home, own := f.Function(fn); own != nil {
+			return c.ownCall(f, home, own, n, args)
+		}
+		if problem == "" {
+			return c.fitCall(f, n, fn, args, s, data.primitive)
+		}
 	}
 	switch n.Kind {
 	case source.Sequence:
@@ -36,7 +42,7 @@ func (c *converter) value(f *resolve.File, n *source.Node, s *document.Schema) *
 		out := newMap()
 		for name, p := range fields {
 			if f.Doc.Traits.Lenient && n.Get(name) == nil && p.Default == nil && (p.Required == nil || *p.Required) {
-				c.relaxed[p] = true
+				c.fitted.relaxed[p] = true
 			}
 		}
 		for k, v := range n.All() {
@@ -151,13 +157,13 @@ func (c *converter) call(f *resolve.File, n *source.Node, fn string, args []*sou
 		c.lost(n.Pos, "", "the function %s", fn)
 		return nil
 	}
-	out := seq()
-	for _, a := range args {
-		v := c.value(f, a, nil)
-		if v == nil {
-			return nil // an argument was lost, and with it the call
-		}
-		out.Items = append(out.Items, v)
+	if fn == "get_input" && len(args) > 0 && !c.hasInput(args[0].Text) {
+		c.lost(n.Pos, "", "the input %s, which the topology does not have,", args[0].Text)
+		return nil
+	}
+	out := c.arguments(f, args)
+	if out == nil {
+		return nil
 	}
 	if len(out.Items) == 1 && out.Items[0].Is(source.Scalar) && fn != "concat" && fn != "join" {
 		return one(name, out.Items[0])
@@ -166,6 +172,146 @@ func (c *converter) call(f *resolve.File, n *source.Node, fn string, args []*sou
 		return plain(name)
 	}
 	return one(name, out)
+}
+
+// arguments of a call; nil if one was lost, and with it the call.
+func (c *converter) arguments(f *resolve.File, args []*source.Node) *source.Node {
+	out := seq()
+	for _, a := range args {
+		v := c.value(f, a, nil)
+		if v == nil {
+			return nil
+		}
+		out.Items = append(out.Items, v)
+	}
+	return out
+}
+
+// hasInput reports an input of the topology, or of the workflow that is written. Documents of types alone may ask for any.
+func (c *converter) hasInput(name string) bool {
+	t := c.Root.Doc.Topology
+	is := func(p *document.Param) bool { return p.Name.Text == name }
+	return t == nil || slices.ContainsFunc(t.Inputs, is) || slices.ContainsFunc(c.flowInputs, is) ||
+		slices.ContainsFunc(t.InputArtifacts, func(a *document.Artifact) bool { return a.Name.Text == name })
+}
+
+// fitCall writes a call where a type is expected. TOSCA 2.0 wants the result to be of that type; before, an integer was as good as its text.
+func (c *converter) fitCall(f *resolve.File, n *source.Node, fn string, args []*source.Node, s *document.Schema, primitive string) *source.Node {
+	out := c.call(f, n, fn, args)
+	t := c.Root.Doc.Topology
+	if out == nil || s == nil || !c.v2 || f.Doc.Traits.Strict || fn != "get_input" || len(args) != 1 || t == nil {
+		return out
+	}
+	at := slices.IndexFunc(t.Inputs, func(p *document.Param) bool { return p.Name.Text == args[0].Text && p.Schema != nil })
+	if at < 0 {
+		return out
+	}
+	given, _ := c.dataType(c.Root, t.Inputs[at].Schema)
+	have, want := kindOf(given.primitive), kindOf(primitive)
+	switch {
+	case have == "" || want == "" || have == want || have == "integer" && want == "float":
+		return out
+	case want == "string" && have != "list" && have != "map":
+		return one("$concat", seq(out))
+	}
+	c.lost(n.Pos, "", "the input %s, which is %s, where %s is wanted,", args[0].Text, have, want)
+	return nil
+}
+
+// kindOf is what values of a primitive type look like; "" is anything.
+func kindOf(primitive string) string {
+	switch primitive {
+	case "", "any":
+		return ""
+	case "boolean", "integer", "float", "list", "map":
+		return primitive
+	case "range":
+		return "list"
+	}
+	return "string"
+}
+
+// ownCall writes the call of a function that a document defines.
+func (c *converter) ownCall(f, home *resolve.File, def *document.Function, n *source.Node, args []*source.Node) *source.Node {
+	if !c.v2 {
+		c.lost(n.Pos, "", "the function %s", def.Name.Text)
+		return nil
+	}
+	name := c.define(home, def)
+	if out := c.arguments(f, args); out != nil {
+		return one("$"+name, out)
+	}
+	return nil
+}
+
+// definedFunction is a function with the file that defines it.
+type definedFunction struct {
+	def  *document.Function
+	home *resolve.File
+}
+
+// define has a function written and returns its name.
+func (c *converter) define(home *resolve.File, def *document.Function) string {
+	if name, ok := c.defined[def]; ok {
+		return name
+	}
+	name := def.Name.Text
+	for _, other := range c.defined {
+		if other == name {
+			name = strings.TrimSuffix(path.Base(home.Path), path.Ext(home.Path)) + "." + name
+			c.diags.Warnf(CodeLost, def.Name.Pos, "two functions are called %s; this one becomes %s", def.Name.Text, name).Path = def.Path
+		}
+	}
+	c.defined[def] = name
+	if !c.v2 {
+		c.lost(def.Name.Pos, def.Path, "the function %s", def.Name.Text)
+		return name
+	}
+	c.calls = append(c.calls, definedFunction{def, home})
+	return name
+}
+
+// definitions writes the functions that are called.
+func (c *converter) definitions(out m) {
+	for len(c.calls) > 0 {
+		d := c.calls[0]
+		c.calls = c.calls[1:]
+		list := seq()
+		for _, s := range d.def.Signatures {
+			list.Items = append(list.Items, c.signature(d.home, s))
+		}
+		out.put(c.defined[d.def], one("signatures", list))
+	}
+}
+
+func (c *converter) signature(f *resolve.File, s *document.Signature) *source.Node {
+	x := newMap()
+	schemas := func(list []*document.Schema) *source.Node {
+		if len(list) == 0 {
+			return nil
+		}
+		out := seq()
+		for _, a := range list {
+			y := newMap()
+			c.schema(f, y, a)
+			out.Items = append(out.Items, y.n)
+		}
+		return out
+	}
+	x.put("arguments", schemas(s.Arguments))
+	x.put("optional_arguments", schemas(s.Optional))
+	if s.Variadic {
+		x.put("variadic", flag(true))
+	}
+	if s.Result != nil {
+		y := newMap()
+		c.schema(f, y, s.Result)
+		x.put("result", y.or())
+	}
+	if s.Implementation != nil {
+		x.put("implementation", c.operation(f, s.Implementation, true).Get("implementation"))
+	}
+	return x.n
 }
 
 // schema writes what definitions and schemas share: type, entry and key schemas, and conditions.
@@ -177,14 +323,17 @@ func (c *converter) schema(f *resolve.File, x m, s *document.Schema) {
 	if c.v2 && s.Entry == nil && (s.Type.Text == "list" || s.Type.Text == "map") {
 		x.put("entry_schema", one("type", str("string"))) // 2.0 wants to know; the source says nothing
 	}
-	for key, sub := range map[string]*document.Schema{"entry_schema": s.Entry, "key_schema": s.Key} {
-		if sub == nil {
+	for _, part := range []struct {
+		key string
+		sub *document.Schema
+	}{{"key_schema", s.Key}, {"entry_schema", s.Entry}} {
+		if part.sub == nil {
 			continue
 		}
 		y := newMap()
-		y.text("description", sub.Description)
-		c.schema(f, y, sub)
-		x.put(key, y.or())
+		y.text("description", part.sub.Description)
+		c.schema(f, y, part.sub)
+		x.put(part.key, y.or())
 	}
 	c.conditions(f, x, s)
 }

@@ -59,11 +59,21 @@ func (r *resolver) checkInput(c call, args []string) {
 		}
 		return
 	}
+	if c.ctx.file.Doc.Traits.Lenient && r.flowInput(args[0]) {
+		return // Alien4Cloud's operations see the inputs of the workflow that calls them
+	}
 	before := len(*r.diags)
 	r.unknownInput(args[0], c.pos, c.path, c.ctx.inputs)
 	if c.ctx.file.Doc.Traits.Open && c.ctx.node == nil && (c.ctx.inType != nil || strings.HasPrefix(c.path, "inputs.")) && len(*r.diags) > before {
 		(*r.diags)[before].Severity = diag.Warning // Cloudify looks at defaults only where they are used
 	}
+}
+
+// flowInput reports an input of one of the workflows.
+func (r *resolver) flowInput(name string) bool {
+	return slices.ContainsFunc(r.in.Root.Doc.Topology.Workflows, func(w *document.Workflow) bool {
+		return slices.ContainsFunc(w.Inputs, func(p *document.Param) bool { return p.Name.Text == name })
+	})
 }
 
 func (r *resolver) unknownInput(name string, pos diag.Pos, docPath string, more map[string]bool) {

@@ -66,8 +66,8 @@ func (s *signature) argument(i int) *topology.Schema {
 	return s.args[i]
 }
 
-// userFunction finds a function that a document in scope defines (TOSCA 2.0).
-func (r *resolver) userFunction(f *File, name string) (*File, *document.Function) {
+// Function finds a function that a document in scope defines (TOSCA 2.0), with the file that has it.
+func (f *File) Function(name string) (*File, *document.Function) {
 	for _, at := range f.reachable() {
 		for _, fn := range at.file.Doc.Functions {
 			if at.prefix+fn.Name.Text == name {

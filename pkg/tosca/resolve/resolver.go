@@ -235,7 +235,7 @@ func (r *resolver) visit(start *node, state map[*node]int) {
 				if text != "" || f.n == to {
 					rel := f.n.Relationships[f.next-1]
 					text += f.n.Name + " -" + rel.Name + "→ "
-					ordered = ordered && isOrdered(rel.Type)
+					ordered = ordered && Ordered(rel.Type)
 				}
 			}
 			r.nodeCycle(rel, top.n, text+to.Name, ordered)
@@ -243,8 +243,8 @@ func (r *resolver) visit(start *node, state map[*node]int) {
 	}
 }
 
-// isOrdered reports a relationship whose standard semantics is that the target comes first.
-func isOrdered(t topology.Type) bool {
+// Ordered reports a relationship whose standard semantics is that the target comes first.
+func Ordered(t topology.Type) bool {
 	return t.Is("tosca.relationships.DependsOn") || t.Is("tosca.relationships.HostedOn") || t.Is("tosca.relationships.ConnectsTo") ||
 		t.Is("tosca.relationships.AttachesTo")
 }

@@ -73,7 +73,7 @@ func (r *resolver) call(ctx *context, c *topology.Checker, n *source.Node, s *to
 	var home *File
 	if problem == "unknown" {
 		problem = ""
-		if home, defined = r.userFunction(ctx.file, fn); defined == nil {
+		if home, defined = ctx.file.Function(fn); defined == nil {
 			problem = "unknown function " + n.String()
 			if n.Kind == source.Mapping {
 				problem = "unknown function " + n.Pairs[0].Key.Text
