@@ -32,7 +32,7 @@ var floors = map[string]int{
 	"alien_dsl_1_2_0":              5,
 	"alien_dsl_1_3_0":              17,
 	"alien_dsl_1_4_0":              40,
-	"alien_dsl_2_0_0":              125,
+	"alien_dsl_2_0_0":              126,
 	"alien_dsl_3_0_0":              2,
 	"tosca_2_0":                    182,
 	"tosca_simple_yaml_1":          1,
