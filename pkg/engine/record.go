@@ -101,6 +101,8 @@ type Task struct {
 	Checked []string `json:"checked,omitempty"`
 	// Kept is what stays in the cloud on purpose.
 	Kept []string `json:"kept,omitempty"`
+	// Doing is what the deployment's status is about while the task runs: deploy, update, scale, undeploy or purge; "" for workflows and operations.
+	Doing string `json:"doing,omitempty"`
 	// Purge the deployment when the task is done.
 	Purge bool `json:"purge,omitempty"`
 	// Footprint is what its plan works with; Request identifies what was asked for, so that asking again finds it.

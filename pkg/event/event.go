@@ -10,7 +10,7 @@ type Type string
 
 const (
 	DeploymentStatus Type = "deployment" // Status: the deployment's new status; Key: what was asked for (deploy update scale undeploy purge); Value: the task's status
-	TaskStatus       Type = "task"       // Status: the task's new status; Workflow
+	TaskStatus       Type = "task"       // Status: the task's new status; Workflow; Key: what it does to the deployment (deploy update scale undeploy purge)
 	StepStatus       Type = "step"       // Status: pending doing done failed skipped cancelled; Step
 	InstanceState    Type = "instance"   // Status: the TOSCA node state (creating, started …); Node, Instance
 	Attribute        Type = "attribute"  // Key, Value: an attribute of Node, Instance (never a secret: masked before)

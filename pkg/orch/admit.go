@@ -330,7 +330,7 @@ func footprint(p *plan.Plan, versions []plan.Version) plan.Footprint {
 func statusEvents(d record, t engine.Task) []event.Event {
 	at := now()
 	return []event.Event{
-		{Time: at, Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(t.Status)},
+		{Time: at, Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(t.Status), Key: t.Doing},
 		{Time: at, Type: event.DeploymentStatus, Task: t.ID, Workflow: t.Workflow, Status: string(d.Status), Key: d.Doing, Value: string(t.Status)},
 	}
 }

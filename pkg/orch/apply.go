@@ -80,6 +80,9 @@ func (l *Local) begun(tx state.Tx, p *prepared, rev revision, t *engine.Task) (r
 		t.Before.Revision = 0
 	}
 	p.change(&d, rev, t.ID)
+	if t.Verb == string(Deploy) || t.Verb == string(Undeploy) {
+		t.Doing = d.Doing
+	}
 	if p.req.Verb == Deploy && rev.N > d.Last {
 		d.Last = rev.N
 		if err := state.Put(tx, revisionKey(p.name, rev.N), rev); err != nil {

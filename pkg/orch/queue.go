@@ -244,7 +244,7 @@ func (l *Local) waits(ctx context.Context, h *holding, self engine.Task) (string
 	var reasons []string
 	for _, t := range tasks {
 		longer := t.Status == engine.Queued && t.ID < self.ID
-		if t.ID == self.ID || !here[t.ID] && t.Status != engine.Paused && !longer || self.Verb == string(Undeploy) && longer {
+		if t.ID == self.ID || !here[t.ID] && t.Status != engine.Paused && !longer || self.Verb == string(Undeploy) && longer || over(t, self) {
 			continue
 		}
 		if what := overlap(self, t); what != "" {
@@ -252,6 +252,12 @@ func (l *Local) waits(ctx context.Context, h *holding, self engine.Task) (string
 		}
 	}
 	return strings.Join(reasons, "; "), nil
+}
+
+// over reports whether a task is of no concern to another any more although its process has not let go of it yet: its end is on record, and told.
+// What only runs on what exists need not wait for the housekeeping that follows; what makes revisions or comes after an undeployment does.
+func over(t, next engine.Task) bool {
+	return t.Status.Ended() && t.Verb != string(Undeploy) && (next.Verb == string(Workflow) || next.Verb == string(Operate))
 }
 
 // overlap says why two tasks cannot run at once.

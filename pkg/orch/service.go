@@ -210,6 +210,8 @@ type Task struct {
 	Waits string `json:"waits,omitempty"`
 	// Touches are the nodes that it works on.
 	Touches []string `json:"touches,omitempty"`
+	// Doing is what it does to the deployment: deploy, update, scale, undeploy or purge; "" for workflows and operations.
+	Doing string `json:"doing,omitempty"`
 	// OnFailure is its failure policy; Undo the task that rolls it back, Undoes the one that it rolls back.
 	OnFailure string `json:"on_failure,omitempty"`
 	Undo      string `json:"undo,omitempty"`

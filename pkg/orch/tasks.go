@@ -59,7 +59,7 @@ func (l *Local) progress(ctx context.Context, t engine.Task) (p engine.Progress)
 // task is a record as the Service shows it.
 func (l *Local) task(t engine.Task) Task {
 	return Task{ID: t.ID, Deployment: t.Deployment, Verb: Verb(t.Verb), Workflow: t.Workflow, Status: string(t.Status), User: t.User, Created: t.Created,
-		Started: t.Started, Ended: t.Ended, Steps: Progress(t.Progress), Failure: t.Failure, Waits: t.Waits, Touches: t.Footprint.Writes, OnFailure: t.OnFailure,
+		Started: t.Started, Ended: t.Ended, Steps: Progress(t.Progress), Failure: t.Failure, Waits: t.Waits, Touches: t.Footprint.Writes, Doing: t.Doing, OnFailure: t.OnFailure,
 		Undo: t.Undo, Undoes: t.Undoes, Revision: t.Revision, Changed: t.Changed, Left: t.Left, Checked: t.Checked, Kept: t.Kept, Outputs: l.outputsOf(t)}
 }
 

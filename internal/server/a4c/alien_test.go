@@ -143,7 +143,7 @@ func (a *alien) change(do func()) {
 var mandatory = map[string][]string{
 	"Deployment": nil, "Instance": {"nodeId", "instanceId"}, "AttributeValue": {"nodeId", "attribute"}, "Workflow": {"workflowId", "alienExecutionId"},
 	"WorkflowStep": {"workflowId", "alienExecutionId", "nodeId", "instanceId", "stepId", "alienTaskId"},
-	"AlienTask":    {"workflowId", "alienExecutionId", "nodeId", "instanceId", "stepId", "alienTaskId"}, "CustomCommand": {"alienExecutionId"},
+	"AlienTask":    {"workflowId", "alienExecutionId", "nodeId", "instanceId", "stepId", "alienTaskId"}, "CustomCommand": {"alienExecutionId"}, "Scaling": {"alienExecutionId"},
 }
 
 func (a *alien) takeEvent(e map[string]string) {
@@ -172,7 +172,7 @@ func (a *alien) takeEvent(e map[string]string) {
 				a.problems = append(a.problems, fmt.Sprintf("an attribute of an unknown instance: %v", e))
 			}
 			a.attributes[instance+"/"+e["attribute"]] = e["value"]
-		case "Workflow", "CustomCommand":
+		case "Workflow", "CustomCommand", "Scaling":
 			a.executions[e["alienExecutionId"]] = e["status"]
 		case "WorkflowStep":
 			a.steps = append(a.steps, e["stepId"]+" "+e["status"]+" "+e["operationName"])

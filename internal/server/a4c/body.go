@@ -13,11 +13,28 @@ import (
 
 // body decodes a JSON object. Unknown fields are ignored, as Yorc does: clients of several versions send different ones.
 func body(c echo.Context, into any) error {
-	data, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
+	data, err := read(c)
 	if err != nil {
-		return bodyError(err)
+		return err
 	}
 	return decode(data, into)
+}
+
+// optionalBody is body where there may be none.
+func optionalBody(c echo.Context, into any) error {
+	data, err := read(c)
+	if err != nil || len(bytes.TrimSpace(data)) == 0 {
+		return err
+	}
+	return decode(data, into)
+}
+
+func read(c echo.Context) ([]byte, error) {
+	data, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	return data, nil
 }
 
 func decode(data []byte, into any) error {

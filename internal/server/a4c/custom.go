@@ -3,6 +3,7 @@ package a4c
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -56,6 +57,9 @@ func command(t *topology.Topology, b customBody) (*topology.Operation, error) {
 	if n == nil {
 		return nil, badRequest(fmt.Sprintf("there is no node %q", b.Node))
 	}
+	if b.Interface == "" {
+		b.Interface = "custom" // Janus' plugin names none
+	}
 	for _, i := range n.Interfaces {
 		if !sameInterface(i, b.Interface) {
 			continue
@@ -102,22 +106,19 @@ func (s *Server) execute(c echo.Context) error {
 		return withStatus(http.StatusConflict, "the deployment is being updated")
 	}
 	var b executeBody
-	if err := body(c, &b); err != nil {
+	if err := optionalBody(c, &b); err != nil {
 		return err
 	}
 	req := orch.Request{Verb: orch.Workflow, Deployment: id, NoQueue: true, Workflow: name, Force: c.QueryParams().Has("continueOnError"), User: user(c)}
 	if req.Inputs, err = inputs(b.Inputs); err != nil {
 		return err
 	}
-	switch len(b.Nodes) {
-	case 0:
-	case 1:
-		req.Node, req.Instances = b.Nodes[0].Name, b.Nodes[0].Instances
-		if err := checkInstances(d, req.Node, req.Instances); err != nil {
-			return err
-		}
-	default:
-		return badRequest("a workflow can be limited to the instances of one node only")
+	chosen := map[string][]string{}
+	for _, n := range b.Nodes {
+		chosen[n.Name] = n.Instances
+	}
+	if req.Select, err = selection(d, chosen); err != nil {
+		return err
 	}
 	task, err := s.opts.Service.Apply(ctx, req)
 	if err != nil {
@@ -126,23 +127,32 @@ func (s *Server) execute(c echo.Context) error {
 	return started(c, http.StatusCreated, task)
 }
 
-func checkInstances(d *orch.Detail, node string, instances []string) error {
+// selection are the instances that a workflow is limited to: of the nodes that are named those that are named for them, all without names.
+// Steps of a declared workflow on other nodes run on all of theirs. Nothing is chosen: nil.
+func selection(d *orch.Detail, chosen map[string][]string) (out []topology.Instance, err error) {
+	known := map[string]bool{}
 	for _, n := range d.Nodes {
-		if n.Name != node {
-			continue
-		}
+		names, listed := chosen[n.Name]
+		known[n.Name] = true
 		have := map[string]bool{}
 		for _, i := range n.Instances {
 			have[i.Index] = true
-		}
-		for _, i := range instances {
-			if !have[i] {
-				return badRequest(fmt.Sprintf("node %s has no instance %q", node, i))
+			if listed && (len(names) == 0 || slices.Contains(names, i.Index)) {
+				out = append(out, topology.Instance{Node: n.Name, Index: i.Index})
 			}
 		}
-		return nil
+		for _, name := range names {
+			if !have[name] {
+				return nil, badRequest(fmt.Sprintf("node %s has no instance %q", n.Name, name))
+			}
+		}
 	}
-	return badRequest(fmt.Sprintf("there is no node %q", node))
+	for name := range chosen {
+		if !known[name] {
+			return nil, badRequest(fmt.Sprintf("there is no node %q", name))
+		}
+	}
+	return out, nil
 }
 
 // generated are the workflows that every topology has.

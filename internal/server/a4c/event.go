@@ -84,7 +84,11 @@ func taskEvents(e event.Event) []eventDocument {
 		d.Execution = e.Task
 		return []eventDocument{d}
 	}
-	d := document(e, "Workflow", status)
+	typ := "Workflow"
+	if e.Key == doingScale {
+		typ = "Scaling"
+	}
+	d := document(e, typ, status)
 	d.Workflow, d.Execution = e.Workflow, e.Task
 	return []eventDocument{d}
 }

@@ -78,6 +78,8 @@ func sentence(d eventDocument) string {
 		return fmt.Sprintf("Status for workflow step %q changed to %q", d.Step, d.Status)
 	case "AlienTask":
 		return fmt.Sprintf("Status for task execution %q changed to %q", d.Task, d.Status)
+	case "Scaling":
+		return fmt.Sprintf("Status for scaling task %q changed to %q", d.Execution, d.Status)
 	case "CustomCommand":
 		return fmt.Sprintf("Status for custom-command %q changed to %q", d.Execution, d.Status)
 	}

@@ -15,6 +15,7 @@ import (
 
 const (
 	indexHeader = "X-Yorc-Index"
+	janusHeader = "X-Janus-Index" // what it was called in Janus
 	defaultWait = 5 * time.Minute
 	maxWait     = 10 * time.Minute // well below the plugin's socket timeout of 15
 	pollLimit   = 1000             // stored events of one answer
@@ -34,14 +35,24 @@ func (s *Server) index(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set(indexHeader, strconv.FormatUint(last+firstIndex, 10))
+	setIndex(c, last)
 	return c.NoContent(http.StatusOK)
+}
+
+// setIndex tells an index, of the store's events, in the headers.
+func setIndex(c echo.Context, index uint64) {
+	v := strconv.FormatUint(index+firstIndex, 10)
+	c.Response().Header().Set(indexHeader, v)
+	c.Response().Header().Set(janusHeader, v)
 }
 
 // told are the stored events that have a counterpart for Alien4Cloud; everything has one among the logs.
 var told = []event.Type{event.DeploymentStatus, event.TaskStatus, event.StepStatus, event.InstanceState, event.Attribute}
 
 func (s *Server) events(c echo.Context) error {
+	if ofJanus(c) {
+		return s.janusEvents(c)
+	}
 	return poll(s, c, told, translate, func(entries []eventDocument, last uint64) any {
 		return struct {
 			Events []eventDocument `json:"events"`
@@ -51,7 +62,11 @@ func (s *Server) events(c echo.Context) error {
 }
 
 func (s *Server) logs(c echo.Context) error {
-	return poll(s, c, nil, narrate, func(entries []logDocument, last uint64) any {
+	each := narrate
+	if ofJanus(c) {
+		each = janusLogs
+	}
+	return poll(s, c, nil, each, func(entries []logDocument, last uint64) any {
 		return struct {
 			Logs []logDocument `json:"logs"`
 			Last uint64        `json:"last_index"`
@@ -93,7 +108,7 @@ func poll[T any](s *Server, c echo.Context, types []event.Type, each func(event.
 			entries = append(entries, each(e)...)
 		}
 	}
-	c.Response().Header().Set(indexHeader, strconv.FormatUint(f.After+firstIndex, 10))
+	setIndex(c, f.After)
 	return answer(c, http.StatusOK, document(entries, f.After+firstIndex))
 }
 

@@ -29,6 +29,9 @@ func (s *Server) deployments(c echo.Context) error {
 		return err
 	}
 	docs := []deploymentDocument{}
+	if ofJanus(c) {
+		return janusDeployments(c, all)
+	}
 	for _, d := range all {
 		docs = append(docs, deploymentDocument{d.Name, listedStatus(d), []link{to("deployment", deploymentPath(d.Name))}})
 	}

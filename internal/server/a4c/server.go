@@ -26,6 +26,7 @@ type registered struct {
 	Artifact string `json:"implementation_artifact,omitempty"`
 	Name     string `json:"name,omitempty"`
 	Version  string `json:"version,omitempty"`
+	ID       string `json:"id,omitempty"`
 	Origin   string `json:"origin"`
 }
 
@@ -49,7 +50,7 @@ func (s *Server) definitions(c echo.Context) error {
 }
 
 func (s *Server) vaults(c echo.Context) error {
-	return answer(c, http.StatusOK, map[string]any{"vaults": []registered{}})
+	return answer(c, http.StatusOK, map[string]any{"vaults": []registered{{ID: "hashicorp", Origin: builtin}}})
 }
 
 func (s *Server) collectors(c echo.Context) error {

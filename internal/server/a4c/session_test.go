@@ -53,8 +53,14 @@ func TestSession(t *testing.T) {
 	scaled := a.started(s.send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=5", "", nil), 202)
 	a.awaitExecution(scaled, "done")
 	a.await("three instances", func() bool { return a.instances["App/2"] == "started" && a.instances["AppHost/2"] == "started" })
-	a.started(s.send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=-2", "", nil), 202)
+	fewer := a.started(s.send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=-2", "", nil), 202)
+	a.awaitExecution(fewer, "done")
 	a.await("one instance", func() bool { return len(a.instances) == 4 })
+	for task, want := range map[string]string{first: "Deploy", custom: "CustomCommand", check: "CustomWorkflow", scaled: "ScaleOut", fewer: "ScaleIn"} {
+		if r := s.send("GET", "/deployments/"+a.id+"/tasks/"+task, "", nil); !strings.Contains(r.body, `"type":"`+want+`"`) {
+			t.Errorf("task %s, want the type %s", r.body, want)
+		}
+	}
 
 	a.undeploy()
 	a.awaitState("UNDEPLOYED")
@@ -194,6 +200,8 @@ func TestUndeployedByAnother(t *testing.T) {
 	}
 }
 
+// An update goes as the plugin does it: the running topology's pre_update, the new archive, whose nodes may be more and fewer, and its post_update,
+// each as soon as the event of the one before is there.
 func TestUpdate(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -203,11 +211,85 @@ func TestUpdate(t *testing.T) {
 	if r := s.send("POST", "/deployments/shop/workflows/pre_update", "application/json", []byte(`{"inputs":{}}`)); r.status != 404 {
 		t.Errorf("no pre_update: %+v", r)
 	}
-	files := mongo(t)
-	files["topology.yml"] = strings.Replace(files["topology.yml"], "value: 27018", "value: 27019", 1)
-	a.started(s.send("PATCH", "/deployments/shop", "application/zip", archive(t, files)), 202)
+	more := updated(t)
+	grown := a.started(s.send("PATCH", "/deployments/shop", "application/zip", archive(t, more)), 202)
 	a.awaitState("UPDATED")
+	post := a.started(s.send("POST", "/deployments/shop/workflows/post_update", "application/json", []byte(`{"inputs":{}}`)), 201)
+	a.awaitExecution(post, "done")
+	a.await("the added node", func() bool { return a.instances["Cache/0"] == "started" })
+	if n := s.world.Begun("Cache[0].create"); n != 1 {
+		t.Errorf("the added node was created %d times", n)
+	}
+	if n := s.world.Begun("Mongo[0].backup"); n != 1 {
+		t.Errorf("post_update ran %d backups, want 1", n)
+	}
 	if r := s.send("GET", "/deployments", "", nil); !strings.Contains(r.body, `"status":"UPDATED"`) {
 		t.Errorf("deployments: %+v", r)
+	}
+	if r := s.send("PUT", "/deployments/shop", "application/zip", archive(t, more)); r.status != 409 {
+		t.Errorf("a second PUT: %+v", r)
+	}
+
+	pre := a.started(s.send("POST", "/deployments/shop/workflows/pre_update", "application/json", []byte(`{"inputs":{}}`)), 201)
+	a.awaitExecution(pre, "done")
+	a.enter("DEPLOYED") // the plugin's machine takes updates there
+	shrunk := a.started(s.send("PATCH", "/deployments/shop", "application/zip", archive(t, mongo(t))), 202)
+	a.awaitState("UPDATED")
+	a.await("the removed node", func() bool { return a.instances["Cache/0"] == "" && a.instances["Mongo/0"] == "started" })
+	if n := s.world.Begun("Cache[0].stop"); n != 1 {
+		t.Errorf("the removed node was stopped %d times", n)
+	}
+	for task, want := range map[string]string{grown: "AddNodes", shrunk: "RemoveNodes"} {
+		if r := s.send("GET", "/deployments/shop/tasks/"+task, "", nil); !strings.Contains(r.body, `"type":"`+want+`"`) {
+			t.Errorf("task %s, want the type %s", r.body, want)
+		}
+	}
+	if r := s.send("GET", "/deployments/shop/nodes/Cache", "", nil); r.status != 404 {
+		t.Errorf("the removed node: %+v", r)
+	}
+}
+
+// updated is mongo with another node, and with workflows around updates.
+func updated(t *testing.T) map[string]string {
+	files := mongo(t)
+	for _, c := range [][2]string{
+		{"    App:\n", "    Cache:\n      type: mongo.nodes.Database\n      requirements:\n" +
+			"        - hostedOnDBHost: { type_requirement: host, node: DBHost, capability: tosca.capabilities.Container, relationship: tosca.relationships.HostedOn }\n    App:\n"},
+		{"        App_started: {", "        Cache_create: { target: Cache, activities: [ { call_operation: Standard.create } ], on_success: [ Cache_start ] }\n" +
+			"        Cache_start: { target: Cache, activities: [ { call_operation: Standard.start } ], on_success: [ Cache_started ] }\n" +
+			"        Cache_started: { target: Cache, activities: [ { set_state: started } ] }\n        App_started: {"},
+		{"        Mongo_deleted: {", "        Cache_stop: { target: Cache, activities: [ { call_operation: Standard.stop } ], on_success: [ Cache_deleted ] }\n" +
+			"        Cache_deleted: { target: Cache, activities: [ { set_state: deleted } ], on_success: [ DBHost_uninstall ] }\n        Mongo_deleted: {"},
+		{"on_success: [ Mongo_creating ]", "on_success: [ Mongo_creating, Cache_create ]"},
+		{"    check:\n", "    pre_update:\n      steps:\n        Mongo_save: { target: Mongo, activities: [ { call_operation: custom.backup } ] }\n" +
+			"    post_update:\n      steps:\n        Mongo_backup: { target: Mongo, activities: [ { call_operation: custom.backup } ] }\n    check:\n"},
+	} {
+		if !strings.Contains(files["topology.yml"], c[0]) {
+			t.Fatalf("no %q in the topology", c[0])
+		}
+		files["topology.yml"] = strings.Replace(files["topology.yml"], c[0], c[1], 1)
+	}
+	return files
+}
+
+// A workflow on chosen instances: of nodes that are not named it takes all.
+func TestChosenInstances(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a := connect(s, "shop")
+	a.deploy(mongo(t))
+	a.awaitState("DEPLOYED")
+	for _, c := range []struct {
+		body string
+		runs int
+	}{
+		{`{"inputs":{"how":"x"},"nodesinstances":[{"name":"App","instances":["0"]}]}`, 1},
+		{`{"inputs":{"how":"x"},"nodesinstances":[{"name":"App","instances":["0"]},{"name":"Mongo","instances":["0"]}]}`, 1},
+	} {
+		before := s.world.Begun("Mongo[0].backup")
+		a.awaitExecution(a.started(s.send("POST", "/deployments/shop/workflows/check", "application/json", []byte(c.body)), 201), "done")
+		if got := s.world.Begun("Mongo[0].backup") - before; got != c.runs {
+			t.Errorf("%s: %d runs, want %d", c.body, got, c.runs)
+		}
 	}
 }

@@ -105,15 +105,25 @@ func stepStatus(status string) string {
 	return "INITIAL" // pending, skipped
 }
 
-// taskType of a task.
-func taskType(t orch.Task) string {
-	switch t.Verb {
-	case orch.Undeploy:
+// taskType of a task. takesDown reports whether it only takes instances away: scaling and updates are called by the direction that they go in.
+func taskType(t orch.Task, takesDown bool) string {
+	switch {
+	case t.Verb == orch.Undeploy && t.Doing == doingPurge:
+		return "Purge"
+	case t.Verb == orch.Undeploy:
 		return "UnDeploy"
-	case orch.Operate:
+	case t.Verb == orch.Operate:
 		return "CustomCommand"
-	case orch.Workflow:
+	case t.Verb == orch.Workflow:
 		return "CustomWorkflow"
+	case t.Doing == doingScale && takesDown:
+		return "ScaleIn"
+	case t.Doing == doingScale:
+		return "ScaleOut"
+	case t.Doing == doingUpdate && takesDown:
+		return "RemoveNodes"
+	case t.Doing == doingUpdate:
+		return "AddNodes"
 	}
 	return "Deploy"
 }

@@ -7,7 +7,9 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/plan"
 )
 
 type taskDocument struct {
@@ -55,11 +57,39 @@ func (s *Server) task(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	doc := taskDocument{ID: t.ID, Target: t.Deployment, Type: taskType(t), Status: taskStatus(t.Status)}
+	down := false
+	if t.Doing == doingScale || t.Doing == doingUpdate {
+		steps, err := s.opts.Service.Steps(c.Request().Context(), t.Deployment, t.ID)
+		if err != nil {
+			return err
+		}
+		down = takesDown(steps)
+	}
+	doc := taskDocument{ID: t.ID, Target: t.Deployment, Type: taskType(t, down), Status: taskStatus(t.Status)}
 	if t.Failure != nil {
 		doc.ErrorMessage = failureText(t)
 	}
+	for name, v := range t.Outputs {
+		if doc.Outputs == nil {
+			doc.Outputs = map[string]string{}
+		}
+		doc.Outputs[name] = text(v)
+	}
 	return answer(c, http.StatusOK, doc)
+}
+
+// takesDown reports whether steps remove instances and make none.
+func takesDown(steps []orch.StepStatus) bool {
+	down := false
+	for _, st := range steps {
+		switch {
+		case st.Kind == plan.Infra && st.Action == driver.Create, st.StateAfter == "started":
+			return false
+		case st.Kind == plan.Infra && st.Action == driver.Delete, st.StateAfter == "deleted":
+			down = true
+		}
+	}
+	return down
 }
 
 // cancel kills what the task runs. The plugin waits for the event that the deployment has failed before it goes on.

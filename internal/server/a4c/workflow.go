@@ -32,6 +32,8 @@ type workflowDocument struct {
 	Name   string                  `json:"name"`
 	Inputs map[string]any          `json:"inputs,omitempty"`
 	Steps  map[string]stepDocument `json:"steps"`
+	// Outputs by name.
+	Outputs map[string]any `json:"outputs,omitempty"`
 }
 
 type stepDocument struct {
@@ -61,12 +63,30 @@ func (s *Server) workflow(c echo.Context) error {
 	return answer(c, http.StatusOK, doc)
 }
 
+// described is the definition of an input, its default included where that is a plain value.
+func described(in *topology.Parameter) map[string]any {
+	m := map[string]any{"required": in.Required, "description": in.Description}
+	if in.Schema != nil && len(in.Schema.Type) > 0 {
+		m["type"] = in.Schema.Type.Name()
+	}
+	if in.Value != nil && in.Value.Kind != topology.CallValue {
+		m["default"] = topology.Plain(in.Value)
+	}
+	return m
+}
+
 func describe(wf *topology.Workflow, doc *workflowDocument) {
 	for _, in := range wf.Inputs {
 		if doc.Inputs == nil {
 			doc.Inputs = map[string]any{}
 		}
-		doc.Inputs[in.Name] = map[string]any{"required": in.Required, "description": in.Description}
+		doc.Inputs[in.Name] = described(in)
+	}
+	for _, out := range wf.Outputs {
+		if doc.Outputs == nil {
+			doc.Outputs = map[string]any{}
+		}
+		doc.Outputs[out.Name] = map[string]any{"description": out.Description}
 	}
 	for _, st := range wf.Steps {
 		d := stepDocument{Target: st.Target, Relationship: st.Relationship, OperationHost: st.OperationHost, Activities: []map[string]any{},
