@@ -18,7 +18,7 @@ import (
 )
 
 // defaultLocation is the name of the location that exists without configuration.
-const defaultLocation = "default"
+const defaultLocation = orch.DefaultLocation
 
 // locations finds the cloud of a deployment. A location is a plugin with settings; which credentials it means is its "cloud".
 type locations struct {

@@ -14,7 +14,7 @@ import (
 // mounts are the endpoints beside the native API: Alien4Cloud's at the root, Cloudify's below its versions.
 func mounts(ctx context.Context, svc *service, log *slog.Logger) []server.Mount {
 	aliens := &byTenant{make: func(tenant string) http.Handler {
-		return a4c.New(a4c.Options{Service: orch.InTenant(svc, tenant), Feed: orch.FeedInTenant(svc, tenant), Logger: log, Stop: ctx.Done()}).Handler()
+		return a4c.New(a4c.Options{Service: orch.InTenant(svc, tenant), Feed: orch.FeedInTenant(svc, tenant), Collector: svc, Logger: log, Stop: ctx.Done()}).Handler()
 	}}
 	clouds := &byTenant{make: func(tenant string) http.Handler {
 		return cloudify.New(cloudify.Options{Service: orch.InTenant(svc, tenant), Engine: inTenant{orch.FeedInTenant(svc, tenant), orch.CreatorInTenant(svc, tenant),

@@ -53,6 +53,10 @@ func (x sharedLocations) Put(ctx context.Context, l orch.LocationInfo, create bo
 	return x.s.use(ctx, false, func(svc orch.Service) error { return svc.Locations().Put(ctx, l, create) })
 }
 
+func (x sharedLocations) Usage(ctx context.Context, name string) ([]orch.Usage, error) {
+	return ask(ctx, x.s, false, func(svc orch.Service) ([]orch.Usage, error) { return svc.Locations().Usage(ctx, name) })
+}
+
 func (x sharedLocations) Remove(ctx context.Context, name string) error {
 	return x.s.use(ctx, false, func(svc orch.Service) error { return svc.Locations().Remove(ctx, name) })
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -113,6 +114,39 @@ func (l *locations) Configured() (out []orch.LocationInfo) {
 	}
 	return out
 }
+
+// services of OpenStack by the names of their quotas; everything else is the network's.
+var services = map[string]string{"instances": "compute", "cores": "compute", "ram": "compute", "key_pairs": "compute", "server_groups": "compute",
+	"volumes": "storage", "gigabytes": "storage"}
+
+// Usage implements orch.UsageSource.
+func (l *locations) Usage(ctx context.Context, location string) ([]orch.Usage, error) {
+	if _, configured := l.cfg.Locations[location]; location == defaultLocation && !configured && len(l.cfg.Locations) > 0 {
+		location = "" // whichever is used where none is named
+	}
+	loc, err := l.named(location)
+	if err != nil {
+		return nil, err
+	}
+	cloud, err := l.cloud(ctx, loc)
+	if err != nil {
+		return nil, &orch.Error{Kind: orch.KindCloud, Msg: "cannot log in to the location's cloud", Err: err, Hint: "orch doctor says what is missing"}
+	}
+	quota, err := cloud.Quota(ctx)
+	if err != nil {
+		return nil, &orch.Error{Kind: orch.KindCloud, Msg: "the cloud does not say what is in use", Err: err}
+	}
+	out := []orch.Usage{}
+	for _, name := range slices.Sorted(maps.Keys(quota)) {
+		u := orch.Usage{Service: cmp.Or(services[name], "network"), Resource: name, Used: quota[name].Used, Limit: quota[name].Limit,
+			Unit: map[string]string{"ram": "MiB", "gigabytes": "GiB"}[name]}
+		out = append(out, u)
+	}
+	slices.SortStableFunc(out, func(a, b orch.Usage) int { return strings.Compare(a.Service, b.Service) })
+	return out, nil
+}
+
+var _ orch.UsageSource = (*locations)(nil)
 
 // Check implements orch.LocationSource: a plugin that is there, settings that it knows, and a way to log in.
 func (l *locations) Check(info orch.LocationInfo) error {

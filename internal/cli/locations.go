@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,7 @@ func locationsCmd(env *environment) *cobra.Command {
 with how to log in, encrypted, and are known to all servers on the same store.`,
 		Example: "  orch locations list\n  orch locations add lab --file lab.yaml\n  orch deploy app.yaml --location lab",
 	}
-	c.AddCommand(locationsListCmd(env), locationsInfoCmd(env), locationsPutCmd(env, true), locationsPutCmd(env, false), locationsRemoveCmd(env))
+	c.AddCommand(locationsListCmd(env), locationsInfoCmd(env), locationsPutCmd(env, true), locationsPutCmd(env, false), locationsRemoveCmd(env), locationsUsageCmd(env))
 	return c
 }
 
@@ -134,6 +135,40 @@ func locationsRemoveCmd(env *environment) *cobra.Command {
 			}
 			env.out.Printf("location %s is removed\n", args[0])
 			return nil
+		},
+	}
+}
+
+func locationsUsageCmd(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use: "usage [LOCATION]", Short: "Show how much of what a location has is in use", Args: cobra.MaximumNArgs(1),
+		Long: `Asks the cloud for the project's limits and for what of them is in use, by whomever. Without a name it is the default location.
+Of a pool of hosts it counts the hosts.`,
+		Example: "  orch locations usage\n  orch locations usage lab",
+		RunE: func(c *cobra.Command, args []string) error {
+			app, err := env.open(c.Context())
+			if err != nil {
+				return err
+			}
+			name := ""
+			if len(args) > 0 {
+				name = args[0]
+			}
+			all, err := app.Locations().Usage(c.Context(), name)
+			if err != nil {
+				return err
+			}
+			return env.print(all, func() {
+				var rows [][]string
+				for _, u := range all {
+					limit := "no limit"
+					if u.Limit >= 0 {
+						limit = strconv.FormatInt(u.Limit, 10)
+					}
+					rows = append(rows, []string{u.Service, u.Resource, strconv.FormatInt(u.Used, 10), limit, u.Unit})
+				}
+				env.out.Table([]string{"SERVICE", "RESOURCE", "USED", "LIMIT", "UNIT"}, rows)
+			})
 		},
 	}
 }

@@ -16,6 +16,15 @@ func (s *Server) locations(c echo.Context) error {
 	return answer(c, all, err)
 }
 
+// locationUsage asks the cloud how much of what it grants is in use.
+func (s *Server) locationUsage(c echo.Context) error {
+	all, err := s.opts.Service.Locations().Usage(c.Request().Context(), param(c, "location"))
+	if all == nil {
+		all = []orch.Usage{}
+	}
+	return answer(c, all, err)
+}
+
 // putLocation stores a location; with ?create it must not exist, else it must.
 func (s *Server) putLocation(c echo.Context) error {
 	var l orch.LocationInfo

@@ -101,7 +101,7 @@ var described = map[string]any{
 	"SecretDetail": orch.SecretDetail{}, "SecretVersion": orch.SecretVersion{}, "SecretChange": orch.SecretChange{}, "SecretExport": orch.SecretExport{},
 	"SecretExported": orch.SecretExported{}, "SecretImport": orch.SecretImport{}, "SecretImported": orch.SecretImported{}, "SecretRotate": orch.SecretRotate{},
 	"SecretRotation": orch.SecretRotation{}, "SecretRead": orch.SecretRead{}, "DriftRequest": orch.DriftRequest{}, "Drift": orch.Drift{}, "DriftedOne": orch.DriftedOne{},
-	"Revision": orch.Revision{}, "PlanSummary": plan.Summary{}, "WorkflowInfo": orch.WorkflowInfo{}, "WorkflowInput": orch.WorkflowInput{}, "LocationInfo": orch.LocationInfo{}, "HostList": orch.HostList{}, "PoolHost": hostpool.Host{},
+	"Revision": orch.Revision{}, "PlanSummary": plan.Summary{}, "WorkflowInfo": orch.WorkflowInfo{}, "WorkflowInput": orch.WorkflowInput{}, "LocationInfo": orch.LocationInfo{}, "Usage": orch.Usage{}, "HostList": orch.HostList{}, "PoolHost": hostpool.Host{},
 	"Connection": hostpool.Connection{}, "Allocation": hostpool.Allocation{}, "WantedHost": hostpool.Wanted{}, "LogLevel": orch.LogLevel{}, "PolicyStatus": orch.PolicyStatus{},
 }
 

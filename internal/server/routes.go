@@ -74,6 +74,7 @@ func (s *Server) routes() []route {
 		{get, "/locations", viewer, 0, s.locations},
 		{put, "/locations/:location", owner, 0, s.putLocation},
 		{del, "/locations/:location", owner, 0, s.removeLocation},
+		{get, "/locations/:location/usage", viewer, 0, s.locationUsage},
 		{get, "/pools", viewer, 0, s.pools},
 		{get, "/pools/:pool/hosts", viewer, 0, s.poolHosts},
 		{put, "/pools/:pool/hosts", owner, 0, s.applyHosts},

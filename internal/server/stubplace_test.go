@@ -37,5 +37,8 @@ func (h stubHosts) ApplyHosts(_ context.Context, pool string, _ map[string]hostp
 func (l stubLocations) List(context.Context) ([]orch.LocationInfo, error) {
 	return []orch.LocationInfo{{Name: "lab", Plugin: "hostspool"}}, l.s.err
 }
+func (l stubLocations) Usage(context.Context, string) ([]orch.Usage, error) {
+	return []orch.Usage{{Service: "compute", Resource: "ram", Used: 512, Limit: -1, Unit: "MiB"}}, l.s.err
+}
 func (l stubLocations) Put(context.Context, orch.LocationInfo, bool) error { return l.s.err }
 func (l stubLocations) Remove(context.Context, string) error               { return l.s.err }

@@ -26,6 +26,14 @@ func (l locations) Put(ctx context.Context, info orch.LocationInfo, create bool)
 	return hosts(l).send(ctx, http.MethodPut, p, info, nil)
 }
 
+func (l locations) Usage(ctx context.Context, name string) (all []orch.Usage, err error) {
+	if name == "" {
+		name = orch.DefaultLocation
+	}
+	err = l.c.get(ctx, "/locations/"+url.PathEscape(name)+"/usage", &all)
+	return all, err
+}
+
 func (l locations) Remove(ctx context.Context, name string) error {
 	return l.c.do(ctx, http.MethodDelete, "/locations/"+url.PathEscape(name), nil, "", nil)
 }

@@ -12,6 +12,9 @@ import (
 	"github.com/orch-project/orch/pkg/state"
 )
 
+// DefaultLocation is what the location is called that is there without configuration, and, in paths, whichever is used where none is named.
+const DefaultLocation = "default"
+
 // Locations are the places to deploy to: those of the configuration, which are read-only here, and those that were stored at run time.
 type Locations interface {
 	// Locations with secrets masked, by name.
@@ -19,6 +22,8 @@ type Locations interface {
 	// Put stores a location. With create it must not exist, else it must.
 	Put(ctx context.Context, l LocationInfo, create bool) error
 	Remove(ctx context.Context, name string) error
+	// Usage is what the location has and what of it is in use, asked of the cloud now; "" is the default location.
+	Usage(ctx context.Context, name string) ([]Usage, error)
 }
 
 // LocationInfo is a location: the plugin that makes its nodes, settings, and, for stored ones, how to log in.

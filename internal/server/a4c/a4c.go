@@ -21,7 +21,9 @@ import (
 type Options struct {
 	Service orch.Service
 	Feed    orch.Feed
-	Logger  *slog.Logger
+	// Collector asks for the usage of locations; nil: there are no collectors.
+	Collector orch.Collector
+	Logger    *slog.Logger
 	// MaxUpload bounds an archive in bytes; 0 is 512 MiB.
 	MaxUpload int64
 	// Stop is closed when the server is told to stop: long polls answer at once. Nil: never.

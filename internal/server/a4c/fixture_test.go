@@ -41,6 +41,8 @@ type site struct {
 	local *orch.Local
 	http  *httptest.Server
 	stop  chan struct{}
+	// locations of the configuration.
+	locations orch.LocationSource
 
 	// Of a site whose server is a process of its own.
 	binary string
@@ -50,9 +52,12 @@ type site struct {
 	script fake.Table
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T) *site { t.Helper(); return newSiteOf(t, configured{}) }
+
+// newSiteOf has locations of its own.
+func newSiteOf(t *testing.T, locations orch.LocationSource) *site {
 	t.Helper()
-	s := &site{t: t, store: mem.New(mem.Options{}), world: &fake.World{}}
+	s := &site{t: t, store: mem.New(mem.Options{}), world: &fake.World{}, locations: locations}
 	t.Cleanup(func() { s.store.Close() })
 	s.start()
 	t.Cleanup(s.end)
@@ -93,7 +98,7 @@ func (s *site) start() {
 	d := s.driver()
 	vault := secrets.New(s.store, secrets.Options{Key: secret.KeySource{Key: masterKey()}})
 	pool := hostpool.New(hostpool.Options{Store: s.store, Secrets: orch.PoolSecrets{Secrets: secrets.Drivers{Store: vault}}, Reach: s.reach})
-	l, err := orch.New(orch.Options{Store: s.store, Secrets: vault, Cipher: unsealed{}, Pool: pool, Locations: configured{}, Infra: d, Remote: d, Local: d, Retry: engine.Retry{Max: -1},
+	l, err := orch.New(orch.Options{Store: s.store, Secrets: vault, Cipher: unsealed{}, Pool: pool, Locations: s.locations, Infra: d, Remote: d, Local: d, Retry: engine.Retry{Max: -1},
 		Load: func(ctx context.Context, b orch.Bundle) (*topology.Topology, diag.List) {
 			bundle, list := source.OpenFS(b.Name, b.FS, b.Entry)
 			if list.HasErrors() {
@@ -107,7 +112,7 @@ func (s *site) start() {
 		s.t.Fatal(err)
 	}
 	s.local, s.stop = l, make(chan struct{})
-	s.http = httptest.NewServer(New(Options{Service: l, Feed: l, Stop: s.stop}).Handler())
+	s.http = httptest.NewServer(New(Options{Service: l, Feed: l, Collector: l, Stop: s.stop}).Handler())
 }
 
 // masterKey is the same for all sites of a test: they may share a store.

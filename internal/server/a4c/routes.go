@@ -74,5 +74,8 @@ func (s *Server) routes() []route {
 		{get, "/registry/vaults", jsonType, "", s.vaults},
 		{get, "/registry/infra_usage_collectors", jsonType, "", s.collectors},
 		{get, "/infra_usage", jsonType, "", s.collections},
+		{post, "/infra_usage/:infra/:location", "", jsonType, s.collect},
+		{get, "/infra_usage/:infra/:location/tasks/:task", jsonType, "", s.collection},
+		{del, "/infra_usage/:infra/:location/tasks/:task", "", "", s.forgetCollection},
 	}
 }

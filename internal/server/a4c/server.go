@@ -52,9 +52,3 @@ func (s *Server) definitions(c echo.Context) error {
 func (s *Server) vaults(c echo.Context) error {
 	return answer(c, http.StatusOK, map[string]any{"vaults": []registered{{ID: "hashicorp", Origin: builtin}}})
 }
-
-func (s *Server) collectors(c echo.Context) error {
-	return answer(c, http.StatusOK, map[string]any{"infrastructure_usage_collectors": []registered{}})
-}
-
-func (s *Server) collections(c echo.Context) error { return answer(c, http.StatusOK, struct{}{}) }
