@@ -8,7 +8,8 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
-	"time"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 // FuzzMessages sends a client's bytes after a sound beginning: the server ends with the connection, whatever comes.
@@ -23,6 +24,7 @@ func FuzzMessages(f *testing.F) {
 	}
 	f.Add([]byte("Content-Length: 2\r\n\r\n{}"), false)
 	f.Fuzz(func(t *testing.T, data []byte, framed bool) {
+		defer bounded.Input(t)()
 		near, far := net.Pipe()
 		done := make(chan error, 1)
 		go func() { done <- Serve(context.Background(), far, Options{Analyze: analyze}) }()
@@ -38,11 +40,7 @@ func FuzzMessages(f *testing.F) {
 			}
 			_ = near.Close()
 		}()
-		select {
-		case <-done:
-		case <-time.After(time.Minute):
-			panic(fmt.Sprintf("hangs: %q", data))
-		}
+		<-done
 	})
 }
 
@@ -54,8 +52,7 @@ func FuzzTyping(f *testing.F) {
 	f.Add("a:\n- - b: \"x\n  ? c\n", 1, 4)
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, s string, line, char int) {
-		dog := time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("hangs: %q", s)) })
-		defer dog.Stop()
+		defer bounded.Input(t)()
 		srv := &server{o: Options{Analyze: analyze}, lock: make(chan struct{}, 1)}
 		srv.work.open, srv.work.published = map[string]*openDocument{}, map[string]string{}
 		u := uriOf(filepath.Join(dir, "a.yaml"))

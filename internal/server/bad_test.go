@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -185,6 +186,7 @@ func FuzzDecodeRequest(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		defer bounded.Input(t)()
 		var req, again orch.Request
 		if err := strict(bytes.NewReader(raw), &req); err != nil {
 			if !strings.Contains(err.Error(), "cannot read the request") {
@@ -201,6 +203,7 @@ func FuzzDecodeRequest(f *testing.F) {
 func FuzzUnknownField(f *testing.F) {
 	f.Add([]byte(`{"steps":[{"id":1}],"x":1}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		defer bounded.Input(t)()
 		if !json.Valid(raw) {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/state/mem"
 )
@@ -223,6 +224,7 @@ func FuzzByToken(f *testing.F) {
 	a := New(mem.New(mem.Options{}))
 	f.Add("orch_0123456789abcdef_x")
 	f.Fuzz(func(t *testing.T, text string) {
+		defer bounded.Input(t)()
 		if _, _, err := a.ByToken(context.Background(), text); err == nil {
 			t.Errorf("%q is accepted", text)
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 func build(edges ...[2]string) *Graph[string] {
@@ -287,6 +289,7 @@ func FuzzGraph(f *testing.F) {
 	f.Add([]byte{0, 1, 1, 2, 2, 0})
 	f.Add([]byte{0, 1, 0, 2, 1, 3, 2, 3, 0, 3})
 	f.Fuzz(func(t *testing.T, edges []byte) {
+		defer bounded.Input(t)()
 		g := &Graph[int]{}
 		for i := 0; i+1 < min(len(edges), 200); i += 2 {
 			g.Edge(int(edges[i]%32), int(edges[i+1]%32))

@@ -3,6 +3,8 @@ package hostpool
 import (
 	"errors"
 	"testing"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 func TestFilters(t *testing.T) {
@@ -43,6 +45,7 @@ func FuzzFilter(f *testing.F) {
 		f.Add(s, "4 GB")
 	}
 	f.Fuzz(func(t *testing.T, text, value string) {
+		defer bounded.Input(t)()
 		x, err := ParseFilter(text)
 		if err != nil {
 			if !errors.Is(err, ErrInvalid) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/state"
@@ -226,6 +227,7 @@ func FuzzValidateBlueprint(f *testing.F) {
 	f.Add([]byte("a: b\n"), "")
 	f.Add([]byte("\x1f\x8b\x08"), "x")
 	f.Fuzz(func(t *testing.T, data []byte, entry string) {
+		defer bounded.Input(t)()
 		_, err := newFixture(t).Blueprints().Validate(t.Context(), orch.NewBlueprint{Entry: entry, Data: data})
 		var list *diag.ListError
 		if err != nil && kindOf(err) != orch.KindUser && !errors.As(err, &list) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 func keyring(t *testing.T) *Keyring {
@@ -192,6 +194,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(sealed)
 	f.Add([]byte("age-encryption.org/v1\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Input(t)()
 		if got, err := k.Open("l", b); err == nil && string(got) != "value" {
 			t.Errorf("opened what was never sealed: %q", got)
 		}

@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 func TestRedactsForms(t *testing.T) {
@@ -193,6 +195,7 @@ func FuzzRedact(f *testing.F) {
 	f.Add("secret", "other value", "a secret and an other value", []byte{3, 1, 7})
 	f.Add("aaaa", "aaab", "aaaaaaaabaaa", []byte{1})
 	f.Fuzz(func(t *testing.T, a, b, text string, cuts []byte) {
+		defer bounded.Input(t)()
 		if len(a)+len(b)+len(text) > 10000 {
 			return
 		}

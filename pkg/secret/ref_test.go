@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 func TestParseRef(t *testing.T) {
@@ -67,6 +69,7 @@ func TestRefOf(t *testing.T) {
 func FuzzParseRef(f *testing.F) {
 	f.Add("vault:kv/a@1#b")
 	f.Fuzz(func(t *testing.T, s string) {
+		defer bounded.Input(t)()
 		r, err := ParseRef(s)
 		if err != nil {
 			return

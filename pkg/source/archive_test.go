@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 type entryFile struct {
@@ -241,6 +243,7 @@ func FuzzArchive(f *testing.F) {
 	f.Add(zipOf(f, entryFile{name: "app.yaml", body: "a: 1"}, entryFile{name: "TOSCA.meta", body: "Entry-Definitions: app.yaml"}))
 	f.Add(tarOf(f, entryFile{name: "app.yaml", body: "a: 1"}))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded.Input(t)()
 		b, list := OpenReader("f", bytes.NewReader(data), int64(len(data)))
 		if b == nil && !list.HasErrors() {
 			t.Fatal("neither a bundle nor an error")

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 func TestParseReportsProblems(t *testing.T) {
@@ -90,6 +92,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded.Input(t)()
 		n, list := Parse("f", data)
 		if n == nil && !list.HasErrors() {
 			t.Fatal("no node and no error")

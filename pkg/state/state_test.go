@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/pkg/event"
 )
 
@@ -58,13 +59,17 @@ func TestKeys(t *testing.T) {
 
 func FuzzJoin(f *testing.F) {
 	f.Add("a", "b/c")
-	f.Fuzz(func(t *testing.T, a, b string) { checkSegments(t, a, b) })
+	f.Fuzz(func(t *testing.T, a, b string) {
+		defer bounded.Input(t)()
+		checkSegments(t, a, b)
+	})
 }
 
 // FuzzSplit: every key has one meaning, and no two keys the same.
 func FuzzSplit(f *testing.F) {
 	f.Add("a/,2E,2E/b")
 	f.Fuzz(func(t *testing.T, key string) {
+		defer bounded.Input(t)()
 		if s, err := Split(key); err == nil && Join(s...) != key {
 			t.Errorf("%q means %q, which is %q", key, s, Join(s...))
 		}
@@ -83,6 +88,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"v":2,"d":{}}`))
 	f.Add([]byte("\x1f\x8b\x08"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Input(t)()
 		v, err := DecodeRecord[sample](b)
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrNewer) {
@@ -112,6 +118,7 @@ func FuzzEvents(f *testing.F) {
 	f.Add(b)
 	f.Add(pack(b))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Input(t)()
 		events, err := decodeEvents(b)
 		if err != nil {
 			return
@@ -172,6 +179,7 @@ func FuzzFit(f *testing.F) {
 	f.Add("message", "value", 1)
 	f.Add("\x00", "é", 20000)
 	f.Fuzz(func(t *testing.T, message, value string, n int) {
+		defer bounded.Input(t)()
 		if n < 1 || n > 50000 || n*(len(message)+len(value)) > 1<<20 || !utf8.ValidString(message) {
 			return
 		}

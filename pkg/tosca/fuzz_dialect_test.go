@@ -2,12 +2,11 @@ package tosca
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/tosca/convert"
 	"github.com/orch-project/orch/pkg/tosca/grammar"
@@ -22,8 +21,7 @@ func FuzzDialect(f *testing.F) {
 	f.Add(uint8(0), []byte("service_template: { node_templates: { n: { type: T, count: 2, requirements: [ { r: [ n, $node_index ] } ] } } }\nnode_types: { T: { requirements: [ { r: { count_range: [ 0, 1 ] } } ] } }\n"))
 	f.Add(uint8(9), []byte("node_types: { T: { interfaces: { i: { o: { inputs: { a: { default: { get_property: [ SELF, a ] } } } } } } } }\nnode_templates: { n: { type: T, relationships: [ { type: R, target: n } ] } }\n"))
 	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
-		dog := time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("hangs: %q", body)) })
-		defer dog.Stop()
+		defer bounded.Input(t)()
 		data := append([]byte("tosca_definitions_version: "+versions[int(which)%len(versions)]+"\n"), body...)
 		b, _ := source.OpenFS("fuzz", fstest.MapFS{"app.yaml": {Data: data}}, "app.yaml")
 		a := Analyze(context.Background(), Options{Bundle: b})
@@ -59,8 +57,7 @@ func FuzzExpression(f *testing.F) {
 		if strings.ContainsAny(expr, "\n") {
 			return
 		}
-		dog := time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("hangs: %q", expr)) })
-		defer dog.Stop()
+		defer bounded.Input(t)()
 		for _, doc := range []string{
 			"tosca_definitions_version: tosca_simple_yaml_1_3\nnode_types: { T: { derived_from: tosca.nodes.Root, properties: { p: { type: string }, q: { type: string, default: x } } } }\ntopology_template:\n  inputs: { x: { type: string, default: y } }\n  node_templates:\n    n:\n      type: T\n      properties:\n        p: " + expr + "\n",
 			"tosca_definitions_version: tosca_2_0\nnode_types: { T: { properties: { p: { type: float }, q: { type: string, default: x } } } }\nservice_template:\n  inputs: { x: { type: string, default: y } }\n  node_templates:\n    n:\n      type: T\n      properties:\n        p: " + expr + "\n",

@@ -2,14 +2,13 @@ package tosca
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/internal/orchtest/generated"
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
@@ -29,9 +28,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Add(generated.Topology(8))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		// A watchdog, because a hang cannot be interrupted otherwise.
-		dog := time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("hangs: %q", data)) })
-		defer dog.Stop()
+		defer bounded.Input(t)()
 		b, _ := source.OpenFS("fuzz", fstest.MapFS{"app.yaml": {Data: data}}, "app.yaml")
 		top, list := Load(context.Background(), Options{Bundle: b})
 		if top == nil && !list.HasErrors() {
@@ -89,6 +86,7 @@ func FuzzImport(f *testing.F) {
 		if strings.ContainsAny(text, "\n") {
 			return
 		}
+		defer bounded.Input(t)()
 		fsys := fstest.MapFS{
 			"d/app.yaml":   {Data: []byte("tosca_definitions_version: tosca_simple_yaml_1_3\nimports:\n  - " + text + "\n")},
 			"d/types.yaml": {Data: []byte("tosca_definitions_version: tosca_simple_yaml_1_3\nimports: [ app.yaml ]\n")},
@@ -112,8 +110,7 @@ func FuzzBlueprint(f *testing.F) {
 	}
 	f.Add([]byte("node_templates: {a: {type: cloudify.nodes.Root}}\ngroups: {g: {members: [a, g]}}\npolicies: {p: {type: cloudify.policies.scaling, targets: [g]}}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		dog := time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("hangs: %q", data)) })
-		defer dog.Stop()
+		defer bounded.Input(t)()
 		main := "tosca_definitions_version: cloudify_dsl_1_5\nimports: [cloudify/types/types.yaml, more.yaml, ns--more.yaml]\n"
 		files := fstest.MapFS{"blueprint.yaml": {Data: []byte(main)}, "more.yaml": {Data: data}}
 		for _, entry := range []string{"blueprint.yaml", "more.yaml"} {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 func TestInputs(t *testing.T) {
@@ -45,6 +47,7 @@ func FuzzInputs(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded.Input(t)()
 		var b customBody
 		if decode(data, &b) != nil {
 			return

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/pkg/event"
 )
 
@@ -81,6 +82,7 @@ func FuzzTranslate(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded.Input(t)()
 		var e event.Event
 		if json.Unmarshal(data, &e) != nil {
 			return
@@ -103,6 +105,7 @@ func FuzzArchive(f *testing.F) {
 	f.Add(archive(f, mongo(f)))
 	f.Add([]byte("PK\x03\x04"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded.Input(t)()
 		b, err := openArchive("app", data)
 		if err != nil {
 			if p := problemOf(err); p.status != 400 || p.detail == "" {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 // asked is a request with the answer that it must get.
@@ -90,6 +92,7 @@ func TestLocations(t *testing.T) {
 func FuzzHostChange(f *testing.F) {
 	f.Add([]byte(`{"connection":{"host":"a","port":70000},"labels":[{"op":"add","name":"x","value":"y"}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded.Input(t)()
 		var c poolHostChange
 		if json.Unmarshal(data, &c) != nil {
 			return

@@ -22,6 +22,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/pkg/access"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/state/mem"
@@ -355,6 +356,7 @@ func FuzzIdentify(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
+		defer bounded.Input(t)()
 		r := &http.Request{Method: "GET", URL: &url.URL{Path: "/"}, Header: http.Header{"Authorization": {header}}, RemoteAddr: "192.0.2.1:1"}
 		if id, err := New(Options{Accounts: accounts}).Identify(r); err == nil {
 			t.Errorf("%q is %+v", header, id)

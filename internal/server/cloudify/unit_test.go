@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -155,6 +156,7 @@ func FuzzQuery(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
+		defer bounded.Input(t)()
 		v, err := url.ParseQuery(raw)
 		if err != nil {
 			return
@@ -181,6 +183,7 @@ func FuzzBodies(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded.Input(t)()
 		var start startRequest
 		if decode(data, &start) == nil {
 			for name, b := range builtins {
@@ -216,6 +219,7 @@ func FuzzArchives(f *testing.F) {
 	f.Add(tarball(f, "blueprint", shop), "blueprint.yaml")
 	f.Add(wagon(f, map[string]string{"plugin.yaml": shopPlugin}), "..%2f")
 	f.Fuzz(func(t *testing.T, data []byte, main string) {
+		defer bounded.Input(t)()
 		if len(data) > 1<<16 {
 			return
 		}
@@ -233,5 +237,8 @@ func FuzzFernet(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, text string) { _, _ = decryptWith(text, sign, crypt) })
+	f.Fuzz(func(t *testing.T, text string) {
+		defer bounded.Input(t)()
+		_, _ = decryptWith(text, sign, crypt)
+	})
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -224,6 +225,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte(magic + "\nO 3\nabcR 0 ok\n"))
 	f.Add([]byte("x\n" + magic + "\nV 0\nF write no\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Input(t)()
 		var whole, bytewise recorder
 		err1 := readFrames(bytes.NewReader(b), &whole)
 		err2 := readFrames(iotest.OneByteReader(bytes.NewReader(b)), &bytewise)
@@ -239,6 +241,7 @@ func FuzzOutputs(f *testing.F) {
 	f.Add([]byte("A=1\nB<<X\nY\nX\n"))
 	f.Add([]byte(`{"a":[1]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Input(t)()
 		m := map[string]string{}
 		if err := parseOutputs(b, m); err == nil {
 			for k := range m {
@@ -252,13 +255,17 @@ func FuzzOutputs(f *testing.F) {
 
 func FuzzExports(f *testing.F) {
 	f.Add([]byte("A=1\x00B=\x00=\x00"))
-	f.Fuzz(func(t *testing.T, b []byte) { _ = parseExports(b, map[string]string{}) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Input(t)()
+		_ = parseExports(b, map[string]string{})
+	})
 }
 
 // What Go quotes, a shell reads back.
 func FuzzQuote(f *testing.F) {
 	f.Add("it's $HOME `x` \"y\" \\ \n!")
 	f.Fuzz(func(t *testing.T, s string) {
+		defer bounded.Input(t)()
 		if strings.IndexByte(s, 0) >= 0 || len(s) > 10000 {
 			return
 		}
@@ -272,6 +279,7 @@ func FuzzQuote(f *testing.F) {
 func FuzzShebang(f *testing.F) {
 	f.Add("#!/usr/bin/env -S bash -e\n")
 	f.Fuzz(func(t *testing.T, s string) {
+		defer bounded.Input(t)()
 		in, ok := parseShebang([]byte(s))
 		if ok && (len(in.names) == 0 || in.names[0] == "") {
 			t.Errorf("%q: no interpreter", s)

@@ -3,6 +3,8 @@ package terraform
 import (
 	"strings"
 	"testing"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 // The texts are those of real clouds and provider 1.15.
@@ -88,6 +90,7 @@ func TestManifestsKeepWhatIsReferredTo(t *testing.T) {
 func FuzzParseState(f *testing.F) {
 	f.Add([]byte(`{"version":4,"resources":[{"instances":[{"attributes":{"id":1}}]}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounded.Input(t)()
 		if s, err := parseState(b); err == nil {
 			s.managed()
 			s.ids()

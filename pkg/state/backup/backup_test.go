@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/internal/orchtest/tools"
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/state"
@@ -302,6 +303,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Add(out.Bytes())
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded.Input(t)()
 		n := 0
 		sum, err := backup.Read(bytes.NewReader(data), func(string, []byte) error { n++; return nil })
 		if err == nil && n != sum.Entries {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/pkg/secret"
 )
 
@@ -39,6 +40,7 @@ func FuzzParseURL(f *testing.F) {
 	f.Add("T0KENT0KEN", "h:1,g/p?dc=x&wait=1s")
 	f.Add("T0KENT0KEN", "[::1]:x")
 	f.Fuzz(func(t *testing.T, token, rest string) {
+		defer bounded.Input(t)()
 		if len(token) < 10 || strings.Contains(rest, token) {
 			return
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/state/secrets"
@@ -255,6 +256,7 @@ func TestExportImport(t *testing.T) {
 func FuzzImport(fz *testing.F) {
 	fz.Add([]byte(`{"format":"orch secrets","version":1,"secrets":[{"name":"a","kind":"text","value":"YQ=="}]}`))
 	fz.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded.Input(t)()
 		f := setup(t)
 		did, err := f.s.Import(t.Context(), data, secret.Envelope{Plain: true}, secrets.ImportOptions{})
 		infos, lerr := f.s.List(t.Context(), "")

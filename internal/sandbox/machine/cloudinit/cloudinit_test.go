@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 func gz(s string) []byte {
@@ -198,6 +200,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(mixed))
 	f.Add(gz("#!/bin/sh\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded.Input(t)()
 		parts, _ := parse(data)
 		for _, p := range parts {
 			if p.kind == "config" {

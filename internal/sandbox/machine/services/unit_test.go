@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/orch-project/orch/internal/orchtest/bounded"
 )
 
 func TestSplitCommand(t *testing.T) {
@@ -76,6 +78,7 @@ func TestDuration(t *testing.T) {
 func FuzzUnit(f *testing.F) {
 	f.Add("[Service]\nExecStart=/bin/x 'a' \\\n b\n")
 	f.Fuzz(func(t *testing.T, text string) {
+		defer bounded.Input(t)()
 		u := &unit{name: "a@b.service", sections: map[string]map[string][]string{}}
 		u.parse(text)
 		for _, l := range u.all("Service", "ExecStart") {
