@@ -69,6 +69,9 @@ func (d *openDocument) wordAt(p position) *word {
 func (d *openDocument) typeIn(path []string) string {
 	n := d.parsed
 	for i, step := range path {
+		if n == nil { // the tree lags behind the text, or the text does not parse
+			return ""
+		}
 		if step == item { // policies: a list of one-key maps
 			for _, it := range n.Items {
 				if i+1 < len(path) && it.Get(path[i+1]) != nil {

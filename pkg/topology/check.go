@@ -310,8 +310,13 @@ func (c *Checker) text(n *source.Node, s *Schema, prim, path string) (string, er
 			return "", fmt.Errorf("the value is not base64 text")
 		}
 	case "timestamp":
-		_, err := ParseTimestamp(text)
-		return text, err
+		if _, err := ParseTimestamp(text); err != nil {
+			return text, err
+		}
+		if c.Strict && strings.ContainsAny(text, " \t") { // TOSCA 2.0: RFC 3339, without YAML's looser forms
+			return text, fmt.Errorf("%q is not a timestamp such as 2026-01-31T12:00:00Z: no space may stand in it", text)
+		}
+		return text, nil
 	case "version":
 		_, err := ParseVersion(text)
 		return text, err

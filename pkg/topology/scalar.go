@@ -148,6 +148,8 @@ var timestampForms = []string{
 	"2006-01-02 15:04:05 Z", "2006-1-2", "2006-01-02T15:04:05.999999999Z0700", "2006-1-2 15:04:05", "2006-1-2T15:04:05Z07:00",
 }
 
+var leapSecond = regexp.MustCompile(`:60((?:\.\d+)?(?:\s*[-+Z].*)?)$`) // RFC 3339 has 23:59:60
+
 var shortOffset = regexp.MustCompile(`^(.*\d\s*)([-+])(\d)$`) // +2 for +02
 
 // ParseTimestamp reads a YAML timestamp (YAML 1.1 !!timestamp, ISO 8601).
@@ -156,8 +158,15 @@ func ParseTimestamp(text string) (time.Time, error) {
 	if m := shortOffset.FindStringSubmatch(s); m != nil {
 		s = m[1] + m[2] + "0" + m[3]
 	}
+	leap := leapSecond.MatchString(s)
+	if leap {
+		s = leapSecond.ReplaceAllString(s, ":59$1")
+	}
 	for _, f := range timestampForms {
 		if t, err := time.Parse(f, s); err == nil {
+			if leap {
+				t = t.Add(time.Second)
+			}
 			return t, nil
 		}
 	}

@@ -60,6 +60,15 @@ func functions2() *expressions {
 	return e
 }
 
+// constraints1 says how conditions of TOSCA 1.x that TOSCA 2.0 has no function for are written there.
+var constraints1 = map[string]string{
+	"in_range":             "TOSCA 2.0 writes $and of $greater_or_equal and $less_or_equal",
+	"min_length":           "TOSCA 2.0 writes $greater_or_equal: [ { $length: [ $value ] }, … ]",
+	"max_length":           "TOSCA 2.0 writes $less_or_equal: [ { $length: [ $value ] }, … ]",
+	"pattern":              "TOSCA 2.0 writes $matches: [ $value, … ]",
+	"get_operation_output": "TOSCA 2.0 maps an operation's outputs to attributes: outputs: { name: [ SELF, attribute ] }",
+}
+
 // Names lists the functions as written.
 func (e *expressions) Names() []string {
 	out := slices.Sorted(maps.Keys(e.fns))
@@ -117,7 +126,11 @@ func (e *expressions) Call(n *source.Node) (fn string, args []*source.Node, prob
 		args = []*source.Node{arg}
 	}
 	if !known {
-		return fn, args, "unknown", diag.Suggest(e.prefix+name, e.Names()), true
+		hint := constraints1[name]
+		if hint == "" {
+			hint = diag.Suggest(e.prefix+name, e.Names())
+		}
+		return fn, args, "unknown", hint, true
 	}
 	switch {
 	case len(args) < a.least:

@@ -140,9 +140,6 @@ func (d *decoder) schema(n *source.Node, path string) *document.Schema {
 	s := d.schemaBody(n, path)
 	s.Type = d.name(n.Get("type"), path+".type")
 	s.Description = d.text(n.Get("description"), path+".description")
-	if n.Get("type") == nil {
-		d.diags.Errorf(CodeMissingKeyname, n.Pos, "%s has no type", last(path)).Path = path
-	}
 	return s
 }
 

@@ -3,6 +3,7 @@ package resolve
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,10 @@ func words(c *topology.Call) ([]string, bool) {
 }
 
 func (r *resolver) checkInput(c call, args []string) {
+	if s := c.ctx.types[args[0]]; s != nil {
+		r.descend(c, s, args[1:], "the workflow's input "+args[0])
+		return
+	}
 	if c.ctx.inputs[args[0]] || r.top.Input(args[0]) != nil {
 		if p := r.top.Input(args[0]); p != nil && !c.ctx.inputs[args[0]] {
 			r.descend(c, p.Schema, args[1:], "the input "+args[0])
@@ -90,9 +95,23 @@ func (r *resolver) unknownInput(name string, pos diag.Pos, docPath string, more 
 	}
 }
 
+var outputPath = regexp.MustCompile(`^((topology|service)_template\.)?(outputs|capabilities)\.`)
+
+// withArticle puts a or an before a type's name.
+func withArticle(name string) string {
+	if strings.ContainsRune("aeio", rune((name + " ")[0])) {
+		return "an " + name
+	}
+	return "a " + name
+}
+
 // entity finds what the first argument of a function means. known is false when that cannot be said here.
 func (r *resolver) entity(c call, name string) (n *node, rel *topology.Relationship, known bool) {
 	ctx := c.ctx
+	if ctx.node == nil && ctx.inType == nil && outputPath.MatchString(c.path) && slices.Contains([]string{"SELF", "SOURCE", "TARGET", "HOST"}, name) && r.byName[name] == nil {
+		r.errorf("bad-reference", c.pos, c.path, "%s means nothing here: an output belongs to no node", name).Hint = "name the node template"
+		return nil, nil, false
+	}
 	switch name {
 	case "SELF":
 		if ctx.node == nil {
@@ -110,7 +129,12 @@ func (r *resolver) entity(c call, name string) (n *node, rel *topology.Relations
 			return r.byName[ctx.rel.Target], nil, true
 		}
 		return r.byName[ctx.rel.Source], nil, true
-	case "HOST", "REQ_TARGET", "R_TARGET":
+	case "HOST":
+		if n := r.byName[nodeName(ctx)]; n != nil && ctx.rel == nil && n.typ != nil && !n.typ.broken && !ctx.file.Doc.Traits.Lenient && !hosted(n) {
+			r.errorf("bad-reference", c.pos, c.path, "HOST means nothing here: %s has no host", n.Name).Hint = "SELF is the node itself"
+		}
+		return nil, nil, false
+	case "REQ_TARGET", "R_TARGET":
 		return nil, nil, false
 	}
 	if n := r.byName[name]; n != nil {
@@ -126,6 +150,23 @@ func (r *resolver) entity(c call, name string) (n *node, rel *topology.Relations
 	d.Hint = r.suggest(name, func() []string { return append(r.top.NodeNames(), "SELF", "SOURCE", "TARGET", "HOST") })
 	return nil, nil, false
 }
+
+func nodeName(ctx *context) string {
+	if ctx.node == nil {
+		return ""
+	}
+	return ctx.node.Name
+}
+
+// hosted tells whether a node can have a host: by a relationship that it has, or a requirement that could lead to one.
+func hosted(n *node) bool {
+	return slices.ContainsFunc(n.Relationships, func(rel *topology.Relationship) bool { return rel.Type.Is(hostedOn) }) ||
+		slices.ContainsFunc(n.typ.reqs, func(q *requirement) bool {
+			return q.name == "host" || q.relationship == nil || q.relationship.broken || q.relationship.chain.Is(hostedOn)
+		})
+}
+
+const hostedOn = "tosca.relationships.HostedOn"
 
 func (r *resolver) checkEntity(c call, args []string) {
 	n, rel, known := r.entity(c, args[0])
@@ -328,7 +369,7 @@ func (r *resolver) descend(c call, s *topology.Schema, path []string, what strin
 		case s.Type.Is("tosca.datatypes.json"):
 			return
 		default:
-			r.errorf("unknown-field", c.pos, c.path, "%s: %s is a %s and has no %q", c.Fn, what, s, key)
+			r.errorf("unknown-field", c.pos, c.path, "%s: %s is %s and has no %q", c.Fn, what, withArticle(s.String()), key)
 			return
 		}
 		what += "." + key

@@ -3,6 +3,7 @@ package resolve
 import (
 	"reflect"
 
+	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
@@ -84,7 +85,11 @@ func (r *resolver) allocate(ctx *context, rel *topology.Relationship, def *docum
 		if c != nil {
 			p := c.props.get(a.Name.Text)
 			if p == nil && c.typ != nil && !c.typ.broken {
-				r.undeclared(r.in.Root, a.Name, c.props, "property", "the capability "+c.name+" of "+rel.Target, docPath)
+				// The tools of origin take it; nothing can be taken of what the capability does not have.
+				d := r.warnf("unknown-property", a.Name.Pos, docPath, "the capability %s of %s has no property %q to allocate", c.name, rel.Target, a.Name.Text)
+				if d.Hint = diag.Suggest(a.Name.Text, c.props.names()); d.Hint == "" {
+					d.Hint = hintList("it has", c.props.names())
+				}
 				continue
 			}
 			if p != nil {

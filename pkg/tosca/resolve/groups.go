@@ -120,7 +120,7 @@ func (r *resolver) trigger(p *topology.Policy, def *document.Trigger) *topology.
 		t.Condition = r.value(&c, def.Condition, nil, def.Path+".condition")
 	}
 	for _, a := range def.Actions {
-		act := r.activity(ctx, a)
+		act := r.activity(ctx, a, nil)
 		if a.Kind == topology.ActivityInline && r.in.Root.Doc.Topology != nil && !r.hasWorkflow(a.Target.Text) {
 			r.unknownWorkflow(a)
 		}
@@ -129,7 +129,8 @@ func (r *resolver) trigger(p *topology.Policy, def *document.Trigger) *topology.
 	return t
 }
 
-func (r *resolver) activity(ctx *context, def *document.Activity) topology.Activity {
+// activity of a workflow or trigger; o is the operation that it calls, where its inputs are to fit the operation's.
+func (r *resolver) activity(ctx *context, def *document.Activity, o *topology.Operation) topology.Activity {
 	a := topology.Activity{Kind: def.Kind, Name: def.Target.Text, Pos: def.Target.Pos}
 	if def.Kind == topology.ActivityCall {
 		a.Interface, a.Name = splitOperation(def.Target.Text)
@@ -137,7 +138,11 @@ func (r *resolver) activity(ctx *context, def *document.Activity) topology.Activ
 	if len(def.Inputs) > 0 {
 		a.Inputs = topology.NewValues()
 		for _, in := range def.Inputs {
-			a.Inputs.Set(in.Name.Text, r.input(ctx, in, nil, def.Path+".inputs"))
+			var declared *topology.Value
+			if o != nil {
+				declared = o.Inputs.Get(in.Name.Text)
+			}
+			a.Inputs.Set(in.Name.Text, r.input(ctx, in, declared, def.Path+".inputs"))
 		}
 	}
 	return a

@@ -287,17 +287,24 @@ func (r *resolver) timeout(n *source.Node, docPath string) time.Duration {
 func (r *resolver) input(ctx *context, in *document.Input, inherited *topology.Value, docPath string) *topology.Value {
 	docPath += "." + in.Name.Text
 	var s *topology.Schema
-	if in.Def != nil {
-		s = r.schema(ctx.file, expandShort(in.Def, false).Schema)
+	def := in.Def
+	if def != nil {
+		if def.Short != nil {
+			// A plain value fixes the input; one that names a data type where nothing was declared is taken for the type.
+			def = expandShort(def, inherited != nil || def.Short.Tag != "!!str")
+		}
+		s = r.refinement(ctx.file, def.Schema, inherited != nil)
 	}
-	if s == nil && inherited != nil {
-		s = inherited.Schema
+	if inherited != nil {
+		s = mergeSchema(inherited.Schema, s)
 	}
 	switch {
 	case in.Value != nil:
 		return r.value(ctx, in.Value, s, docPath)
-	case in.Def != nil && in.Def.Default != nil:
-		return r.value(ctx, in.Def.Default, s, docPath+".default")
+	case def != nil && def.Value != nil:
+		return r.value(ctx, def.Value, s, docPath)
+	case def != nil && def.Default != nil:
+		return r.value(ctx, def.Default, s, docPath+".default")
 	case inherited != nil && !(inherited.Kind == topology.LitValue && inherited.Lit == nil):
 		return inherited
 	}

@@ -105,8 +105,14 @@ func (r *resolver) nodeCapabilities(n *node, t *typ) {
 		def := given[c.name]
 		got := r.templateCapability(n.ctx, c, def)
 		n.Capabilities = append(n.Capabilities, got)
-		if c.typ != nil && !n.placeholder && def != nil {
-			r.required(r.in.Root, c.props, got.Properties, def.Properties, def.Name, n.Name+"'s capability "+c.name, def.Path+".properties")
+		if c.typ == nil || n.placeholder {
+			continue
+		}
+		switch of := n.Name + "'s capability " + c.name; {
+		case def != nil:
+			r.required(r.in.Root, c.props, got.Properties, def.Properties, def.Name, of, def.Path+".properties")
+		case r.in.Root.Doc.Traits.Strict && !c.typ.broken:
+			r.required(r.in.Root, c.props, got.Properties, nil, n.def.Name, of, n.def.Path+".capabilities")
 		}
 	}
 }

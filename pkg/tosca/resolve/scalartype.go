@@ -1,8 +1,11 @@
 package resolve
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
@@ -110,10 +113,24 @@ func (r *resolver) scalarUnits(t *typ, n *source.Node, sc *topology.ScalarType, 
 	if len(sc.Units) == 0 && !t.broken {
 		r.errorf("scalar-type", t.def.Name.Pos, t.def.Path, "the scalar type %s has no units", t.def.Name.Text)
 	}
-	if n.Get("canonical_unit") == nil && sc.Canonical == "" && len(sc.Units) == 1 {
-		for u := range sc.Units {
-			sc.Canonical = u
+	if n.Get("canonical_unit") != nil || sc.Canonical != "" || units == nil {
+		return
+	}
+	var ones []string
+	for u, m := range sc.Units {
+		if m == 1 {
+			ones = append(ones, u)
 		}
+	}
+	slices.Sort(ones)
+	switch at := n.Key("units").Pos; {
+	case len(ones) == 1:
+		sc.Canonical = ones[0]
+	case len(ones) == 0 && len(units) > 0:
+		r.errorf("scalar-type", at, t.def.Path+".units", "no unit of the scalar type %s has the multiplier 1", t.def.Name.Text).Hint = "multipliers are relative to the canonical unit, whose own is 1"
+	case len(ones) > 1:
+		r.errorf("scalar-type", at, t.def.Path+".units", "the units %s of the scalar type %s all have the multiplier 1, so it needs a canonical_unit", strings.Join(ones, ", "), t.def.Name.Text).Hint =
+			"add canonical_unit: " + ones[0]
 	}
 }
 
@@ -122,8 +139,16 @@ func (r *resolver) scalarPrefixes(t *typ, n *source.Node, sc *topology.ScalarTyp
 	if p == nil {
 		return
 	}
+	merged := maps.Clone(sc.Prefixes) // a derived type adds to what it inherits
+	if merged == nil {
+		merged = map[string]float64{}
+	}
+	maps.Copy(merged, p)
+	if len(p) > 0 && !slices.Contains(slices.Collect(maps.Values(merged)), 1) {
+		r.errorf("scalar-type", n.Key("prefixes").Pos, t.def.Path+".prefixes", "no prefix of the scalar type %s has the multiplier 1", t.def.Name.Text).Hint = `add "": 1 for the unit without a prefix`
+	}
 	if len(sc.Units) > 1 {
 		r.errorf("scalar-type", n.Key("prefixes").Pos, t.def.Path+".prefixes", "prefixes need exactly one unit; %s has %d", t.def.Name.Text, len(sc.Units))
 	}
-	sc.Prefixes = p
+	sc.Prefixes = merged
 }

@@ -79,6 +79,11 @@ func (r *resolver) field(t *typ, def *document.Param) {
 
 // schema resolves a declared schema; nil for none. A schema of unknown type lets everything through.
 func (r *resolver) schema(f *File, def *document.Schema) *topology.Schema {
+	return r.refinement(f, def, false)
+}
+
+// refinement resolves a schema that may refine another one, whose entry_schema and key_schema then need no type of their own.
+func (r *resolver) refinement(f *File, def *document.Schema, refines bool) *topology.Schema {
 	if def == nil {
 		return nil
 	}
@@ -88,11 +93,17 @@ func (r *resolver) schema(f *File, def *document.Schema) *topology.Schema {
 			return s
 		}
 	}
+	part := func(def *document.Schema, key string) *topology.Schema {
+		if def.Type.IsZero() && !refines {
+			r.errorf("missing-keyname", def.Pos, def.Path, "%s has no type", key)
+		}
+		return r.refinement(f, def, refines)
+	}
 	if def.Entry != nil {
-		s.Entry = r.schema(f, def.Entry)
+		s.Entry = mergeSchema(s.Entry, part(def.Entry, "entry_schema"))
 	}
 	if def.Key != nil {
-		s.Key = r.schema(f, def.Key)
+		s.Key = mergeSchema(s.Key, part(def.Key, "key_schema"))
 	}
 	s.Constraints = append(s.Constraints[:len(s.Constraints):len(s.Constraints)], r.constraints(f, def, s)...)
 	s.Validation = append(s.Validation[:len(s.Validation):len(s.Validation)], r.validations(f, def)...)

@@ -332,7 +332,7 @@ func (r *resolver) refine(t *typ, old *param, def *document.Param, what string) 
 	if what == "attribute" {
 		p.required = false
 	}
-	p.schema = r.schema(t.file, def.Schema)
+	p.schema = r.refinement(t.file, def.Schema, old != nil)
 	if old != nil && old.schema != nil {
 		p.schema = r.refinedSchema(t, old, p.schema, def, what)
 	}
@@ -388,16 +388,7 @@ func expandShort(def *document.Param, refined bool) *document.Param {
 func (r *resolver) refinedSchema(t *typ, old *param, s *topology.Schema, def *document.Param, what string) *topology.Schema {
 	switch {
 	case s == nil || len(s.Type) == 0:
-		if s != nil && (len(s.Constraints) > 0 || len(s.Validation) > 0 || s.Entry != nil) {
-			merged := *old.schema
-			merged.Constraints = append(append([]topology.Constraint{}, old.schema.Constraints...), s.Constraints...)
-			merged.Validation = append(append([]*topology.Value{}, old.schema.Validation...), s.Validation...)
-			if s.Entry != nil {
-				merged.Entry = s.Entry
-			}
-			return &merged
-		}
-		return old.schema
+		return mergeSchema(old.schema, s)
 	case s.Type.Is(old.schema.Type.Name()) || old.schema.Type.Name() == "any":
 	case t.file.Doc.Traits.Lenient:
 		if s.Primitive() != old.schema.Primitive() {
@@ -412,15 +403,26 @@ func (r *resolver) refinedSchema(t *typ, old *param, s *topology.Schema, def *do
 		}
 		return s
 	}
-	if len(old.schema.Constraints) == 0 && s.Entry != nil {
-		return s
-	}
 	merged := *s
 	if s.Type.Name() == old.schema.Type.Name() {
 		merged.Constraints = append(append([]topology.Constraint{}, old.schema.Constraints...), s.Constraints...)
+		merged.Validation = append(append([]*topology.Value{}, old.schema.Validation...), s.Validation...)
 	}
-	if merged.Entry == nil {
-		merged.Entry = old.schema.Entry
+	merged.Entry, merged.Key = mergeSchema(old.schema.Entry, s.Entry), mergeSchema(old.schema.Key, s.Key)
+	return &merged
+}
+
+// mergeSchema lays a refinement over a schema: what has no type of its own keeps the old one's and adds its conditions.
+func mergeSchema(old, s *topology.Schema) *topology.Schema {
+	switch {
+	case s == nil || s == old:
+		return old
+	case old == nil || len(s.Type) > 0:
+		return s
 	}
+	merged := *old
+	merged.Constraints = append(append([]topology.Constraint{}, old.Constraints...), s.Constraints...)
+	merged.Validation = append(append([]*topology.Value{}, old.Validation...), s.Validation...)
+	merged.Entry, merged.Key = mergeSchema(old.Entry, s.Entry), mergeSchema(old.Key, s.Key)
 	return &merged
 }

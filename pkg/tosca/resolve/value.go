@@ -18,6 +18,8 @@ type context struct {
 	inType *typ
 	// inputs of the enclosing workflow or operation.
 	inputs map[string]bool
+	// types of the enclosing workflow's inputs.
+	types map[string]*topology.Schema
 	// optional workflow inputs without a default.
 	optional   map[string]bool
 	validation bool

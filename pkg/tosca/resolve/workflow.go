@@ -50,13 +50,15 @@ func (r *resolver) unknownWorkflow(a *document.Activity) {
 }
 
 func (r *resolver) workflow(w *topology.Workflow, def *document.Workflow) {
-	ctx := &context{file: r.in.Root, inputs: map[string]bool{}, optional: map[string]bool{}}
+	ctx := &context{file: r.in.Root, inputs: map[string]bool{}, types: map[string]*topology.Schema{}, optional: map[string]bool{}}
 	for _, in := range def.Inputs {
 		ctx.inputs[in.Name.Text] = true
 		if in.Required != nil && !*in.Required && in.Default.IsNull() {
 			ctx.optional[in.Name.Text] = true
 		}
-		w.Inputs = append(w.Inputs, r.parameter(&context{file: r.in.Root}, in, true))
+		p := r.parameter(&context{file: r.in.Root}, in, true)
+		ctx.types[p.Name] = p.Schema
+		w.Inputs = append(w.Inputs, p)
 	}
 	for _, o := range def.Outputs {
 		w.Outputs = append(w.Outputs, r.parameter(ctx, o, false))
@@ -105,7 +107,7 @@ func (r *resolver) step(ctx *context, def *document.Step, steps map[string]bool,
 		stepCtx.node, stepCtx.rel = n.Node, rel
 	}
 	for _, a := range def.Activities {
-		act := r.activity(&stepCtx, a)
+		act := r.activity(&stepCtx, a, r.called(n, rel, a))
 		switch {
 		case a.Kind == topology.ActivityInline && !r.hasWorkflow(a.Target.Text):
 			r.unknownWorkflow(a)
@@ -128,6 +130,19 @@ func (r *resolver) step(ctx *context, def *document.Step, steps map[string]bool,
 	}
 	s.OnSuccess, s.OnFailure, s.OnCancel = next(def.OnSuccess, "on_success"), next(def.OnFailure, "on_failure"), next(def.OnCancel, "on_cancel")
 	return s
+}
+
+// called is the operation that an activity of TOSCA 2.0 calls, whose inputs say what the activity's must be; nil where nothing is asked.
+func (r *resolver) called(n *node, rel *topology.Relationship, a *document.Activity) *topology.Operation {
+	if n == nil || a.Kind != topology.ActivityCall || !r.in.Root.Doc.Traits.Strict {
+		return nil
+	}
+	in := n.Interfaces
+	if rel != nil {
+		in = rel.Interfaces
+	}
+	iface, name := splitOperation(a.Target.Text)
+	return operation(in, iface, name)
 }
 
 // stepRelationship finds the relationship by its name or requirement.
@@ -192,8 +207,8 @@ func operation(in []*topology.Interface, iface, op string) *topology.Operation {
 	return nil
 }
 
-// checkCallInputs checks what TOSCA 2.0 asks of a call_operation's inputs: each is an input of the operation, and a required one does not get
-// its value from an optional workflow input.
+// checkCallInputs checks what TOSCA 2.0 asks of a call_operation's inputs: each is an input of the operation, a required one that has no
+// value otherwise is given, and does not get its value from an optional workflow input.
 func (r *resolver) checkCallInputs(ctx *context, o *topology.Operation, def *document.Activity, a topology.Activity) {
 	for _, in := range def.Inputs {
 		declared := o.Inputs.Get(in.Name.Text)
@@ -209,6 +224,13 @@ func (r *resolver) checkCallInputs(ctx *context, o *topology.Operation, def *doc
 		if name, ok := v.Call.Args[0].Lit.(string); ok && ctx.optional[name] {
 			r.errorf("optional-input", in.Value.Pos, def.Path+".inputs", "the operation needs the input %q, but the workflow's input %q is optional", in.Name.Text, name).Hint =
 				"make the workflow's input required, or give it a default"
+		}
+	}
+	for name, declared := range o.Inputs.All() {
+		if r.requiredInputs[declared] && declared.Kind == topology.LitValue && declared.Lit == nil && a.Inputs.Get(name) == nil {
+			d := r.errorf("missing-operation-input", def.Target.Pos, def.Path+".inputs", "the operation %s.%s needs the input %q", o.Interface, o.Name, name)
+			d.Hint = "give it under inputs of call_operation"
+			d.Related = []diag.Related{{Pos: declared.Pos, Message: "declared here, required and without a value"}}
 		}
 	}
 }
