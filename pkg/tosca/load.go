@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -119,6 +120,7 @@ func (l *loader) run() *topology.Topology {
 			d.Hint = "orch has only some of the types of " + strings.Join(l.partial, ", ") + ": keep the plugin's own plugin.yaml in a directory NAME/ that --import-path names"
 		}
 	}
+	l.diags = slices.DeleteFunc(l.diags, l.foreign)
 	if cloudify.Level(root.Doc.Version) > 0 {
 		cloudify.Finish(top, &l.diags)
 	}
@@ -134,6 +136,20 @@ func (l *loader) run() *topology.Topology {
 		top.Digest = digest
 	}
 	return top
+}
+
+// foreign tells warnings about documents of the import path: whoever validates what imports them cannot mend them, and sees them when
+// validating the archive itself.
+func (l *loader) foreign(d diag.Diagnostic) bool {
+	if d.Severity != diag.Warning {
+		return false
+	}
+	for mount, shown := range l.display {
+		if strings.HasPrefix(mount, mountDir+"/imports/") && strings.HasPrefix(d.Pos.File, shown) {
+			return true
+		}
+	}
+	return false
 }
 
 // topologyName is the file's or directory's own name, for documents without a template_name.

@@ -297,6 +297,34 @@ func (e entry) merged(shortKey string) *source.Node {
 }
 
 // rangeOf reads occurrences: [lower, upper] with UNBOUNDED as the open end.
+// occurrences reads occurrences, or what Alien4Cloud's oldest documents have for it: lower_bound and upper_bound.
+func (d *decoder) occurrences(n *source.Node, path string) *document.Range {
+	if o := n.Get("occurrences"); o != nil || !d.a4c {
+		return d.rangeOf(o, path+".occurrences")
+	}
+	either := func(a, b string) *source.Node {
+		if v := n.Get(a); v != nil {
+			return v
+		}
+		return n.Get(b)
+	}
+	lower, upper := either("lower_bound", "lowerBound"), either("upper_bound", "upperBound")
+	if lower == nil && upper == nil {
+		return nil
+	}
+	one := &source.Node{Kind: source.Scalar, Tag: "!!int", Text: "1", Pos: n.Pos}
+	both := &source.Node{Kind: source.Sequence, Pos: n.Pos, Items: []*source.Node{one, one}}
+	if lower != nil {
+		both.Pos, both.Items[0] = lower.Pos, lower
+	}
+	if upper != nil {
+		both.Items[1] = upper
+	} else if i, ok := lower.Int(); ok && i > 1 {
+		both.Items[1] = lower
+	}
+	return d.rangeOf(both, path+".occurrences")
+}
+
 func (d *decoder) rangeOf(n *source.Node, path string) *document.Range {
 	if n.IsNull() {
 		return nil

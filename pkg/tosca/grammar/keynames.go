@@ -74,7 +74,7 @@ var alienKeys = map[string]string{
 
 	"type":              `derived_from metadata description abstract tags version`,
 	"node_type":         `properties attributes capabilities requirements interfaces artifacts portability`,
-	"relationship_type": `properties attributes interfaces valid_target_types valid_target valid_source_types valid_sources artifacts`,
+	"relationship_type": `properties attributes interfaces valid_target_types valid_target valid_targets valid_source_types valid_sources artifacts`,
 	"capability_type":   `properties attributes valid_source_types`,
 	"interface_type":    `inputs operations`,
 	"data_type":         `properties constraints`,
@@ -92,7 +92,7 @@ var alienKeys = map[string]string{
 	"requirement_definition":  `capability node relationship occurrences node_filter description capability_name type target_type relationship_type lower_bound upper_bound lowerBound upperBound`,
 	"relationship_in_def":     `type interfaces properties`,
 	"interface_in_type":       `type inputs operations description`,
-	"operation":               `description implementation inputs input dependencies outputs output portability`,
+	"operation":               `description implementation inputs input dependencies outputs output operation_host portability`,
 	"notification":            `description implementation outputs`,
 	"implementation":          `primary dependencies timeout operation_host file type repository artifact`,
 	"implementation_inline":   `type file repository description properties artifact`,

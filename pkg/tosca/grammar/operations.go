@@ -13,6 +13,17 @@ func (d *decoder) interfaces(n *source.Node, path string, def bool) []*document.
 		return nil
 	}
 	var out []*document.Interface
+	if d.a4c && n.Is(source.Sequence) { // names of interfaces, of which nothing more is said
+		for i, it := range n.Items {
+			p := path + "[" + strconv.Itoa(i) + "]"
+			if it.Is(source.Mapping) && len(it.Pairs) == 1 && it.Pairs[0].Value.Is(source.Mapping) {
+				out = append(out, d.interfaceBody(key(it.Pairs[0].Key), it.Pairs[0].Value, p, "interface_in_type", def))
+			} else if name := d.name(it, p); !name.IsZero() {
+				out = append(out, &document.Interface{Name: name, Path: p})
+			}
+		}
+		return out
+	}
 	for _, e := range d.entries(n, path) {
 		if e.value.IsNull() {
 			out = append(out, &document.Interface{Name: key(e.key), Path: e.path})
@@ -86,6 +97,9 @@ func (d *decoder) operation(e entry, section string, def bool) *document.Operati
 	}
 	o.Inputs = d.inputs(ins, e.path+".inputs", def)
 	o.Outputs = d.outputs(n.Get("outputs"), e.path+".outputs")
+	if h := n.Get("operation_host"); h != nil && d.a4c {
+		o.Host = d.text(h, e.path+".operation_host")
+	}
 	return o
 }
 

@@ -130,9 +130,13 @@ func (f *family) requires(only string) bool {
 	return true
 }
 
-// shapeOf looks up "section keyname", then "keyname".
+// shapeOf looks up "section keyname", then "keyname"; Alien4Cloud's own forms stand under "a4c section keyname".
 func (f *family) shapeOf(table map[string]string, section, keyname string) *Shape {
-	for _, k := range []string{section + " " + keyname, keyname} {
+	own := ""
+	if f.a4c {
+		own = "a4c " + section + " " + keyname
+	}
+	for _, k := range []string{own, section + " " + keyname, keyname} {
 		if text, ok := table[k]; ok {
 			return f.parse(text)
 		}

@@ -51,6 +51,7 @@ var toscaShapes = map[string]string{
 	"node_type capabilities": "map(=capability_type|capability_definition)|onekey(=capability_type|capability_definition)",
 	"node_type requirements": "onekey(=capability_type|requirement_definition)",
 	"node_type interfaces":   "map(interface_in_type)", "node_type artifacts": "map(text|artifact)|onekey(text|artifact)",
+	"a4c node_type interfaces":     "map(interface_in_type)|list(text)|onekey(interface_in_type)",
 	"relationship_type properties": "map(text|property)", "relationship_type attributes": "map(any|attribute)",
 	"relationship_type interfaces": "map(interface_in_type)", "relationship_type artifacts": "map(text|artifact)|onekey(text|artifact)",
 	"valid_target_types": "list(=valid_target)|text", "valid_source_types": "list(=node_type)|text",

@@ -126,7 +126,7 @@ func (d *decoder) capabilityDef(e entry) *document.CapabilityDef {
 	for _, k := range []string{"valid_source_types", "valid_source_node_types"} {
 		c.ValidSourceTypes = append(c.ValidSourceTypes, d.names(n.Get(k), e.path+"."+k)...)
 	}
-	c.Occurrences = d.rangeOf(n.Get("occurrences"), e.path+".occurrences")
+	c.Occurrences = d.occurrences(n, e.path)
 	return c
 }
 
@@ -166,7 +166,7 @@ func (d *decoder) requirementRest(r *document.RequirementDef, n *source.Node) {
 		rel = n.Get("relationship_type")
 	}
 	r.Relationship = d.relationshipUse(rel, r.Path+".relationship", "relationship_in_def", true)
-	r.Occurrences = d.rangeOf(n.Get("occurrences"), r.Path+".occurrences")
+	r.Occurrences = d.occurrences(n, r.Path)
 	if c := n.Get("count_range"); c != nil {
 		r.Occurrences = d.rangeOf(c, r.Path+".count_range")
 	}

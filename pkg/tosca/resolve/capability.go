@@ -155,8 +155,10 @@ func (r *resolver) requirements(t *typ, inherited []*requirement) []*requirement
 		var old *requirement
 		if at >= 0 {
 			old = out[at]
-			*q = *old
-			q.owner = t
+			if !t.file.Doc.Traits.Lenient || def.Capability.IsZero() { // Alien4Cloud's definitions replace what they redefine
+				*q = *old
+				q.owner = t
+			}
 		}
 		r.requirement(t, q, def)
 		if old != nil {

@@ -218,7 +218,7 @@ func (r *resolver) required(f *File, decl *params, got *topology.Values, given [
 		return
 	}
 	for _, d := range decl.list {
-		if !d.required || got.Get(d.name) != nil || slices.ContainsFunc(given, func(g document.Assign) bool {
+		if !d.required || got.Get(d.name) != nil || f.Doc.Traits.Lenient && fillable(d.schema, 0) || slices.ContainsFunc(given, func(g document.Assign) bool {
 			return g.Name.Text == d.name && (!g.Value.IsNull() || d.schema.Primitive() == "null" || d.schema.Primitive() == "nil")
 		}) {
 			continue

@@ -157,8 +157,10 @@ func (r *resolver) stepRelationship(n *node, def *document.Step) *topology.Relat
 	if n.typ == nil || n.typ.broken || slices.ContainsFunc(n.typ.reqs, func(q *requirement) bool { return q.name == def.Relationship.Text }) {
 		return nil
 	}
-	d := r.severe(r.in.Root, "unknown-relationship", def.Relationship.Pos, def.Path+".target_relationship", "%s has no relationship %q", n.Name, def.Relationship.Text)
-	d.Hint = diag.Suggest(def.Relationship.Text, names)
+	d := r.errorf("unknown-relationship", def.Relationship.Pos, def.Path+".target_relationship", "%s has no relationship %q", n.Name, def.Relationship.Text)
+	if d.Hint = diag.Suggest(def.Relationship.Text, names); d.Hint == "" {
+		d.Hint = hintList("it has", names)
+	}
 	return nil
 }
 
