@@ -278,7 +278,7 @@ func describe(b *Blueprint, t *topology.Topology) {
 		}
 		b.Inputs = append(b.Inputs, in)
 	}
-	for _, p := range t.Outputs {
+	for _, p := range outputsOf(t) {
 		b.Outputs = append(b.Outputs, p.Name)
 	}
 	for _, n := range t.Nodes {

@@ -263,7 +263,7 @@ func (l *Local) Outputs(ctx context.Context, name string, reveal bool) ([]Output
 		ctx = usedBy(ctx, name)
 	}
 	out := []Output{}
-	for _, p := range v.topology.Outputs {
+	for _, p := range outputsOf(v.topology) {
 		o := Output{Name: p.Name, Description: p.Description}
 		r, err := topology.Eval(ctx, topology.Scope{Topology: v.topology}, p.Value, v.world)
 		if err != nil {
@@ -282,6 +282,18 @@ func (l *Local) Outputs(ctx context.Context, name string, reveal bool) ([]Output
 		out = append(out, o)
 	}
 	return out, nil
+}
+
+// outputsOf are a topology's outputs, and after them its capabilities: what a Cloudify blueprint shows to other deployments is what most
+// blueprints tell their users. A name that both have is the output's.
+func outputsOf(t *topology.Topology) []*topology.Parameter {
+	out := slices.Clone(t.Outputs)
+	for _, c := range t.Capabilities {
+		if !slices.ContainsFunc(t.Outputs, func(o *topology.Parameter) bool { return o.Name == c.Name }) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 func unknowns(v any) (refs []string) {

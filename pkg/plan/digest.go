@@ -75,6 +75,23 @@ func (d *digests) native(b *builder, t *topology.Topology, n *topology.Node, ind
 		}
 		parts["requirement "+r.Name] = hex.EncodeToString(h.Sum(nil)[:8])
 	}
+	// The ports of what it hosts are opened in its security group.
+	for _, m := range t.Nodes {
+		if !t.HostedOn(m, n.Name) {
+			continue
+		}
+		for _, c := range m.Capabilities {
+			if !c.Type.Is("tosca.capabilities.Endpoint") || c.Properties.Get("port") == nil {
+				continue
+			}
+			on := topology.Scope{Topology: t, Node: m, Instance: index}
+			for _, name := range []string{"port", "protocol"} {
+				if v := c.Properties.Get(name); v != nil {
+					parts[name+" of "+m.Name+"."+c.Name] = b.valueDigest(t, v, on)
+				}
+			}
+		}
+	}
 	return parts
 }
 

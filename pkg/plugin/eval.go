@@ -406,7 +406,7 @@ func plain(v any) any {
 func (f *frame) endpoints() (any, error) {
 	out := []any{}
 	for _, n := range f.r.Topology.Nodes {
-		if n != f.in.node && !hostedOn(f.r.Topology, n, f.in.node.Name) {
+		if n != f.in.node && !f.r.Topology.HostedOn(n, f.in.node.Name) {
 			continue
 		}
 		for _, c := range n.Capabilities {
@@ -435,22 +435,6 @@ func (f *frame) endpoints() (any, error) {
 		}
 	}
 	return out, nil
-}
-
-func hostedOn(t *topology.Topology, n *topology.Node, host string) bool {
-	for range len(t.Nodes) {
-		h := n.Host()
-		if h == "" {
-			return false
-		}
-		if h == host {
-			return true
-		}
-		if n = t.NodeNamed(h); n == nil {
-			return false
-		}
-	}
-	return false
 }
 
 func (f *frame) identity() Identity {

@@ -21,7 +21,7 @@ func (e *evaluator) getProperty(sc Scope, c *Call) (any, error) {
 		if declared(l) {
 			return nil, nil
 		}
-		return nil, e.notFound(l, "property")
+		return e.nowhere(l, "property")
 	}
 	return e.property(l, v)
 }
@@ -102,7 +102,7 @@ func (e *evaluator) attribute(l located) (any, error) {
 	formula, prop := l.attributes().Get(l.name), l.properties().Get(l.name)
 	open := l.topology != nil && l.topology.OpenAttributes && l.rel == nil
 	if l.instances == nil && formula == nil && prop == nil && !declared(l) && !open {
-		return nil, e.notFound(l, "attribute")
+		return e.nowhere(l, "attribute")
 	}
 	if l.instances == nil && prop != nil && (formula == nil || isNull(formula)) {
 		return e.property(l, prop)
@@ -126,7 +126,7 @@ func (e *evaluator) attribute(l located) (any, error) {
 		case formula != nil || prop != nil || declared(l) || open:
 			return Unknown{Refs: []string{l.what()}}, nil
 		default:
-			return nil, e.notFound(l, "attribute")
+			return e.nowhere(l, "attribute")
 		}
 		return descend(v, l.rest, l.what())
 	})

@@ -16,6 +16,8 @@ type EvalError struct {
 	Pos     diag.Pos
 	Message string
 	Hint    string
+
+	missing string // "property" or "attribute": there is none of that name
 }
 
 func (e *EvalError) Error() string {
@@ -57,6 +59,8 @@ type evaluator struct {
 	value    any
 	hasValue bool
 	scalar   *ScalarType
+	// strict makes what is nowhere an error in every dialect.
+	strict bool
 }
 
 func (e *evaluator) eval(sc Scope, v *Value) (any, error) {

@@ -204,6 +204,11 @@ func TestEval(t *testing.T) {
 		"target":                       {clientRel, call("get_property", "TARGET", "port"), int64(7)},
 		"target's host":                {pair, call("get_attribute", "TARGET", "host", "private_address"), "10.0.0.2"},
 		"host of a target, by name":    {pair, call("get_attribute", "host", "private_address"), "10.0.0.2"},
+		"host's attribute":             {at("web", "1"), call("get_attribute", "SELF", "private_address"), "10.0.0.2"},
+		"attribute of target's host":   {pair, call("get_attribute", "TARGET", "private_address"), "10.0.0.2"},
+		"capability of target's host":  {pair, call("get_property", "TARGET", "scalable", "max_instances"), int64(5)},
+		"property nowhere, Yorc":       {outside, call("get_property", "web", "prot"), nil},
+		"attribute nowhere, Yorc":      {outside, call("get_attribute", "dbhost", "nothing"), nil},
 		"concat with unknown":          {outside, call("concat", "a", call("get_attribute", "dbhost", "public_address")), unknown("dbhost.public_address")},
 		"join":                         {outside, call("join", []any{"a", int64(1), true}, "-"), "a-1-true"},
 		"join instances":               {outside, call("join", call("get_attribute", "host", "private_address"), ","), "10.0.0.1,10.0.0.2,10.0.0.3"},
@@ -237,8 +242,6 @@ func TestEval(t *testing.T) {
 	}{
 		"unknown input":      {outside, call("get_input", "sise"), `did you mean "size"?`},
 		"unknown node":       {outside, call("get_property", "wep", "port"), `did you mean "web"?`},
-		"unknown property":   {outside, call("get_property", "web", "prot"), `did you mean "port"?`},
-		"unknown attribute":  {outside, call("get_attribute", "web", "nothing"), `web has no attribute "nothing"`},
 		"self outside":       {outside, call("get_property", "SELF", "port"), "SELF means nothing here"},
 		"target outside":     {at("web", "0"), call("get_property", "TARGET", "port"), "TARGET means nothing here"},
 		"index out of range": {outside, call("get_property", "web", "list", 9), "there is no entry 9"},
@@ -247,6 +250,26 @@ func TestEval(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := topology.Eval(context.Background(), tc.scope, tc.value, env)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// Only Alien4Cloud's and Yorc's tools look at the host for what a node has not.
+func TestEvalNowhere(t *testing.T) {
+	top := load(t, strings.NewReplacer("yorc_tosca_simple_yaml_1_0", "tosca_simple_yaml_1_3", "imports: [ <normative-types.yml> ]", "").Replace(app))
+	for name, tc := range map[string]struct {
+		value *topology.Value
+		want  string
+	}{
+		"property":  {call("get_property", "web", "prot"), `did you mean "port"?`},
+		"attribute": {call("get_attribute", "web", "nothing"), `web has no attribute "nothing"`},
+		"host's":    {call("get_attribute", "web", "private_address"), `web has no attribute "private_address"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := topology.Eval(context.Background(), topology.Scope{Topology: top}, tc.value, nil)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want %q", err, tc.want)
 			}

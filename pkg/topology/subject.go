@@ -87,6 +87,23 @@ func (t *Topology) NodeNames() []string {
 	return names
 }
 
+// HostedOn reports that a node is hosted on the node of that name, directly or on what is hosted on it.
+func (t *Topology) HostedOn(n *Node, host string) bool {
+	for range len(t.Nodes) {
+		h := n.Host()
+		if h == "" {
+			return false
+		}
+		if h == host {
+			return true
+		}
+		if n = t.NodeNamed(h); n == nil {
+			return false
+		}
+	}
+	return false
+}
+
 // Members are the node of that name, or the nodes in the group of that name and in the groups within it.
 func (t *Topology) Members(name string) []*Node {
 	var out []*Node
@@ -244,13 +261,59 @@ func (e *evaluator) locate(sc Scope, args []any, has func(*subject, string) bool
 		}
 	}
 	for sub.hosts && !has(sub, first) { // HOST is the nearest host that has it
-		up := sub.topology.NodeNamed(sub.node.Host())
+		up := e.host(sc, sub)
 		if up == nil {
 			break
 		}
-		sub = &subject{topology: sub.topology, node: up, instances: e.instances(sc, up), hosts: true}
+		sub = up
+	}
+	if sub.topology.HostLookup && sub.rel == nil && !e.valued(sub, first) {
+		for up, left := e.host(sc, sub), len(sub.topology.Nodes); up != nil && left > 0; up, left = e.host(sc, up), left-1 {
+			if e.valued(up, first) || !has(sub, first) && has(up, first) {
+				return located{subject: up, name: first, rest: rest[1:]}, nil
+			}
+		}
 	}
 	return located{subject: sub, name: first, rest: rest[1:]}, nil
+}
+
+// host is the host of a node with the instances that belong to the node's; nil if it has none.
+func (e *evaluator) host(sc Scope, sub *subject) *subject {
+	up := sub.topology.NodeNamed(sub.node.Host())
+	if up == nil {
+		return nil
+	}
+	s := &subject{topology: sub.topology, node: up, instances: e.instances(sc, up), hosts: sub.hosts}
+	if e.env == nil || len(sub.instances) == 0 {
+		return s
+	}
+	var of []string
+	for _, i := range sub.instances {
+		for _, h := range family(sub.topology, up, e.env.Instances(up.Name), sub.node, i) {
+			if !slices.Contains(of, h) {
+				of = append(of, h)
+			}
+		}
+	}
+	if len(of) > 0 {
+		s.instances = of
+	}
+	return s
+}
+
+// valued reports that a node has a value of its own for a name, or will have one: it was published, or the topology gives or computes it.
+func (e *evaluator) valued(s *subject, name string) bool {
+	if !isNull(s.node.Properties.Get(name)) || !isNull(s.node.Attributes.Get(name)) {
+		return true
+	}
+	if e.env != nil {
+		for _, i := range s.instances {
+			if _, ok := e.env.Attribute(Instance{s.node.Name, i}, "", name); ok {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // step follows one element of a TOSCA 2.0 path; used is 0 if the next word is no keyword.
@@ -316,17 +379,24 @@ func (n *Node) requirement(name string) []*Relationship {
 	return out
 }
 
+func declares(c *Capability, name string) bool {
+	_, ok := c.Declared[name]
+	return ok || c.Properties.Get(name) != nil || c.Attributes.Get(name) != nil
+}
+
 // qualified reads a capability's or requirement's name before the property's.
 func (e *evaluator) qualified(sc Scope, sub *subject, name string, rest []any) (located, bool) {
-	for n, up := sub.node, sub; n != nil; {
-		if n.Capability(name) != nil {
+	for n, up, left := sub.node, sub, len(sub.topology.Nodes); n != nil && left >= 0; left-- {
+		// A node may have a capability and a requirement of one name: "host" is both on what is hosted and hosts.
+		if c := n.Capability(name); c != nil && (len(n.requirement(name)) == 0 || declares(c, word(rest[0]))) {
 			return located{subject: up, capability: name, name: word(rest[0]), rest: rest[1:]}, true
 		}
-		if !sub.hosts {
+		if !sub.hosts && (!sub.topology.HostLookup || len(sub.node.requirement(name)) > 0) {
 			break
 		}
-		if n = sub.topology.NodeNamed(n.Host()); n != nil {
-			up = &subject{topology: sub.topology, node: n, instances: e.instances(sc, n)}
+		n = nil
+		if up = e.host(sc, up); up != nil {
+			n = up.node
 		}
 	}
 	rels := sub.node.requirement(name)
@@ -340,7 +410,7 @@ func (e *evaluator) qualified(sc Scope, sub *subject, name string, rest []any) (
 		}
 		to := &subject{topology: sub.topology, node: target, instances: e.related(sc, sub, r, target)}
 		prop := word(rest[0])
-		if c := target.Capability(r.Capability); c != nil && (c.Properties.Get(prop) != nil || c.Attributes.Get(prop) != nil) {
+		if c := target.Capability(r.Capability); c != nil && declares(c, prop) {
 			return located{subject: to, capability: c.Name, name: prop, rest: rest[1:]}, true
 		}
 		if target.Properties.Get(prop) == nil && target.Attributes.Get(prop) == nil && (r.Properties.Get(prop) != nil || r.Attributes.Get(prop) != nil) {
@@ -401,6 +471,14 @@ func hasProperty(s *subject, name string) bool {
 	return ok || s.node.Properties.Get(name) != nil || s.node.Attributes.Get(name) != nil
 }
 
+// nowhere is the value of what there is not: none, where the dialect has it so.
+func (e *evaluator) nowhere(l located, kind string) (any, error) {
+	if l.topology != nil && l.topology.HostLookup && !e.strict {
+		return nil, nil
+	}
+	return nil, e.notFound(l, kind)
+}
+
 func (e *evaluator) notFound(l located, kind string) error {
 	names := append(l.properties().Keys(), l.attributes().Keys()...)
 	owner := l.subject.String()
@@ -419,7 +497,7 @@ func (e *evaluator) notFound(l located, kind string) error {
 		slices.Sort(names)
 		hint = "it has " + strings.Join(slices.Compact(names), ", ")
 	}
-	return &EvalError{Message: fmt.Sprintf("%s has no %s %q", owner, kind, l.name), Hint: hint}
+	return &EvalError{Message: fmt.Sprintf("%s has no %s %q", owner, kind, l.name), Hint: hint, missing: kind}
 }
 
 func isNull(v *Value) bool { return v == nil || v.Kind == LitValue && v.Lit == nil }

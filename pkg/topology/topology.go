@@ -49,6 +49,8 @@ type Topology struct {
 	Capabilities, Labels, BlueprintLabels, ResourceTags, Settings []*Parameter
 	// OpenAttributes: instances have attributes that nobody declares; one that is not there is null (Cloudify's runtime properties).
 	OpenAttributes bool
+	// HostLookup: what a node has no value for is looked for on its host, and on that one's host; what is nowhere is null (Alien4Cloud, Yorc).
+	HostLookup bool
 
 	index map[string]*Node
 }

@@ -55,6 +55,60 @@ topology_template:
     c: { type: tosca.nodes.SoftwareComponent, requirements: [ { host: { node: b2 } } ] }
     b2: { type: tosca.nodes.Compute }
 `},
+	"what a relationship's operation asks its target for": {doc: `
+relationship_types:
+  On:
+    derived_from: tosca.relationships.HostedOn
+    interfaces:
+      Configure:
+        operations:
+          add_source:
+            implementation: x.sh
+            inputs:
+              good: { value: { get_attribute: [ TARGET, private_address ] } }
+              mine: { value: { get_attribute: [ SOURCE, host, private_address ] } }
+              bad: { value: { concat: [ a, { get_attribute: [ TARGET, adress ] } ] } }
+topology_template:
+  node_templates:
+    a: { type: Compute }
+    b: { type: SoftwareComponent, requirements: [ { host: { node: a, relationship: On } } ] }
+    c: { type: SoftwareComponent, requirements: [ { host: { node: a, relationship: On } } ] }
+`, want: []string{"9 missing-file", "13 unknown-attribute"}},
+	"what a target's host has, Alien4Cloud": {v: "alien_dsl_3_0_0", doc: `
+imports: [ tosca-normative-types:1.0.0-ALIEN20 ]
+relationship_types:
+  Reads:
+    derived_from: tosca.relationships.DependsOn
+    interfaces:
+      Configure:
+        pre_configure_source:
+          implementation: x.sh
+          inputs:
+            good: { get_attribute: [ TARGET, ip_address ] }
+            mem: { get_property: [ SOURCE, host, mem_size ] }
+            bad: { get_attribute: [ TARGET, ipaddress ] }
+node_types:
+  App:
+    derived_from: tosca.nodes.SoftwareComponent
+    requirements: [ store: { capability: tosca.capabilities.Node, relationship: Reads, occurrences: [ 0, 1 ] } ]
+topology_template:
+  node_templates:
+    vm: { type: tosca.nodes.Compute }
+    app: { type: App, requirements: [ host: vm, store: { node: db, capability: tosca.capabilities.Node, relationship: Reads } ] }
+    db: { type: App, requirements: [ host: vm ] }
+`, want: []string{"9 missing-file", "13 ~unknown-attribute"}},
+	"a capability and a requirement of one name": {doc: `
+node_types:
+  Both: { derived_from: SoftwareComponent, capabilities: { host: tosca.capabilities.Compute } }
+topology_template:
+  node_templates:
+    vm: { type: Compute }
+    both: { type: Both, requirements: [ host: vm ] }
+  outputs:
+    cpus: { value: { get_property: [ both, host, num_cpus ] } }
+    address: { value: { get_attribute: [ both, host, private_address ] } }
+    wrong: { value: { get_attribute: [ both, host, privat_address ] } }
+`, want: []string{"11 unknown-attribute"}},
 	"unknown keyname": {doc: `
 topology_template:
   node_template: {}

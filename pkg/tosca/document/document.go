@@ -60,6 +60,8 @@ type Traits struct {
 	RequirementsByRelationship bool
 	// Open: templates may have relationships, interfaces and operations that their type does not declare, and any attributes (Cloudify).
 	Open bool
+	// HostLookup: see topology.Topology (Alien4Cloud, Yorc).
+	HostLookup bool
 	// Replace: what redefines a property or an operation replaces it whole; an operation's inputs only last while its implementation does
 	// (Cloudify).
 	Replace bool

@@ -89,6 +89,7 @@ func alien(name string, level int, also ...string) *family {
 			Roots:                      toscaRoots,
 			YAML11:                     true,
 			Lenient:                    true,
+			HostLookup:                 true,
 			RequirementsByRelationship: true,
 			CapabilityNames:            true,
 		},

@@ -41,6 +41,31 @@ func (r *resolver) checkCalls() {
 	}
 }
 
+// missing reports what operations' inputs ask nodes for that have it not; templates' own expressions have been checked before.
+func (r *resolver) missing() {
+	if r.in.nest != nil {
+		return
+	}
+	for _, n := range r.byName {
+		if n.typ == nil || n.typ.broken {
+			return // what is missing may follow from that
+		}
+	}
+	reported := map[diag.Pos]bool{}
+	for _, d := range *r.diags {
+		reported[d.Pos] = true
+	}
+	for _, d := range topology.Missing(r.top) {
+		if reported[d.Pos] {
+			continue
+		}
+		if r.in.Root.Doc.Traits.Lenient {
+			d.Severity = diag.Warning
+		}
+		r.diags.Add(d)
+	}
+}
+
 // words are the literal arguments up to the first that is computed; literal is false if the entity or name is.
 func words(c *topology.Call) ([]string, bool) {
 	var out []string
@@ -239,7 +264,7 @@ func (r *resolver) checkNodePath(c call, n *node, args []string) {
 		r.checkName(c, n.typ.props, n.typ.attrs, args, n.Name, n.Attributes)
 		return
 	}
-	if cp := findCapability(n.typ.caps, args[0]); cp != nil {
+	if cp := findCapability(n.typ.caps, args[0]); cp != nil && !(hasRequirement(n.typ.reqs, args[0]) && cp.props.get(args[1]) == nil && cp.attrs.get(args[1]) == nil) {
 		if cp.typ != nil && !cp.typ.broken {
 			r.checkName(c, cp.props, cp.attrs, args[1:], n.Name+"'s capability "+cp.name, nil)
 		}
@@ -261,6 +286,13 @@ func (r *resolver) checkNodePath(c call, n *node, args []string) {
 	}
 	if hasRequirement(n.typ.reqs, args[0]) {
 		return
+	}
+	if r.in.Root.Doc.Traits.HostLookup {
+		for up, left := r.byName[n.Node.Host()], len(r.byName); up != nil && left > 0; up, left = r.byName[up.Node.Host()], left-1 {
+			if up.typ == nil || up.typ.broken || up.typ.props.get(args[0]) != nil || up.typ.attrs.get(args[0]) != nil || findCapability(up.typ.caps, args[0]) != nil {
+				return
+			}
+		}
 	}
 	names := append(n.typ.props.names(), n.typ.attrs.names()...)
 	for _, x := range n.typ.caps {

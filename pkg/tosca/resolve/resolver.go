@@ -76,6 +76,7 @@ func (r *resolver) resolve() *topology.Topology {
 	r.checkCalls()
 	r.chosen = r.substitutes()
 	r.expand()
+	r.missing()
 	r.top.Sources = slices.Sorted(maps.Keys(r.used))
 	r.top.Sources = append(r.top.Sources, sourceFiles(in.Files)...)
 	slices.Sort(r.top.Sources)
@@ -181,7 +182,7 @@ func (r *resolver) outputs(t *document.Topology) {
 
 // published resolves what a Cloudify blueprint publishes beside its outputs.
 func (r *resolver) published(t *document.Topology) {
-	r.top.OpenAttributes = r.in.Root.Doc.Traits.Open
+	r.top.OpenAttributes, r.top.HostLookup = r.in.Root.Doc.Traits.Open, r.in.Root.Doc.Traits.HostLookup
 	ctx := &context{file: r.in.Root}
 	for _, s := range []struct {
 		defs []*document.Param

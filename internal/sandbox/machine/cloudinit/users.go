@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/orch-project/orch/internal/sandbox/machine/account"
@@ -28,13 +30,13 @@ func (r *Run) users(context.Context) error {
 			db.AddMember(m, g.name)
 		}
 	}
-	entries := list(r.cfg["users"])
-	if _, given := r.cfg["users"]; !given {
+	entries, given := r.userEntries()
+	if !given {
 		entries = []any{"default"}
 	}
 	var sudo, later []func() error
 	for _, e := range entries {
-		u := table(e)
+		u := underscored(table(e))
 		if name, ok := e.(string); ok {
 			u = config{"name": name}
 		}
@@ -64,11 +66,11 @@ func (r *Run) users(context.Context) error {
 
 // hasDefault tells whether the image's default user is made; the Nova key goes to it alone.
 func (r *Run) hasDefault() bool {
-	entries, given := r.cfg["users"]
+	entries, given := r.userEntries()
 	if !given {
 		return r.User != ""
 	}
-	for _, e := range list(entries) {
+	for _, e := range entries {
 		if text(e) == "default" || text(table(e)["name"]) == "default" || text(table(e)["name"]) == r.User && r.User != "" {
 			return r.User != ""
 		}
@@ -82,10 +84,45 @@ func (r *Run) defaultUser() config {
 		groups[i] = g
 	}
 	u := config{"name": r.User, "gecos": "Cloud", "groups": groups, "shell": "/bin/bash", "sudo": "ALL=(ALL) NOPASSWD:ALL", "lock_passwd": true}
-	for k, v := range table(r.cfg["user"]) {
+	for k, v := range underscored(table(r.cfg["user"])) {
 		u[k] = v
 	}
 	return u
+}
+
+// userEntries are those of "users" (cloud-init's distros/ug_util.py): a list of names and tables, names in one string, or tables by name.
+func (r *Run) userEntries() (entries []any, given bool) {
+	v, given := r.cfg["users"]
+	if s, ok := v.(string); ok {
+		for _, name := range words(s) {
+			entries = append(entries, name)
+		}
+		return entries, given
+	}
+	byName := table(v)
+	if byName == nil {
+		return list(v), given
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		u := config{"name": name}
+		for k, v := range table(byName[name]) {
+			u[k] = v
+		}
+		entries = append(entries, u)
+	}
+	return entries, given
+}
+
+// underscored is a user's table with its keys as they are called today: cloud-init takes "ssh-authorized-keys" and the like, too.
+func underscored(u config) config {
+	if u == nil {
+		return nil
+	}
+	out := config{}
+	for k, v := range u {
+		out[strings.ReplaceAll(k, "-", "_")] = v
+	}
+	return out
 }
 
 type groupEntry struct {

@@ -1,0 +1,2 @@
+#!/bin/bash
+echo "$TEXT" >> /srv/notes/notes.txt
