@@ -43,4 +43,9 @@ type CloudResource struct {
 	Instance string `json:"instance,omitempty"`
 	// Kept: it is marked to stay when its deployment goes.
 	Kept bool `json:"kept,omitempty"`
+	// Part of other resources, with which it comes and goes; Marked: it carries the deployment's identity itself. Attributes are what tells it
+	// from others, in the words of Terraform's provider. A Surveyor sets them.
+	Part       bool              `json:"-"`
+	Marked     bool              `json:"-"`
+	Attributes map[string]string `json:"-"`
 }

@@ -14,16 +14,29 @@ import (
 // Inventory implements driver.Cloud: everything in Nova, Neutron and Cinder that carries the deployment's identity, by metadata, tags,
 // description or name. An error means that the answer is not complete; "nothing" is only said after every service has been asked.
 func (c *Client) Inventory(ctx context.Context, deployment string) ([]driver.CloudResource, error) {
-	m := marker{deployment: deployment, tag: plugin.Tag(plugin.KeyDeployment, deployment), prefix: plugin.UniquePrefix(deployment)}
+	all, err := c.everything(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list what deployment %s has in the cloud: %w", deployment, err)
+	}
+	m := markerOf(deployment)
 	var out []driver.CloudResource
-	for _, f := range []func(context.Context, marker) ([]driver.CloudResource, error){c.novaInventory, c.neutronInventory, c.cinderInventory} {
-		found, err := f(ctx, m)
-		if err != nil {
-			return nil, fmt.Errorf("cannot list what deployment %s has in the cloud: %w", deployment, err)
-		}
-		out = append(out, found...)
+	for _, kind := range ownKinds() {
+		out = append(out, m.resources(serviceOf(kind), kind, all[kind])...)
 	}
 	return out, nil
+}
+
+// ownKinds are those that carry marks, in the order in which they are shown.
+func ownKinds() []string {
+	out := []string{"server", "key pair", "server group"}
+	for _, k := range neutronKinds {
+		out = append(out, k.kind)
+	}
+	return append(out, "volume")
+}
+
+func markerOf(deployment string) marker {
+	return marker{deployment: deployment, tag: plugin.Tag(plugin.KeyDeployment, deployment), prefix: plugin.UniquePrefix(deployment)}
 }
 
 // marker knows the forms of one deployment's identity.
@@ -78,54 +91,41 @@ func (m marker) resources(service, kind string, items []object) []driver.CloudRe
 	return out
 }
 
-func (c *Client) novaInventory(ctx context.Context, m marker) ([]driver.CloudResource, error) {
-	servers, err := c.list(ctx, nova, "servers/detail", "servers")
-	if err != nil {
-		return nil, err
-	}
-	out := m.resources(nova, "server", servers)
-	pairs, err := c.keyPairs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out = append(out, m.resources(nova, "key pair", pairs)...)
-	groups, err := c.list(ctx, nova, "os-server-groups", "server_groups")
-	if err != nil && !gone(err) {
-		return nil, err
-	}
-	for _, g := range groups {
-		delete(g, "metadata")
-	}
-	return append(out, m.resources(nova, "server group", groups)...), nil
-}
-
 // neutronKinds in the order in which they can be deleted.
 var neutronKinds = []struct{ kind, path, key string }{
 	{"floating IP", "floatingips", "floatingips"}, {"port", "ports", "ports"}, {"router", "routers", "routers"},
 	{"subnet", "subnets", "subnets"}, {"network", "networks", "networks"}, {"security group", "security-groups", "security_groups"},
 }
 
-func (c *Client) neutronInventory(ctx context.Context, m marker) ([]driver.CloudResource, error) {
-	var out []driver.CloudResource
-	for _, k := range neutronKinds {
-		items, err := c.list(ctx, neutron, k.path, k.key)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, m.resources(neutron, k.kind, items)...)
-	}
-	return out, nil
-}
+// listing is everything that a project has, by kind, as the services list it.
+type listing map[string][]object
 
-func (c *Client) cinderInventory(ctx context.Context, m marker) ([]driver.CloudResource, error) {
-	if _, err := c.service(ctx, cinder); err != nil {
-		return nil, nil // a cloud without volumes has none of ours
-	}
-	volumes, err := c.list(ctx, cinder, "volumes/detail", "volumes")
-	if err != nil {
+// everything asks every service. An error means that the answer would not be complete.
+func (c *Client) everything(ctx context.Context) (listing, error) {
+	all := listing{}
+	var err error
+	if all["server"], err = c.list(ctx, nova, "servers/detail", "servers"); err != nil {
 		return nil, err
 	}
-	return m.resources(cinder, "volume", volumes), nil
+	if all["key pair"], err = c.keyPairs(ctx); err != nil {
+		return nil, err
+	}
+	if all["server group"], err = c.list(ctx, nova, "os-server-groups", "server_groups"); err != nil && !gone(err) {
+		return nil, err
+	}
+	for _, g := range all["server group"] {
+		delete(g, "metadata") // of its servers' affinity, not ours
+	}
+	for _, k := range neutronKinds {
+		if all[k.kind], err = c.list(ctx, neutron, k.path, k.key); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := c.service(ctx, cinder); err != nil {
+		return all, nil // a cloud without volumes has none of ours
+	}
+	all["volume"], err = c.list(ctx, cinder, "volumes/detail", "volumes")
+	return all, err
 }
 
 // errLeft marks resources that are still there.

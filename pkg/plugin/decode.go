@@ -37,6 +37,7 @@ type providerDecl struct {
 	Version       string         `yaml:"version"`
 	Configuration map[string]any `yaml:"configuration"`
 	Renamed       []Renaming     `yaml:"renamed"`
+	Adopts        []Adoption     `yaml:"adopts"`
 }
 
 type settingDecl struct {
@@ -97,7 +98,12 @@ func (p *Plugin) readProviders(n *source.Node, decls map[string]providerDecl, li
 				list.Errorf(CodeManifest, k.Pos, "a renaming of the provider %s needs resource, argument, before (a version) and to", k.Text)
 			}
 		}
-		p.Providers = append(p.Providers, Provider{Renamed: d.Renamed, Name: k.Text, Source: d.Source, Version: d.Version, Configuration: d.Configuration, Pos: k.Pos})
+		for _, a := range d.Adopts {
+			if a.Resource == "" || a.Kind == "" {
+				list.Errorf(CodeManifest, k.Pos, "an adoption of the provider %s needs resource and kind", k.Text)
+			}
+		}
+		p.Providers = append(p.Providers, Provider{Renamed: d.Renamed, Adopts: d.Adopts, Name: k.Text, Source: d.Source, Version: d.Version, Configuration: d.Configuration, Pos: k.Pos})
 	}
 }
 

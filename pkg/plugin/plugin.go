@@ -43,7 +43,20 @@ type Provider struct {
 	Configuration map[string]any
 	// Renamed are arguments that older versions call otherwise.
 	Renamed []Renaming
-	Pos     diag.Pos
+	// Adopts says how what exists in the cloud is told to be which resource.
+	Adopts []Adoption
+	Pos    diag.Pos
+}
+
+// Adoption says which objects of a cloud are resources of a type, and when one of them is a certain resource: its mark says so, or, for parts
+// of others, these arguments. A type may have several.
+type Adoption struct {
+	Resource string `yaml:"resource"`
+	// Kind of the cloud's objects, as package openstack has them: "server", "router interface".
+	Kind string `yaml:"kind"`
+	// By are arguments that must equal the object's; one that is not given equals an empty one. IfGiven count only where they are given.
+	By      []string `yaml:"by"`
+	IfGiven []string `yaml:"if_given"`
 }
 
 // Renaming of a resource's argument: versions before Before call it To.

@@ -43,6 +43,7 @@ var (
 	_ driver.Planner   = (*Driver)(nil)
 	_ driver.Drifter   = (*Driver)(nil)
 	_ driver.Explainer = (*Driver)(nil)
+	_ driver.Adopter   = (*Driver)(nil)
 )
 
 // New returns a driver.
@@ -226,6 +227,40 @@ func (d *Driver) Drift(ctx context.Context, reqs []*driver.Request) ([]driver.Ch
 		return nil, nil
 	}
 	return next.Drift(ctx, reqs)
+}
+
+// adopter is who surveys the deployment; nil for a pool, whose hosts are all on record.
+func (d *Driver) adopter(ctx context.Context, deployment string) (driver.Adopter, error) {
+	next, ok := d.opts.Next.(driver.Adopter)
+	if !ok {
+		return nil, nil
+	}
+	loc, err := d.opts.Location(ctx, deployment)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := PoolOf(loc); ok {
+		return nil, nil
+	}
+	return next, nil
+}
+
+// Survey implements driver.Adopter.
+func (d *Driver) Survey(ctx context.Context, deployment string, reqs []*driver.Request) ([]driver.Surveyed, error) {
+	next, err := d.adopter(ctx, deployment)
+	if err != nil || next == nil {
+		return nil, err
+	}
+	return next.Survey(ctx, deployment, reqs)
+}
+
+// Adopt implements driver.Adopter.
+func (d *Driver) Adopt(ctx context.Context, deployment string, reqs []*driver.Request, ids []string, emit event.Emit) ([]driver.Surveyed, error) {
+	next, err := d.adopter(ctx, deployment)
+	if err != nil || next == nil {
+		return nil, err
+	}
+	return next.Adopt(ctx, deployment, reqs, ids, emit)
 }
 
 // Explain implements driver.Explainer.

@@ -97,6 +97,20 @@ func (d *Driver) RunBatch(ctx context.Context, reqs []*driver.Request, emit even
 }
 
 func (b *batch) run(ctx context.Context) error {
+	if err := b.begin(ctx); err != nil {
+		return err
+	}
+	if err := b.recover(ctx); err != nil {
+		return err
+	}
+	if b.finished() {
+		return nil
+	}
+	return b.apply(ctx)
+}
+
+// begin loads what a batch works with. Without requests there is no renderer.
+func (b *batch) begin(ctx context.Context) error {
 	var err error
 	if b.loc, err = b.d.location(ctx, b.deployment); err != nil {
 		return err
@@ -113,14 +127,10 @@ func (b *batch) run(ctx context.Context) error {
 	if b.bundle, err = decodeBundle(data); err != nil {
 		return err
 	}
-	b.renderer = b.d.renderer(b.deployment, b.loc, b.reqs[0], b.cloud, b.bundle.Manifest.Pins)
-	if err := b.recover(ctx); err != nil {
-		return err
+	if len(b.reqs) > 0 {
+		b.renderer = b.d.renderer(b.deployment, b.loc, b.reqs[0], b.cloud, b.bundle.Manifest.Pins)
 	}
-	if b.finished() {
-		return nil
-	}
-	return b.apply(ctx)
+	return nil
 }
 
 func (b *batch) finished() bool { return !slices.Contains(b.reported, false) }
@@ -302,7 +312,7 @@ func (b *batch) choose(g *goal, old *manifest) {
 	g.idle = len(m.Gone) == 0 && m.sameBlocks(old) && !g.refresh
 	for k := range m.Entries {
 		for _, a := range m.addresses(k) {
-			if b.bundle.state.good(a) {
+			if b.bundle.state.good(a) && !m.Differs[a] {
 				continue
 			}
 			if !own[a] && !b.serves(m, k) {

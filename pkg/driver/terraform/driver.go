@@ -57,7 +57,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Driver implements driver.Driver, Batcher, Checker, Planner and Explainer. It is safe for concurrent use; applies of one deployment run
+// Driver implements driver.Driver, Batcher, Checker, Planner, Drifter, Adopter and Explainer. It is safe for concurrent use; applies of one deployment run
 // one after another, across processes of this machine.
 type Driver struct {
 	opts Options
@@ -74,6 +74,7 @@ var (
 	_ driver.Planner   = (*Driver)(nil)
 	_ driver.Drifter   = (*Driver)(nil)
 	_ driver.Explainer = (*Driver)(nil)
+	_ driver.Adopter   = (*Driver)(nil)
 )
 
 // New returns a driver. It does no more than check the options and make Home.

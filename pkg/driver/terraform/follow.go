@@ -142,6 +142,9 @@ func (b *batch) absorb(ctx context.Context, t *tracker) error {
 	}
 	b.bundle.Manifest.bury(&manifest{}, b.bundle.state)
 	b.bundle.Manifest.Apply = nil
+	if failure == nil {
+		b.bundle.Manifest.settled(t.addresses)
+	}
 	t.planned = true
 	t.settle(ctx, failure)
 	// The store first: until it has the state, the run's directory is the only place that does.

@@ -39,23 +39,9 @@ func (d *Driver) foresee(ctx context.Context, reqs []*driver.Request, refresh bo
 	b := &batch{d: d, deployment: reqs[0].Deployment, reqs: reqs, emit: func(event.Event) {}, reported: make([]bool, len(reqs))}
 	var failed []error
 	b.report = func(_ int, _ driver.Result, err error) { failed = append(failed, err) }
-	var err error
-	if b.loc, err = d.location(ctx, b.deployment); err != nil {
+	if err := b.begin(ctx); err != nil {
 		return nil, err
 	}
-	if d.opts.Cloud != nil {
-		if b.cloud, err = d.opts.Cloud(ctx, b.loc); err != nil {
-			return nil, cloudUnreachable(err)
-		}
-	}
-	data, err := d.opts.States.Load(ctx, b.deployment)
-	if err != nil {
-		return nil, fmt.Errorf("cannot load the Terraform state of %s: %w", b.deployment, err)
-	}
-	if b.bundle, err = decodeBundle(data); err != nil {
-		return nil, err
-	}
-	b.renderer = d.renderer(b.deployment, b.loc, reqs[0], b.cloud, b.bundle.Manifest.Pins)
 	b.renderer.AllowUnknown = true
 	if d.opts.Secrets != nil {
 		b.renderer.Secrets = lookingOnly{d.opts.Secrets}
