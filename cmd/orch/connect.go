@@ -30,7 +30,7 @@ func connect(_ context.Context, r cli.Remote, _ *slog.Logger) (*cli.App, error) 
 	}
 	c = c.WithAccess(client.Access{Token: r.Token, User: r.User, Password: r.Password, Tenant: r.Tenant})
 	s := &remoteService{Client: c, held: heldSecrets{}}
-	return &cli.App{Service: s, Shell: s.shell, Sweep: c.Sweep, WhoAmI: c.WhoAmI}, nil
+	return &cli.App{Service: s, Shell: s.shell, WhoAmI: c.WhoAmI}, nil
 }
 
 func clientOf(r cli.Remote) (*client.Client, error) {

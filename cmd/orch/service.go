@@ -43,7 +43,7 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 	open := func(ctx context.Context) (*service, error) { return openService(ctx, c, log, nil) }
 	if ownedByOneProcess(c.Store) {
 		s := newShared(c.Home, c.Tenant, log, open)
-		return &cli.App{Service: s, Shell: s.shell, Sweep: tenantSweep(c, s), WhoAmI: whoAmI(c.Tenant)}, nil
+		return &cli.App{Service: s, Shell: s.shell, WhoAmI: whoAmI(c.Tenant)}, nil
 	}
 	svc, err := open(ctx)
 	if err != nil {
@@ -53,7 +53,7 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 		return nil, errors.Join(err, svc.Close())
 	}
 	in := asOwner(svc, c.Tenant, log)
-	return &cli.App{Service: in, Shell: svc.shell, Sweep: tenantSweep(c, in), WhoAmI: whoAmI(c.Tenant)}, nil
+	return &cli.App{Service: in, Shell: svc.shell, WhoAmI: whoAmI(c.Tenant)}, nil
 }
 
 // service is the engine in this process with everything that it works on.
@@ -66,8 +66,6 @@ type service struct {
 	log     *slog.Logger
 	tracer  *tracing.Tracer
 	access  *access.Accounts
-	// sweep lists or removes what the cloud has of a deployment, by its recorded name.
-	sweep func(ctx context.Context, deployment, location string, remove bool) ([]orch.Stray, error)
 }
 
 // Close ends the service, its connections and its store.
@@ -172,7 +170,7 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger, count 
 		return nil, err
 	}
 	ways.deployments = svc
-	return &service{Local: svc, secrets: kept, reach: reach, ssh: remote, store: store, log: log, tracer: tracer, access: accounts, sweep: sweeper(c, svc)}, nil
+	return &service{Local: svc, secrets: kept, reach: reach, ssh: remote, store: store, log: log, tracer: tracer, access: accounts}, nil
 }
 
 // traceTime bounds sending the last traces.
@@ -274,7 +272,7 @@ func (i inventory) Observe(ctx context.Context, deployment, location string) ([]
 var _ orch.Observer = inventory{}
 
 // Remove implements orch.Remover. Hosts of a pool are given back by their driver.
-func (i inventory) Remove(ctx context.Context, deployment, location string) error {
+func (i inventory) Remove(ctx context.Context, deployment, location string, ids ...string) error {
 	loc, err := i.where.named(location)
 	if err != nil {
 		return err
@@ -290,7 +288,7 @@ func (i inventory) Remove(ctx context.Context, deployment, location string) erro
 	if err != nil {
 		return err
 	}
-	return cloud.Delete(ctx, slices.DeleteFunc(found, func(r driver.CloudResource) bool { return r.Kept }))
+	return cloud.Delete(ctx, slices.DeleteFunc(found, func(r driver.CloudResource) bool { return r.Kept || len(ids) > 0 && !slices.Contains(ids, r.ID) }))
 }
 
 // bind lets the plugin of a location bind a topology.

@@ -197,7 +197,7 @@ func (s *shared) keep(l *service) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := server.New(server.Options{Service: l, Reveal: l.reveal, Sweep: l.sweep, Store: l.store, Logger: s.log, Owner: userName(), Operation: server.Operation{Level: s.level, Backup: l.backup}}).Serve(ctx, listener); err != nil {
+		if err := server.New(server.Options{Service: l, Reveal: l.reveal, Store: l.store, Logger: s.log, Owner: userName(), Operation: server.Operation{Level: s.level, Backup: l.backup}}).Serve(ctx, listener); err != nil {
 			s.log.Warn("the socket ended", "error", err)
 		}
 	}()

@@ -62,8 +62,6 @@ type App struct {
 	orch.Service
 	// Shell opens an interactive session, or runs a command, on a host of a deployment; it returns the remote exit code.
 	Shell func(ctx context.Context, h *driver.Host, command []string, stdio Stdio) (int, error)
-	// Sweep lists, or removes, what the cloud has with a deployment's mark.
-	Sweep func(ctx context.Context, deployment, location string, remove bool) ([]Stray, error)
 	// WhoAmI is who the service takes the command for.
 	WhoAmI func(ctx context.Context) (orch.Identity, error)
 }

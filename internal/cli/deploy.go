@@ -14,6 +14,7 @@ func deployCmd(env *environment) *cobra.Command {
 	var roll rolloutFlags
 	var parallel int
 	var digest, onFailure string
+	var adopt bool
 	c := &cobra.Command{
 		Use:   "deploy PATH",
 		Short: "Bring a topology into being, or the running one up to date",
@@ -34,7 +35,7 @@ Ctrl-C cancels in an orderly way (nothing new is started, what runs is waited fo
 				return err
 			}
 			defer b.Close()
-			req.Parallel, req.PlanDigest, req.OnFailure = parallel, digest, onFailure
+			req.Parallel, req.PlanDigest, req.OnFailure, req.Adopt = parallel, digest, onFailure, adopt
 			roll.apply(&req)
 			task, err := app.Apply(c.Context(), req)
 			if list := listOf(err); list != nil {
@@ -51,6 +52,7 @@ Ctrl-C cancels in an orderly way (nothing new is started, what runs is waited fo
 	roll.register(c)
 	c.Flags().IntVar(&parallel, "parallel", 0, "how many steps may run at once (0: the default)")
 	onFailureFlag(c, &onFailure)
+	c.Flags().BoolVar(&adopt, "adopt", false, "first take over what the cloud has of the deployment and nobody has on record (after a lost store)")
 	c.Flags().StringVar(&digest, "plan-digest", "", "refuse when planning gives another `digest` than the reviewed one")
 	return c
 }
@@ -67,7 +69,7 @@ func lostRecord(name string, err error) error {
 		return err
 	}
 	with := *known
-	with.Hint = "orch list shows all deployments; if its record is lost, `orch sweep " + name + "` finds what it has in the cloud, and --delete removes it"
+	with.Hint = "orch list shows all deployments; if its record is lost, `orch sweep " + name + "` finds what it has in the cloud, --delete removes it, and `orch deploy --adopt` takes it over"
 	return &with
 }
 

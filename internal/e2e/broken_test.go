@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // edited copies a topology and replaces text in one of its files.
@@ -119,15 +121,64 @@ topology_template:
 	}
 	u.ok("deploy", app)
 	u.fails(7, []string{"orch undeploy pair"}, "sweep", "pair", "--delete")
-	for _, f := range []string{"orch.db", "master.key"} {
-		if err := os.Remove(filepath.Join(u.home, f)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	u.losesTheStore()
 	if out := u.ok("sweep", "pair").stdout; !strings.Contains(out, "server") || !strings.Contains(out, "volume") || !strings.Contains(out, "router") {
 		t.Errorf("sweep lists\n%s", out)
 	}
+	u.fails(1, []string{"record-lost", "server (1)", "--adopt", "Nothing was created"}, "deploy", app)
+	// Nobody can log in to the server any more: it would have to be made anew, which is not done unasked.
+	u.fails(7, []string{"pair-server-0", "made anew"}, "deploy", app, "--adopt")
+	if out := u.ok("sweep", "pair").stdout; !strings.Contains(out, ", 0 in the cloud only, 0 in the state only") || !strings.Contains(out, "will replace it") {
+		t.Errorf("after the adoption sweep lists\n%s", out)
+	}
+	u.losesTheStore()
 	u.ok("sweep", "pair", "--delete")
+	if left := u.resources(); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func (u *user) losesTheStore() {
+	u.t.Helper()
+	for _, f := range []string{"orch.db", "master.key"} {
+		if err := os.Remove(filepath.Join(u.home, f)); err != nil {
+			u.t.Fatal(err)
+		}
+	}
+}
+
+// With its state lost, a deployment is deployed again under its name: what exists is taken over, nothing is made twice, and undeploying
+// removes it.
+func TestALostDeploymentIsAdopted(t *testing.T) {
+	u := newUser(t).sandboxed()
+	app := filepath.Join(t.TempDir(), "store.yaml")
+	if err := os.WriteFile(app, []byte(`tosca_definitions_version: tosca_simple_yaml_1_3
+metadata: { template_name: store, template_version: 1.0.0 }
+topology_template:
+  node_templates:
+    volume: { type: orch.nodes.openstack.BlockStorage, properties: { size: 1 GB } }
+    network: { type: tosca.nodes.network.Network, properties: { cidr: 10.60.0.0/24, ip_version: 4 } }
+    port: { type: tosca.nodes.network.Port, requirements: [ { link: network } ] }
+    address: { type: orch.nodes.openstack.FloatingIP, requirements: [ { port: port } ] }
+    door:
+      type: orch.nodes.openstack.SecurityGroup
+      properties: { rules: [ { protocol: tcp, port: 80 }, { protocol: tcp, port: 443 } ] }
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.ok("deploy", app)
+	before := u.resources()
+	u.losesTheStore()
+	u.ok("deploy", app, "--adopt")
+	if diff := cmp.Diff(before, u.resources()); diff != "" {
+		t.Errorf("the cloud has changed: %s", diff)
+	}
+	u.ok("plan", app)
+	u.ok("drift", "store")
+	out := u.ok("undeploy").all()
+	if !strings.Contains(out, "0 resources left, checked in nova, neutron, cinder") {
+		t.Errorf("no proof: %s", out)
+	}
 	if left := u.resources(); len(left) != 0 {
 		t.Errorf("left: %v", left)
 	}

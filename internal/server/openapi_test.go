@@ -95,7 +95,7 @@ var described = map[string]any{
 	"Request": orch.Request{}, "Control": orch.Control{}, "PlanAnswer": orch.PlanAnswer{}, "SavedPlan": orch.SavedPlan{}, "Plan": plan.Plan{}, "Step": plan.Step{},
 	"StepStatus": orch.StepStatus{}, "Wait": orch.Wait{}, "Change": driver.Change{}, "FieldChange": driver.FieldChange{}, "Instance": topology.Instance{}, "Deployment": orch.Deployment{},
 	"Detail": orch.Detail{}, "NodeStatus": orch.NodeStatus{}, "InstanceStatus": orch.InstanceStatus{}, "Task": orch.Task{}, "Progress": orch.Progress{}, "Failure": engine.Failure{},
-	"Output": orch.Output{}, "HostAccess": orch.HostAccess{}, "Host": driver.Host{}, "Stray": orch.Stray{}, "Event": event.Event{}, "Blueprint": orch.Blueprint{},
+	"Output": orch.Output{}, "HostAccess": orch.HostAccess{}, "Host": driver.Host{}, "Resource": orch.Resource{}, "Event": event.Event{}, "Blueprint": orch.Blueprint{},
 	"BlueprintInput": orch.BlueprintInput{}, "SecretInfo": orch.SecretInfo{}, "Tenant": orch.Tenant{}, "Member": orch.Member{}, "User": orch.User{}, "NewUser": orch.NewUser{},
 	"UserChange": orch.UserChange{}, "Token": orch.Token{}, "IssuedToken": orch.IssuedToken{}, "NewToken": orch.NewToken{}, "AuditEntry": orch.AuditEntry{},
 	"SecretDetail": orch.SecretDetail{}, "SecretVersion": orch.SecretVersion{}, "SecretChange": orch.SecretChange{}, "SecretExport": orch.SecretExport{},

@@ -56,6 +56,7 @@ func (s *Server) routes() []route {
 		{post, "/deployments/:name/control", operator, once, s.control},
 		{get, "/deployments/:name/hosts/:node/:index", operator, audited, s.host},
 		{get, "/deployments/:name/resources", operator, 0, s.resources},
+		{post, "/deployments/:name/resources", operator, 0, s.adopt},
 		{del, "/deployments/:name/resources", operator, 0, s.sweep},
 		{get, "/events", viewer, 0, s.events},
 

@@ -42,8 +42,6 @@ type Options struct {
 	AnyHost bool
 	// NoAudit keeps no audit log: the Service has no accounts.
 	NoAudit bool
-	// Sweep lists or removes what the cloud has of a deployment (its recorded name); nil: it cannot.
-	Sweep func(ctx context.Context, deployment, location string, remove bool) ([]orch.Stray, error)
 	// Operation is what the server offers to who runs it.
 	Operation Operation
 	// Store keeps the answers to requests with an Idempotency-Key; nil: the header is ignored.

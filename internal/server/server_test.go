@@ -45,6 +45,7 @@ type stub struct {
 
 	accounts *access.Accounts
 	uploaded orch.NewBlueprint
+	swept    orch.SweepRequest
 }
 
 func (s *stub) take(req orch.Request) error {
@@ -80,6 +81,10 @@ func (s *stub) Revisions(_ context.Context, name string) ([]orch.Revision, error
 }
 func (s *stub) Workflows(_ context.Context, name string) ([]orch.WorkflowInfo, error) {
 	return []orch.WorkflowInfo{{Name: "of " + name, Inputs: []orch.WorkflowInput{{Name: "x", Required: true}}}}, s.err
+}
+func (s *stub) Sweep(_ context.Context, req orch.SweepRequest) ([]orch.Resource, error) {
+	s.swept = req
+	return []orch.Resource{{Service: "nova", Kind: "server", ID: "1f", Record: "cloud", Adopted: req.Adopt, Deleted: req.Delete}}, s.err
 }
 func (s *stub) Drift(_ context.Context, req orch.DriftRequest) (*orch.Drift, error) {
 	return &orch.Drift{Deployment: req.Deployment, Drifted: req.NoChecks, Checked: 3}, s.err

@@ -1,14 +1,28 @@
 package server
 
 import (
-	"net/http"
-
 	"github.com/labstack/echo/v4"
 
 	"github.com/orch-project/orch/pkg/orch"
 )
 
-func (s *Server) resources(c echo.Context) error { return s.strays(c, false) }
+// resources compares what the cloud has of a deployment with what is on record.
+func (s *Server) resources(c echo.Context) error {
+	return s.swept(c, orch.SweepRequest{})
+}
+
+// adopt takes over what nobody has on record.
+func (s *Server) adopt(c echo.Context) error {
+	req := orch.SweepRequest{}
+	var body struct {
+		IDs []string `json:"ids"`
+	}
+	if err := decodeJSON(c, &body); err != nil {
+		return err
+	}
+	req.Adopt, req.IDs = true, body.IDs
+	return s.swept(c, req)
+}
 
 // sweep removes what the cloud has of a deployment. One that is up is undeployed instead, unless force.
 func (s *Server) sweep(c echo.Context) error {
@@ -16,35 +30,17 @@ func (s *Server) sweep(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	name := param(c, "name")
-	if !force {
-		all, err := s.service(c).Deployments(c.Request().Context())
-		if err != nil {
-			return err
-		}
-		for _, d := range all {
-			if d.Name == name && d.Status != string(orch.StatusUndeployed) {
-				return &orch.Error{Kind: orch.KindConflict, Msg: "deployment " + name + " is " + d.Status, Hint: "undeploy it; force=true sweeps all the same"}
-			}
-		}
-	}
-	return s.strays(c, true)
+	return s.swept(c, orch.SweepRequest{Delete: true, Force: force, IDs: c.QueryParams()["id"]})
 }
 
-func (s *Server) strays(c echo.Context, remove bool) error {
-	if s.opts.Sweep == nil {
-		return &orch.Error{Kind: orch.KindUser, Msg: "this server has no cloud to ask"}
+// swept may take as long as the cloud needs.
+func (s *Server) swept(c echo.Context, req orch.SweepRequest) error {
+	req.Deployment, req.Location = param(c, "name"), c.QueryParam("location")
+	ctx, cancel := s.streaming(c)
+	defer cancel()
+	all, err := s.service(c).Sweep(ctx, req)
+	if all == nil {
+		all = []orch.Resource{}
 	}
-	full := orch.FullName(identity(c).Tenant, param(c, "name"))
-	if tenant, _ := orch.SplitName(full); tenant != identity(c).Tenant {
-		return &orch.Error{Kind: orch.KindNotFound, Msg: "there is no deployment " + param(c, "name"), Err: orch.ErrNotFound}
-	}
-	found, err := s.opts.Sweep(c.Request().Context(), full, c.QueryParam("location"), remove)
-	if err != nil {
-		return err
-	}
-	if found == nil {
-		found = []orch.Stray{}
-	}
-	return c.JSON(http.StatusOK, found)
+	return answer(c, all, err)
 }

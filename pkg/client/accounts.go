@@ -122,12 +122,3 @@ func (a accounts) Audit(ctx context.Context, f orch.AuditFilter) (all []orch.Aud
 func (a accounts) Record(context.Context, orch.AuditEntry) error {
 	return errors.New("the audit log of a server cannot be written from outside")
 }
-
-// Sweep lists, or removes, what the cloud has of a deployment.
-func (c *Client) Sweep(ctx context.Context, name, location string, remove bool) (found []orch.Stray, err error) {
-	method, q := http.MethodGet, "?location="+url.QueryEscape(location)
-	if remove {
-		method, q = http.MethodDelete, q+"&force=true" // the command has asked
-	}
-	return found, c.do(ctx, method, deployment(name, "resources")+q, nil, "", &found)
-}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 
 	"github.com/orch-project/orch/pkg/orch"
 )
@@ -25,4 +26,27 @@ func (c *Client) Drift(ctx context.Context, req orch.DriftRequest) (*orch.Drift,
 		return nil, err
 	}
 	return d, nil
+}
+
+// Sweep implements orch.Service.
+func (c *Client) Sweep(ctx context.Context, req orch.SweepRequest) (all []orch.Resource, err error) {
+	q := url.Values{}
+	if req.Location != "" {
+		q.Set("location", req.Location)
+	}
+	if req.Adopt {
+		body, err := json.Marshal(map[string]any{"ids": req.IDs})
+		if err != nil {
+			return nil, err
+		}
+		return all, c.do(ctx, http.MethodPost, deployment(req.Deployment, "resources")+"?"+q.Encode(), bytes.NewReader(body), "application/json", &all)
+	}
+	method := http.MethodGet
+	if req.Delete {
+		method, q["id"] = http.MethodDelete, req.IDs
+		if req.Force {
+			q.Set("force", "true")
+		}
+	}
+	return all, c.do(ctx, method, deployment(req.Deployment, "resources")+"?"+q.Encode(), nil, "", &all)
 }

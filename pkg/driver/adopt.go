@@ -33,7 +33,8 @@ type Surveyed struct {
 	Where   string
 	// Reason why an orphan cannot be adopted, "" if it can.
 	Reason string
-	// Adopted: it was an orphan and is on record now; Changes are what the next deployment has to change of it nevertheless.
+	// Adopted: it was an orphan and is on record now. Changes are what the next deployment has to change of what was adopted, now (with fields) or
+	// before.
 	Adopted bool
 	Changes []Change
 	// Owners are the instances whose resource it is.

@@ -83,6 +83,9 @@ func (b *batcher) close(ready []*step) []*step {
 	waits := map[*step]int{}
 	for i := 0; i < len(all); i++ {
 		for _, s := range all[i].succ {
+			if b.r.stop != goOn && !b.r.cleaning && !s.unfinished {
+				continue
+			}
 			if in[s] || s.status != Pending || !b.r.batches(s) || s.alt || s.bad || s.Filter != "" {
 				continue
 			}

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/event"
@@ -61,6 +62,7 @@ func (r *run) halt() {
 		return
 	}
 	r.stop, r.halted = stopStarting, true
+	r.pending.transitions = append(r.pending.transitions, Transition{Status: Failed, At: time.Now().UTC(), Halt: r.firstCause()})
 	for _, st := range r.later.drop() { // nobody waits for another attempt
 		r.fail(st, st.err)
 	}

@@ -133,6 +133,8 @@ type Job struct {
 	Skip map[string]bool
 	// Halt stops starting steps once one has failed: what runs is waited for, the rest stays pending.
 	Halt bool
+	// Again tries what has failed although the task was halted for it: somebody has decided so. Without it a halted task only ends.
+	Again bool
 	// Parallel bounds concurrent operations below Limits.Deployment.
 	Parallel int
 }

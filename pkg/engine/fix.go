@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/state"
@@ -98,4 +99,31 @@ func reopen(tx state.Tx, dep, _ string, s *plan.Step) error {
 	e.Status = plan.Failed
 	in.Journal[s.Key()] = e
 	return state.Put(tx, instanceKey(dep, s.Of()), in)
+}
+
+// BegunTx records of instances that exist, although no task is known to have made them, that their creation was begun: the next installation
+// goes on with it, and an uninstallation removes them. Of those whose creation is on record already nothing changes. The events tell of the
+// others.
+func BegunTx(tx state.Tx, dep string, ins []topology.Instance, revision int) (events []event.Event, err error) {
+	for _, in := range ins {
+		rec, found, err := state.Find[Instance](tx, instanceKey(dep, in))
+		if err != nil {
+			return nil, err
+		}
+		create := string(driver.Create)
+		if _, known := rec.Journal[create]; known {
+			continue
+		}
+		at := time.Now().UTC()
+		if !found {
+			rec = Instance{Recorded: plan.Recorded{Generation: newGeneration(at.String(), in), Created: at}, Revision: revision}
+		}
+		rec.Begin(create, plan.Entry{Status: plan.Doing, At: at})
+		rec.State, rec.Updated = "creating", at
+		if err := state.Put(tx, instanceKey(dep, in), rec); err != nil {
+			return nil, err
+		}
+		events = append(events, event.Event{Time: at, Type: event.InstanceState, Status: rec.State, Node: in.Node, Instance: in.Index})
+	}
+	return events, nil
 }

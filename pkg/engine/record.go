@@ -166,6 +166,10 @@ type Transition struct {
 	Because string `json:"b,omitempty"`
 	// LeftOut: it counts as done, but the filter of its declared step left the instance out.
 	LeftOut bool `json:"lo,omitempty"`
+	// Halt, without a Step, is the decision to begin nothing more because of this failure. It stands until Resumed takes it back: a process that
+	// dies before the end of the task leaves it to the next one.
+	Halt    *Failure `json:"h,omitempty"`
+	Resumed bool     `json:"r,omitempty"`
 }
 
 // Snapshot is everything that is recorded of a deployment's instances.

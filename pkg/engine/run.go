@@ -81,6 +81,8 @@ type run struct {
 	stop     stopping
 	cleaning bool // after a cancellation: only on_cancel steps run
 	halted   bool // stop is due to a failure, not to a cancellation
+	// finishing: the decision to halt is a dead process's; only what that had begun is started, once.
+	finishing bool
 	failures []*Failure
 	causes   map[string]*Failure
 	parts    map[partKey]bool // what filters of declared steps have decided
@@ -117,6 +119,8 @@ type step struct {
 	alt     bool   // has alternatives' occasions at all
 	cancelH bool
 	leftOut bool // by the filter of its declared step
+	// unfinished: a process that died was doing it.
+	unfinished bool
 	why     string
 	slot    []slotKey
 	batch   *batcher
@@ -176,6 +180,9 @@ func (e *Engine) newRun(ctx context.Context, lease *state.Lease, job Job) (*run,
 		return nil, err
 	}
 	r.pending.next = next
+	if cause := halted(journal); cause != nil && job.Halt {
+		r.haltedBefore(cause)
+	}
 	r.replay(journal)
 	return r, nil
 }
@@ -225,8 +232,30 @@ func (r *run) link() error {
 	return nil
 }
 
+// halted is the failure for which the task was decided to begin nothing more, nil if it was not, or was resumed since.
+func halted(journal []Transition) (cause *Failure) {
+	for _, t := range journal {
+		if t.Halt != nil || t.Resumed {
+			cause = t.Halt
+		}
+	}
+	return cause
+}
+
+// haltedBefore goes on with a decision that a process has taken and not lived to carry out: nothing is begun, what was being done is
+// brought to its end, and the task fails. Whoever resumes it after its end decides otherwise.
+func (r *run) haltedBefore(cause *Failure) {
+	if r.job.Again {
+		r.pending.transitions = append(r.pending.transitions, Transition{Status: Pending, At: time.Now().UTC(), Resumed: true})
+		return
+	}
+	r.stop, r.halted, r.finishing = stopStarting, true, true
+	r.failures = append(r.failures, cause)
+	r.causes[cause.Step] = cause
+}
+
 // replay brings the steps to where the journals say they are. What has failed, was skipped or cancelled is tried again; what was being
-// done is done again under its old OpID, by which the driver finds out what became of it.
+// done is done again under its old OpID, by which the driver finds out what became of it. A task that was halted only finishes that.
 func (r *run) replay(journal []Transition) {
 	for _, t := range journal {
 		if st := r.byID[t.Step]; st != nil {
@@ -248,19 +277,20 @@ func (r *run) replay(journal []Transition) {
 				r.passStates(st.StateOf(), st.StateAfter)
 			}
 		case st.status == Doing:
-			st.status = Pending
+			st.status, st.unfinished = Pending, true
+		case r.finishing && st.status == Failed:
 		default:
 			st.status, st.opID = Pending, ""
 		}
 	}
 	for _, st := range r.steps {
-		if st.status == Done {
+		if st.status == Done || st.status == Failed {
 			r.tell(st)
 			r.open--
 		}
 	}
 	for _, st := range r.steps {
-		if st.status == Pending && st.waits == 0 {
+		if st.status == Pending && st.waits == 0 && (!r.finishing || st.unfinished || st.bad) {
 			r.decide(st)
 		}
 	}

@@ -21,9 +21,10 @@ func (r *run) start() (launches []func()) {
 		r.records = r.records[1:]
 		r.record(st)
 	}
-	if r.stop != goOn && !r.cleaning {
+	if r.stop != goOn && !r.cleaning && !r.finishing {
 		return nil
 	}
+	r.finishing = false
 	for r.ready.Len() > 0 && !r.slots.full() {
 		st := r.ready.pop()
 		full, woken := r.slots.take(st, r.limits(st))

@@ -146,15 +146,3 @@ type Member struct {
 	User string `json:"user"`
 	Role Role   `json:"role"`
 }
-
-// Stray is a resource of the cloud that carries a deployment's mark.
-type Stray struct {
-	Service string `json:"service"`
-	Kind    string `json:"kind"`
-	ID      string `json:"id"`
-	Name    string `json:"name,omitempty"`
-	Status  string `json:"status,omitempty"`
-	Node    string `json:"node,omitempty"`
-	// Kept: it stays on purpose, and is not swept.
-	Kept bool `json:"kept,omitempty"`
-}

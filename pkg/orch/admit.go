@@ -92,6 +92,14 @@ func (l *Local) admit(ctx context.Context, h *holding, req Request, from *engine
 			return Task{}, err
 		}
 	}
+	if req.Adopt && req.Verb == Deploy && from == nil {
+		if p, err = l.adoptFirst(ctx, h, p, t.ID); err != nil {
+			return Task{}, err
+		}
+		if p.plan == nil {
+			return Task{}, p.findings().Err()
+		}
+	}
 	// What overlaps already now is queued without asking the cloud; what the cloud says may widen it.
 	if req.Revision != 0 && from == nil {
 		if err := l.yield(ctx, h); err != nil {
@@ -288,7 +296,7 @@ func ended(t engine.Task, status engine.Status) engine.Task {
 // ask leaves a request to the process that holds the deployment.
 func (l *Local) ask(ctx context.Context, req Request, held *state.HeldError) (Task, error) {
 	p, err := l.prepare(ctx, req)
-	if errors.Is(err, ErrNotFound) || req.NoQueue && err == nil {
+	if errors.Is(err, ErrNotFound) || (req.NoQueue || req.Adopt) && err == nil {
 		return Task{}, heldError(req.Deployment, held) // its first deployment is just being recorded
 	}
 	if err != nil {

@@ -55,6 +55,16 @@ func (s *audited) Control(ctx context.Context, c Control) error {
 	return err
 }
 
+func (s *audited) Sweep(ctx context.Context, req SweepRequest) ([]Resource, error) {
+	switch {
+	case req.Adopt:
+		return noted(ctx, s.auditor, "sweep adopt", req.Deployment, func() ([]Resource, error) { return s.Service.Sweep(ctx, req) })
+	case req.Delete:
+		return noted(ctx, s.auditor, "sweep delete", req.Deployment, func() ([]Resource, error) { return s.Service.Sweep(ctx, req) })
+	}
+	return s.Service.Sweep(ctx, req)
+}
+
 func (s *audited) Plans() Plans { return auditedPlans{s.Service.Plans(), s.auditor} }
 
 type auditedPlans struct {

@@ -185,6 +185,8 @@ func (l *Local) resumeHeld(ctx context.Context, h *holding, t engine.Task, c Con
 	if err != nil {
 		return err
 	}
+	// A task that has not ended was left by a process that died: what that had decided about a failure stands.
+	job.Again = !t.Status.Works() || c.Verb == "retry" || c.Verb == "skip"
 	if c.Verb == "skip" {
 		job.Skip = map[string]bool{c.Step: true}
 	}

@@ -46,6 +46,11 @@ func (l *Local) Create(ctx context.Context, req Request) (Deployment, error) {
 	if err := l.creatable(ctx, p); err != nil {
 		return Deployment{}, err
 	}
+	return l.create(ctx, h, p)
+}
+
+// create records a prepared request. h.admit is held.
+func (l *Local) create(ctx context.Context, h *holding, p *prepared) (Deployment, error) {
 	d := record{Name: p.name, Created: now()}
 	if p.have != nil {
 		d = *p.have
@@ -57,8 +62,8 @@ func (l *Local) Create(ctx context.Context, req Request) (Deployment, error) {
 	d.Last = max(p.last(), rev.N)
 	d.Status, d.Doing, d.Cause, d.Updated, d.Revision = StatusCreated, doingCreate, "", now(), rev.N
 	d.Topology, d.Description, d.Metadata, d.Location = p.topology.Name, p.topology.Description, p.topology.Metadata, p.location
-	if req.Source != nil {
-		d.Blueprint = req.Blueprint
+	if p.req.Source != nil {
+		d.Blueprint = p.req.Blueprint
 	}
 	err = state.Fenced(l.store, h.lease).Update(ctx, func(tx state.Tx) error {
 		if err := state.Put(tx, revisionKey(p.name, rev.N), rev); err != nil {

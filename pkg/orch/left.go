@@ -11,8 +11,8 @@ import (
 
 // Remover is an Inventory that can also remove what it finds.
 type Remover interface {
-	// Remove removes what carries the deployment's mark, in the order of its dependencies, but what stays on purpose.
-	Remove(ctx context.Context, deployment, location string) error
+	// Remove removes what carries the deployment's mark (with ids: only these), in the order of its dependencies, but what stays on purpose.
+	Remove(ctx context.Context, deployment, location string, ids ...string) error
 }
 
 // inventory is what an undeployment has left in the cloud. What is found when nothing is on record any more was made without anybody knowing:

@@ -22,7 +22,7 @@ func (s *strays) Inventory(context.Context, string, string) (left, checked []str
 	return slices.Clone(s.left), []string{"nova", "neutron"}, nil
 }
 
-func (s *strays) Remove(context.Context, string, string) error {
+func (s *strays) Remove(context.Context, string, string, ...string) error {
 	s.removed++
 	if s.refuses == nil {
 		s.left = nil

@@ -47,6 +47,8 @@ type Service interface {
 	Workflows(ctx context.Context, deployment string) ([]WorkflowInfo, error)
 	// Drift looks at what exists and says how it differs from what was deployed.
 	Drift(ctx context.Context, req DriftRequest) (*Drift, error)
+	// Sweep compares what a deployment has in the cloud with what is on record of it, which need not be anything; it adopts or deletes.
+	Sweep(ctx context.Context, req SweepRequest) ([]Resource, error)
 
 	Secrets() Secrets
 	// Plans are plans that were kept to be applied as reviewed, Blueprints the catalogue of uploaded documents, Accounts who may do what.
@@ -100,6 +102,8 @@ type Request struct {
 	Repair    bool `json:"repair,omitempty"`
 	// Update says what becomes of what exists when a Cloudify blueprint is deployed again; nil: what has changed is done again.
 	Update *plan.Update `json:"update,omitempty"`
+	// Adopt takes over what the cloud has of the deployment and nobody has on record, before Deploy plans: after a lost store nothing is made twice.
+	Adopt bool `json:"adopt,omitempty"`
 	// New refuses a deployment that exists already, or whose name another request is just taking.
 	New bool `json:"new,omitempty"`
 	// Scale sets the number of instances of nodes (the ends of hosted-on chains), for this and all later deploys.

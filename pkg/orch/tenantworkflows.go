@@ -11,6 +11,17 @@ func (s *inTenant) Workflows(ctx context.Context, deployment string) ([]Workflow
 	return all, s.fail(err)
 }
 
+func (s *inTenant) Sweep(ctx context.Context, req SweepRequest) (_ []Resource, err error) {
+	if req.Deployment, err = s.name(req.Deployment); err != nil {
+		return nil, err
+	}
+	if id, ok := IdentityOf(ctx); ok && id.User != "" && req.User == "" {
+		req.User = id.User
+	}
+	all, err := s.svc.Sweep(s.of(ctx), req)
+	return all, s.fail(err)
+}
+
 func (s *inTenant) Drift(ctx context.Context, req DriftRequest) (_ *Drift, err error) {
 	if req.Deployment, err = s.name(req.Deployment); err != nil {
 		return nil, err

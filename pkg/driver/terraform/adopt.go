@@ -466,11 +466,11 @@ func (in *intake) store(ctx context.Context) error {
 	}
 	b := in.b
 	if in.manifest.Differs == nil {
-		in.manifest.Differs = map[string]bool{}
+		in.manifest.Differs = map[string]string{}
 	}
 	for a, r := range in.chosen {
 		if len(r.Changes) > 0 {
-			in.manifest.Differs[a] = true
+			in.manifest.Differs[a] = r.Changes[0].Action
 		}
 	}
 	b.bundle.Manifest, b.bundle.State, b.bundle.state = in.manifest, data, s

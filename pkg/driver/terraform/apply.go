@@ -312,7 +312,7 @@ func (b *batch) choose(g *goal, old *manifest) {
 	g.idle = len(m.Gone) == 0 && m.sameBlocks(old) && !g.refresh
 	for k := range m.Entries {
 		for _, a := range m.addresses(k) {
-			if b.bundle.state.good(a) && !m.Differs[a] {
+			if b.bundle.state.good(a) && m.Differs[a] == "" {
 				continue
 			}
 			if !own[a] && !b.serves(m, k) {

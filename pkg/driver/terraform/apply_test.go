@@ -103,6 +103,7 @@ func TestATopologyIsMadeChangedAndRemoved(t *testing.T) {
 			t.Errorf("plan: %v %+v", err, changes)
 		}
 	})
+	t.Run("what the state has lost is adopted", func(t *testing.T) { r.lostStateIsAdopted(t, top, e) })
 	t.Run("scale in removes one instance with what belongs to it", func(t *testing.T) {
 		var in []*driver.Request
 		for _, q := range requests(top, e, driver.Delete, "in-", "web", "port", "ip", "data") {

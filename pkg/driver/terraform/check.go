@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
@@ -17,6 +18,7 @@ const (
 	CodeCloud = "cloud-unreachable"
 	CodeQuota = "quota"
 	CodeTool  = "terraform-missing"
+	CodeLost  = "record-lost"
 )
 
 // Check examines the requests against the cloud before anything is made: everything that a mapping asks for exists, requirements hold, the
@@ -65,10 +67,44 @@ func (d *Driver) Check(ctx context.Context, reqs []*driver.Request) diag.List {
 			}
 		}
 	}
+	if cloud != nil && b.empty() {
+		list.Add(checkUnknown(ctx, reqs[0], cloud)...)
+	}
 	if cloud != nil && !list.HasErrors() {
 		list.Add(checkQuota(ctx, r, ids, cloud, b)...)
 	}
 	return list.Sorted() // what several nodes depend on is said once
+}
+
+// checkUnknown refuses to make what exists already: a deployment of which nothing is on record has resources in the cloud.
+func checkUnknown(ctx context.Context, req *driver.Request, cloud driver.Cloud) diag.List {
+	var list diag.List
+	found, err := cloud.Inventory(ctx, req.Deployment)
+	if err != nil {
+		_, _, hint := Classify(err.Error())
+		list.Errorf(CodeCloud, diag.Pos{}, "%v", err).Hint = hint
+		return list
+	}
+	kinds := map[string]int{}
+	for _, f := range found {
+		if !f.Kept {
+			kinds[f.Kind]++
+		}
+	}
+	if len(kinds) == 0 {
+		return nil
+	}
+	var what []string
+	for _, k := range slices.Sorted(maps.Keys(kinds)) {
+		what = append(what, fmt.Sprintf("%s (%d)", k, kinds[k]))
+	}
+	_, name, ok := strings.Cut(req.Deployment, "~") // as its tenant calls it
+	if !ok {
+		name = req.Deployment
+	}
+	list.Errorf(CodeLost, diag.Pos{}, "the cloud has resources with the mark of deployment %s, of which nothing is on record: %s", name, strings.Join(what, ", ")).Hint =
+		"deploy with --adopt to take them over, remove them with orch sweep " + name + " --delete, or choose another name"
+	return list
 }
 
 // demand is what one node asks of one quota.

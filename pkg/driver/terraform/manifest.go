@@ -33,8 +33,8 @@ type manifest struct {
 	Location string `json:"location,omitempty"`
 	// Gone are addresses that are no longer asked for but still exist, with the entry they belonged to.
 	Gone map[string]string `json:"gone,omitempty"`
-	// Differs are addresses of adopted resources that are not as the blocks ask for: the next apply has to change them.
-	Differs map[string]bool `json:"differs,omitempty"`
+	// Differs are addresses of adopted resources that are not as the blocks ask for, with what the next apply has to do ("update", "replace").
+	Differs map[string]string `json:"differs,omitempty"`
 	// Apply is set while one is under way.
 	Apply *applyRecord `json:"apply,omitempty"`
 }
@@ -249,7 +249,7 @@ func (m *manifest) bury(old *manifest, s *tfState) {
 
 // settled forgets of addresses that an apply had, and of what is gone, that they differ.
 func (m *manifest) settled(applied [][]string) {
-	maps.DeleteFunc(m.Differs, func(a string, _ bool) bool {
+	maps.DeleteFunc(m.Differs, func(a, _ string) bool {
 		e, _ := m.owner(a)
 		return e == nil || slices.ContainsFunc(applied, func(of []string) bool { return slices.Contains(of, a) })
 	})

@@ -71,6 +71,9 @@ func (b *batch) survey(ctx context.Context) (*survey, error) {
 				row.Kind, row.Where = a[0].Kind, driver.InState
 				known = append(known, driver.CloudResource{Kind: row.Kind, ID: row.ID})
 			}
+			if action := s.m.Differs[row.Address]; action != "" {
+				row.Changes = []driver.Change{{Address: row.Address, Action: action}}
+			}
 			if e, _ := s.m.owner(row.Address); e != nil {
 				row.Node, row.Instance = e.Instance.Node, e.Instance.Index
 			}
@@ -86,6 +89,7 @@ func (b *batch) survey(ctx context.Context) (*survey, error) {
 		if err := s.want(ctx); err != nil {
 			return nil, err
 		}
+		s.claim()
 		s.match()
 	}
 	for _, row := range s.open {
@@ -145,6 +149,15 @@ func (s *survey) want(ctx context.Context) error {
 	}
 	s.m = g.manifest
 	return nil
+}
+
+// claim says of what is on record whose it is.
+func (s *survey) claim() {
+	for _, row := range s.rows {
+		if e, key := s.m.owner(row.Address); e != nil {
+			row.Owners = s.owners(wanted{entry: e, key: key})
+		}
+	}
 }
 
 // wanted is a block that has no resource in the state.
