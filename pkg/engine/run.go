@@ -83,9 +83,9 @@ type run struct {
 	halted   bool // stop is due to a failure, not to a cancellation
 	// finishing: the decision to halt is a dead process's; only what that had begun is started, once.
 	finishing bool
-	failures []*Failure
-	causes   map[string]*Failure
-	parts    map[partKey]bool // what filters of declared steps have decided
+	failures  []*Failure
+	causes    map[string]*Failure
+	parts     map[partKey]bool // what filters of declared steps have decided
 
 	pending changes // to be committed
 	events  *outbox
@@ -121,11 +121,11 @@ type step struct {
 	leftOut bool // by the filter of its declared step
 	// unfinished: a process that died was doing it.
 	unfinished bool
-	why     string
-	slot    []slotKey
-	batch   *batcher
-	began   time.Time
-	waiting string
+	why        string
+	slot       []slotKey
+	batch      *batcher
+	began      time.Time
+	waiting    string
 }
 
 // message to the loop.

@@ -101,8 +101,71 @@ func TestAHaltedTaskLeavesTheRestPending(t *testing.T) {
 			t.Errorf("calls %v", b.d.calls)
 		}
 		fail = false
+		b.job.Again = true
 		if out = b.run(nil); out.Status != engine.Done || out.Halted || b.d.calls["x[0].create"] != 1 || b.d.calls["y[0].create"] != 1 {
 			t.Errorf("resumed: %+v, calls %v", out, b.d.calls)
+		}
+	})
+}
+
+// A process that dies between a failure and what its policy says of it leaves the decision to the next one: that finishes what was being done,
+// under its old operation id, begins nothing, and ends the task as failed with the cause that was known.
+func TestADecisionToHaltOutlivesItsProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		top := chain("a", "b", "x", "y", "z")
+		top.NodeNamed("x").Relationships, top.NodeNamed("z").Relationships = nil, nil
+		b := newBench(t, top)
+		dead, die := context.WithCancel(t.Context())
+		b.d.do["a[0].create"] = func(context.Context, *driver.Request, int) (driver.Result, error) {
+			return driver.Result{}, &driver.Error{Op: "create", ExitCode: 7, Stderr: []string{"no space on the moon"}, Err: errors.New("boom")}
+		}
+		b.d.do["x[0].create"] = func(ctx context.Context, _ *driver.Request, n int) (driver.Result, error) {
+			if n > 1 {
+				return driver.Result{}, nil
+			}
+			go func() {
+				time.Sleep(time.Minute) // the failure is stored by then
+				die()
+			}()
+			<-ctx.Done()
+			return driver.Result{}, context.Cause(ctx)
+		}
+		b.plan(plan.Input{})
+		b.job.Halt, b.job.Parallel = true, 2
+		lease, err := b.store.Lease(t.Context(), "d", state.LeaseOptions{Owner: "test", Host: "here"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := engine.New(b.opts).Run(dead, lease, b.job, nil); err == nil {
+			t.Fatal("the first process has ended the task")
+		}
+		if err := lease.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second one may die before it has told of the end, too
+			out := b.run(nil)
+			if out.Status != engine.Failed || !out.Halted || out.Failure == nil || out.Failure.Step != "a[0].create" || out.Failure.ExitCode != 7 || len(out.Failure.Stderr) != 1 {
+				t.Errorf("%+v %+v", out, out.Failure)
+			}
+			if b.d.calls["a[0].create"] != 1 || b.d.calls["b[0].create"]+b.d.calls["y[0].create"]+b.d.calls["z[0].create"] != 0 || b.d.calls["x[0].create"] != 2 {
+				t.Errorf("calls %v", b.d.calls)
+			}
+		}
+		if ids := b.d.opIDs["x[0].create"]; ids[0] != ids[1] {
+			t.Errorf("x was done as another operation: %v", ids)
+		}
+		// Somebody resumes it: everything is tried again, and a failure halts it once more.
+		b.job.Again = true
+		if out := b.run(nil); out.Status != engine.Failed || b.d.calls["a[0].create"] != 2 {
+			t.Errorf("resumed: %+v, calls %v", out, b.d.calls)
+		}
+		delete(b.d.do, "a[0].create")
+		if out := b.run(nil); out.Status != engine.Done || out.Halted || b.d.calls["z[0].create"] != 1 {
+			t.Errorf("resumed again: %+v, calls %v", out, b.d.calls)
+		}
+		b.job.Again = false
+		if out := b.run(nil); out.Status != engine.Done {
+			t.Errorf("the decision was not taken back: %+v", out)
 		}
 	})
 }
