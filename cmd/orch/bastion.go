@@ -9,6 +9,7 @@ import (
 	"github.com/orch-project/orch/pkg/driver/script"
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/topology"
 )
 
 // bastions finds the way to servers that have no floating address: through one of the same deployment that has one, if the location says
@@ -63,29 +64,37 @@ func (b *bastions) via(ctx context.Context, deployment string, h *driver.Host, s
 
 // find returns a bastion for h, or that h has a floating address itself.
 func (b *bastions) find(ctx context.Context, deployment string, h *driver.Host) (through *driver.Host, reached bool, err error) {
+	through, floating, err := b.survey(ctx, deployment)
+	if err != nil || floating[h.Instance] {
+		return nil, err == nil, err
+	}
+	return through, false, nil
+}
+
+// survey lists the servers of a deployment that have a floating address, and the first of them; nil if there is none.
+func (b *bastions) survey(ctx context.Context, deployment string) (first *driver.Host, floating map[topology.Instance]bool, err error) {
 	d, err := b.deployments.Deployment(ctx, deployment)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
+	floating = map[topology.Instance]bool{}
 	for _, n := range d.Nodes {
 		for _, i := range n.Instances {
 			if address, _ := i.Attributes[publicAddress].(string); address == "" {
 				continue
 			}
 			in := instanceOf(n.Name, i.Index)
-			if in == h.Instance {
-				return nil, true, nil
-			}
-			if through != nil {
+			floating[in] = true
+			if first != nil {
 				continue
 			}
 			// What has an address but is no server (the floating IP itself) has no host of its own.
 			if host, err := b.deployments.Host(ctx, deployment, in); err == nil && host.Instance == in {
-				through = host
+				first = host
 			}
 		}
 	}
-	return through, false, nil
+	return first, floating, nil
 }
 
 // waitingEvent says what an operation waits for.

@@ -127,3 +127,18 @@ func BegunTx(tx state.Tx, dep string, ins []topology.Instance, revision int) (ev
 	}
 	return events, nil
 }
+
+// MarkTx changes the recorded state of an instance that no task works on, if it is still the one that was seen, in the state from; false if not.
+// Whoever calls it holds the deployment.
+func MarkTx(tx state.Tx, dep string, in topology.Instance, generation, from, to string) (bool, error) {
+	rec, found, err := state.Find[Instance](tx, instanceKey(dep, in))
+	if err != nil || !found || rec.Generation != generation || rec.State != from {
+		return false, err
+	}
+	rec.State, rec.Updated = to, time.Now().UTC()
+	if err := state.Put(tx, instanceKey(dep, in), rec); err != nil {
+		return false, err
+	}
+	_, err = state.AppendTx(tx, dep, event.Event{Time: rec.Updated, Type: event.InstanceState, Status: to, Node: in.Node, Instance: in.Index})
+	return true, err
+}

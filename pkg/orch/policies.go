@@ -119,7 +119,12 @@ func (l *Local) guard(ctx context.Context, d record) (without bool, err error) {
 	for _, f := range findings {
 		l.log.Warn("a policy is left out", "deployment", d.Name, "finding", f.String())
 	}
-	if len(list) == 0 {
+	w := &warden{l: l, name: d.Name, view: v, policies: list, gauges: map[string]*policy.Gauge{}, firing: map[string]int{},
+		values: map[string]map[topology.Instance]float64{}, due: map[string]time.Time{}}
+	if w.records, err = policyRecords(ctx, l.store, d.Name); err != nil {
+		return false, err
+	}
+	if len(list) == 0 && !w.marks() {
 		return true, nil
 	}
 	lease, err := l.store.Lease(ctx, policyLease(d.Name), state.LeaseOptions{Owner: l.opts.Owner, Host: l.opts.Host, TTL: l.opts.TTL})
@@ -129,10 +134,12 @@ func (l *Local) guard(ctx context.Context, d record) (without bool, err error) {
 	defer l.release(lease)
 	ctx, cancel := lease.Context(withLocation(ctx, d.Location))
 	defer cancel()
-	w := &warden{l: l, name: d.Name, lease: lease, view: v, policies: list, gauges: map[string]*policy.Gauge{}, firing: map[string]int{},
-		values: map[string]map[topology.Instance]float64{}, due: map[string]time.Time{}}
+	w.lease = lease
 	if w.records, err = policyRecords(ctx, l.store, d.Name); err != nil {
 		return false, err
+	}
+	if done, err := w.forgive(ctx, list); err != nil || !done || len(list) == 0 {
+		return done && len(list) == 0, err
 	}
 	for _, p := range list {
 		if w.records[p.Name] == nil {
@@ -239,7 +246,10 @@ func (w *warden) started(p *policy.Policy) (out []topology.Instance) {
 	for _, node := range p.Nodes {
 		for _, i := range w.view.world.Instances(node) {
 			in := topology.Instance{Node: node, Index: i}
-			if rec := w.view.snapshot.Instances[in]; rec != nil && rec.State == "started" && !now().Before(rec.Updated.Add(p.Delay)) {
+			rec := w.view.snapshot.Instances[in]
+			switch {
+			case rec == nil:
+			case rec.State == stateStarted && !now().Before(rec.Updated.Add(p.Delay)), p.Kind == policy.Health && marked(w.records, in, rec):
 				out = append(out, in)
 			}
 		}

@@ -35,7 +35,9 @@ func (c *clinic) Probe(_ context.Context, t policy.Target, p policy.Probe) (poli
 	if p.Kind == policy.HTTP {
 		return policy.Sample{Text: c.load}, nil
 	}
-	if why := c.ill[t.Instance]; why != "" {
+	if why := c.ill[t.Instance]; why == "no way" {
+		return policy.Sample{}, &policy.Unasked{Err: errors.New(why)}
+	} else if why != "" {
 		return policy.Sample{}, errors.New(why)
 	}
 	return policy.Sample{}, nil
@@ -326,6 +328,147 @@ func TestTriggers(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := w.world.done(); !slices.Equal(got, []string{"web[1].stop", "web[1].start"}) {
 			t.Errorf("done %v, %+v", got, w.policy(t, "alive"))
+		}
+	})
+}
+
+// yorcPolicies are a check as Yorc's, and an own one of the same instances.
+func yorcPolicies() []*topology.Policy {
+	return []*topology.Policy{
+		{Name: "watch", Type: topology.Type{"yorc.policies.monitoring.TCPMonitoring", "yorc.policies.Root"}, Targets: []string{"web"}, Properties: values("port", int64(80), "time_interval", "5 s")},
+	}
+}
+
+func (w *ward) states(t *testing.T) (out []string) {
+	t.Helper()
+	d, err := w.Deployment(t.Context(), "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range d.Nodes {
+		for _, i := range n.Instances {
+			if n.Name == "web" {
+				out = append(out, i.State+" "+i.Health)
+			}
+		}
+	}
+	return out
+}
+
+// told are the states of an instance that events tell of, and the lines about it.
+func (w *ward) told(t *testing.T, in topology.Instance) (states, lines []string) {
+	t.Helper()
+	for e, err := range w.Events(t.Context(), orch.Filter{Deployment: "demo", Node: in.Node, Instance: in.Index}) {
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case e.Type == event.InstanceState:
+			states = append(states, e.Status)
+		case e.Type == event.Log && e.Key == "watch":
+			lines = append(lines, string(e.Level)+" "+e.Message)
+		}
+	}
+	return states, lines
+}
+
+// Yorc's monitoring shows in the instance's state.
+func TestMonitoringMarksInstances(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, yorcPolicies())
+		defer w.close()
+		time.Sleep(20 * time.Second)
+		w.c.set(web("1"), "refused")
+		time.Sleep(6 * time.Second)
+		if got := w.states(t); !slices.Equal(got, []string{"started healthy", "error unhealthy"}) {
+			t.Fatalf("%v", got)
+		}
+		// The next server goes on with what this one has marked.
+		w.stop()
+		w.keep(t)
+		time.Sleep(20 * time.Second)
+		if got := w.states(t); got[1] != "error unhealthy" {
+			t.Fatalf("after a restart %v", got)
+		}
+		w.c.set(web("1"), "")
+		time.Sleep(6 * time.Second)
+		if got := w.states(t); got[1] != "started healthy" {
+			t.Fatalf("%v", got)
+		}
+		states, lines := w.told(t, web("1"))
+		if n := len(states); n < 2 || states[n-2] != "error" || states[n-1] != "started" || slices.Contains(states[:n-2], "error") {
+			t.Errorf("events tell of %v", states)
+		}
+		if !slices.Equal(lines, []string{"error policy watch: web[1] is in the state error: refused", "info policy watch: web[1] is well again"}) {
+			t.Errorf("lines %q", lines)
+		}
+	})
+}
+
+// While a task works on the deployment its instances' states are the task's; what goes with the policy is taken back.
+func TestMonitoringWaitsAndForgives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list := yorcPolicies()
+		w := newWard(t, list)
+		defer w.close()
+		time.Sleep(20 * time.Second)
+		free := make(chan struct{})
+		w.world.mu.Lock()
+		w.world.hold = map[string]chan struct{}{"web[0].start": free}
+		w.world.mu.Unlock()
+		task, err := w.Apply(t.Context(), orch.Request{Verb: orch.Operate, Deployment: "demo", Node: "web", Interface: "Standard", Operation: "start", Instances: []string{"0"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.c.set(web("1"), "refused")
+		time.Sleep(30 * time.Second)
+		if got := w.states(t); got[1] != "started unhealthy" {
+			t.Fatalf("while a task runs: %v", got)
+		}
+		close(free)
+		if _, err := w.Wait(t.Context(), "demo", task.ID); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(6 * time.Second)
+		if got := w.states(t); got[1] != "error unhealthy" {
+			t.Fatalf("after the task: %v", got)
+		}
+		list[0].Type = topology.Type{"tosca.policies.Placement"} // the topology as it is loaded from now on
+		w.stop()
+		w.keep(t)
+		time.Sleep(10 * time.Second)
+		if states, _ := w.told(t, web("1")); states[len(states)-1] != "started" {
+			t.Fatalf("without the policy: %v", states)
+		}
+	})
+}
+
+// An instance that cannot be asked keeps the health that it had, and the policy says why.
+func TestUnaskedInstancesKeepTheirHealth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, yorcPolicies())
+		defer w.close()
+		time.Sleep(20 * time.Second)
+		w.c.set(web("1"), "no way")
+		time.Sleep(time.Minute)
+		if got := w.states(t); got[1] != "started healthy" {
+			t.Errorf("%v", got)
+		}
+		if p := w.policy(t, "watch"); !strings.Contains(p.Message, "web[1] cannot be asked: no way") {
+			t.Errorf("the policy: %+v", p)
+		}
+		w.c.set(web("1"), "")
+		time.Sleep(6 * time.Second)
+		if p := w.policy(t, "watch"); p.Message != "" {
+			t.Errorf("the policy: %+v", p)
+		}
+		// What is in the state error is undeployed like anything else.
+		w.c.set(web("0"), "refused")
+		time.Sleep(6 * time.Second)
+		if task := w.apply(t, orch.Request{Verb: orch.Deploy, Source: bundle("hello")}); task.Status != "done" {
+			t.Errorf("deployed over it: %+v", task.Failure)
+		}
+		if task := w.apply(t, orch.Request{Verb: orch.Undeploy}); task.Status != "done" {
+			t.Errorf("undeployed: %+v", task.Failure)
 		}
 	})
 }

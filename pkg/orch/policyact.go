@@ -2,6 +2,7 @@ package orch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,8 +22,8 @@ func (w *warden) health(ctx context.Context, p *policy.Policy) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	old := rec.Health
-	rec.Health = map[string]*policy.Pulse{}
+	old, said := rec.Health, rec.Message
+	rec.Health, rec.Message = map[string]*policy.Pulse{}, ""
 	var events []event.Event
 	for _, in := range of {
 		u, generation := old[in.String()], w.view.snapshot.Instances[in].Generation
@@ -30,14 +31,25 @@ func (w *warden) health(ctx context.Context, p *policy.Policy) error {
 			u = &policy.Pulse{Generation: generation}
 		}
 		rec.Health[in.String()] = u
-		if err := results[in].err; p.Take(u, redacted(w.l, err), now()) {
+		err := redacted(w.l, results[in].err)
+		if unasked := new(policy.Unasked); errors.As(results[in].err, &unasked) {
+			rec.Message = in.String() + " cannot be asked: " + err.Error()
+			continue // its health is what it was
+		}
+		if p.Take(u, err, now()) {
 			events = append(events, event.Event{Type: event.Health, Status: u.Status, Node: in.Node, Instance: in.Index, Message: u.Message})
 		}
 	}
-	if len(events) == 0 && len(old) == len(rec.Health) {
+	if len(events) > 0 || len(old) != len(rec.Health) || said != rec.Message {
+		if err := w.save(ctx, p, events...); err != nil {
+			return err
+		}
+	}
+	if !p.Marks {
 		return nil
 	}
-	return w.save(ctx, p, events...)
+	_, err := w.mark(ctx, p, of)
+	return err
 }
 
 func redacted(l *Local, err error) error {
@@ -109,7 +121,7 @@ func (w *warden) unwell(ctx context.Context, p *policy.Policy) (out []topology.I
 			case w.servers[server].broken():
 				in = server // with all that is on it
 				why[in] = "its server is " + orElse(w.servers[server].status, "gone")
-			case rec.State == plan.StateError:
+			case rec.State == plan.StateError && !marked(w.records, in, rec):
 				why[in] = "it is in the state error"
 			case status == policy.Unhealthy && !now().Before(since.Add(p.Grace)):
 				why[in] = message

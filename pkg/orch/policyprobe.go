@@ -57,7 +57,7 @@ func (w *warden) probe(ctx context.Context, p *policy.Policy, in topology.Instan
 		}
 		s, err = prober.Probe(ctx, policy.Target{Deployment: w.name, Instance: in, Addresses: w.addresses(in)}, p.Probe)
 	}
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if unasked := new(policy.Unasked); err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.As(err, &unasked) {
 		err = context.Cause(ctx)
 	}
 	return s, err

@@ -122,7 +122,7 @@ func (l *Local) policyStatus(ctx context.Context, v *view, d *Detail) error {
 		for j := range d.Nodes[i].Instances {
 			s := &d.Nodes[i].Instances[j]
 			in := topology.Instance{Node: d.Nodes[i].Name, Index: s.Index}
-			if rec := v.snapshot.Instances[in]; rec != nil && rec.State == "started" {
+			if rec := v.snapshot.Instances[in]; rec != nil && (rec.State == stateStarted || marked(records, in, rec)) {
 				s.Health, s.HealthCause, _ = judgement(records, in, rec.Generation)
 			}
 		}

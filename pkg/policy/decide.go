@@ -22,7 +22,9 @@ type Pulse struct {
 	Since   time.Time `json:"since,omitzero"`
 	// Generation of the instance that was checked: one made anew is another.
 	Generation string `json:"generation,omitempty"`
-	good, bad  int
+	// Marked: the instance's state is error because of this.
+	Marked    bool `json:"marked,omitempty"`
+	good, bad int
 }
 
 // Take notes the outcome of a probe and reports whether the instance's health has changed.

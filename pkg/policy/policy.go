@@ -37,6 +37,8 @@ type Policy struct {
 	Probe Probe
 	// Failures in a row make an instance unhealthy, Successes healthy again.
 	Failures, Successes int
+	// Marks: an unhealthy instance is in the state error until it is healthy again, as with Yorc.
+	Marks bool
 
 	// Grace is how long an instance must be unhealthy before it is healed, Attempts how often in a row, Workflow what heals.
 	Grace    time.Duration
@@ -87,7 +89,11 @@ type Probe struct {
 	Status   []int // good answers; empty: 200 to 399
 	Body     *regexp.Regexp
 	Insecure bool
-	Command  string
+	// Follow redirects, and judge what they lead to.
+	Follow bool
+	// CA are the authorities of the server's certificate, as PEM; "" is the system's.
+	CA      string
+	Command string
 	// Interface and Operation; Output is the output that holds a metric's value.
 	Interface, Operation, Output string
 	// Value is where in a JSON document a metric's value is.

@@ -1,6 +1,8 @@
 package policy_test
 
 import (
+	"context"
+	"encoding/pem"
 	"errors"
 	"net"
 	"net/http"
@@ -102,6 +104,9 @@ func TestReadFindsMistakes(t *testing.T) {
 		"crossed bounds":    {pol("orch.policies.AutoScale", props("command", "echo 1", "scale_out_above", 1.0, "scale_in_below", 2.0)), "must be less than"},
 		"crossed limits":    {pol("orch.policies.AutoScale", props("command", "echo 1", "scale_out_above", 1.0, "min_instances", int64(3), "max_instances", int64(2))), "must not be less"},
 		"no limit":          {pol("orch.policies.AutoScale", props("command", "echo 1", "scale_out_above", 1.0)), "max_instances is needed"},
+		"no Yorc port":      {pol("yorc.policies.monitoring.TCPMonitoring", props()), "port is needed"},
+		"authority's file":  {pol("yorc.policies.monitoring.HTTPMonitoring", props("tls_client", map[string]any{"ca_cert": "/etc/ca.pem"})), "are not read"},
+		"client's key":      {pol("yorc.policies.monitoring.HTTPMonitoring", props("tls_client", map[string]any{"client_key": "k"})), "not client_key"},
 		"unknown operation": {pol("orch.policies.health.Operation", props("operation", "job.lode")), "no operation job.lode"},
 		"bare operation":    {pol("orch.policies.health.Operation", props("operation", "load")), "interface.operation"},
 		"bad pattern":       {pol("orch.policies.health.HTTP", props("body", "(")), "no regular expression"},
@@ -242,5 +247,47 @@ func TestDialer(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+func TestDialerFollowsAndTrusts(t *testing.T) {
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/away":
+			http.Redirect(w, r, "/", http.StatusFound)
+		case "/busy":
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+	}))
+	defer srv.Close()
+	port := srv.Listener.Addr().(*net.TCPAddr).Port
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
+	list, findings := policy.Read(t.Context(), top(pol("yorc.policies.monitoring.HTTPMonitoring", props("scheme", "https", "port", int64(port), "path", "/away",
+		"tls_client", map[string]any{"ca_cert": ca}))), nil)
+	if len(findings) > 0 || len(list) != 1 || !list[0].Marks || list[0].Timeout != list[0].Period/2 {
+		t.Fatalf("%+v %v", list, findings)
+	}
+	at := policy.Target{Addresses: []string{"127.0.0.1"}}
+	p := list[0].Probe
+	if _, err := (policy.Dialer{}).Probe(t.Context(), at, p); err != nil {
+		t.Error(err)
+	}
+	p.Path = "/busy"
+	if _, err := (policy.Dialer{}).Probe(t.Context(), at, p); err != nil {
+		t.Errorf("Yorc only warns of 429: %v", err)
+	}
+	p.CA = ""
+	if _, err := (policy.Dialer{}).Probe(t.Context(), at, p); err == nil {
+		t.Error("an unknown authority is trusted")
+	}
+	// A way that cannot be taken is no answer: the other addresses are not tried either.
+	dials := 0
+	d := policy.Dialer{Dial: func(context.Context, string, string) (net.Conn, error) {
+		dials++
+		return nil, &policy.Unasked{Err: errors.New("no way")}
+	}}
+	_, err := d.Probe(t.Context(), policy.Target{Addresses: []string{"10.0.0.1", "10.0.0.2"}}, p)
+	if unasked := new(policy.Unasked); !errors.As(err, &unasked) || dials != 1 {
+		t.Errorf("%v after %d dials", err, dials)
 	}
 }

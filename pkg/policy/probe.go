@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,8 +37,24 @@ type Prober interface {
 	Probe(ctx context.Context, t Target, p Probe) (Sample, error)
 }
 
+// Unasked is the error of a probe that did not get as far as the instance, whose health it says nothing about.
+type Unasked struct{ Err error }
+
+func (e *Unasked) Error() string { return e.Err.Error() }
+func (e *Unasked) Unwrap() error { return e.Err }
+
 // Dialer probes by network: TCP and HTTP.
-type Dialer struct{}
+type Dialer struct {
+	// Dial connects to an address; nil: from this machine.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+func (d Dialer) dialer() func(ctx context.Context, network, address string) (net.Conn, error) {
+	if d.Dial != nil {
+		return d.Dial
+	}
+	return (&net.Dialer{}).DialContext
+}
 
 var _ Prober = Dialer{}
 
@@ -63,15 +80,16 @@ func (d Dialer) Probe(ctx context.Context, t Target, p Probe) (Sample, error) {
 		}
 		errs = append(errs, err)
 		var answered *answerError
-		if errors.As(err, &answered) || ctx.Err() != nil {
-			break // it is there, and not well
+		var unasked *Unasked
+		if errors.As(err, &answered) || errors.As(err, &unasked) || ctx.Err() != nil {
+			break // it is there, and not well; or nobody knows
 		}
 	}
 	return Sample{}, errs[len(errs)-1]
 }
 
-func (Dialer) dial(ctx context.Context, host string, port int) error {
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+func (d Dialer) dial(ctx context.Context, host string, port int) error {
+	c, err := d.dialer()(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
 		return err
 	}
@@ -83,7 +101,7 @@ type answerError struct{ text string }
 
 func (e *answerError) Error() string { return e.text }
 
-func (Dialer) get(ctx context.Context, host string, p Probe) (Sample, error) {
+func (d Dialer) get(ctx context.Context, host string, p Probe) (Sample, error) {
 	url := p.Scheme + "://" + net.JoinHostPort(host, strconv.Itoa(p.Port)) + "/" + strings.TrimPrefix(p.Path, "/")
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -95,9 +113,16 @@ func (Dialer) get(ctx context.Context, host string, p Probe) (Sample, error) {
 		}
 		req.Header.Set(k, v)
 	}
-	tr := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: p.Insecure, ServerName: serverName(req)}}
+	tr := &http.Transport{DisableKeepAlives: true, DialContext: d.dialer(), TLSClientConfig: &tls.Config{InsecureSkipVerify: p.Insecure, ServerName: serverName(req)}}
+	if p.CA != "" {
+		tr.TLSClientConfig.RootCAs = x509.NewCertPool()
+		tr.TLSClientConfig.RootCAs.AppendCertsFromPEM([]byte(p.CA))
+	}
 	defer tr.CloseIdleConnections()
-	c := &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c := &http.Client{Transport: tr}
+	if !p.Follow {
+		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	}
 	resp, err := c.Do(req)
 	if err != nil {
 		return Sample{}, err

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -159,22 +160,46 @@ func (r *reader) operation() Probe {
 
 // yorc reads Yorc's policies: a check from the first start on, one failure is enough.
 func (r *reader) yorc(p *Policy) {
-	p.Kind, p.Failures, p.Successes, p.Period = Health, 1, 1, r.duration("time_interval", 5*time.Second)
+	p.Kind, p.Failures, p.Successes, p.Marks, p.Period = Health, 1, 1, true, r.duration("time_interval", 5*time.Second)
+	p.Timeout = p.Period / 2
 	if r.p.Type.Is(typeYorcTCP) {
 		p.Probe = Probe{Kind: TCP, Port: r.integer("port", 0)}
+		if p.Probe.Port <= 0 {
+			r.bad("port", "is needed")
+		}
 		return
 	}
 	p.Probe = r.http(r.text("path", "/"))
+	p.Probe.Follow, p.Probe.Status = true, append([]int(nil), yorcGood...)
 	if m, ok := r.value("http_headers").(map[string]any); ok {
 		for k, v := range m {
 			p.Probe.Headers[k], _ = topology.Text(v)
 		}
 	}
-	if tls, ok := r.value("tls_client").(map[string]any); ok {
-		text, _ := topology.Text(tls["skip_verify"])
-		p.Probe.Insecure = text == "true"
+	tls, _ := r.value("tls_client").(map[string]any)
+	for key, v := range tls {
+		text, _ := topology.Text(v)
+		switch {
+		case key == "skip_verify":
+			p.Probe.Insecure = text == "true"
+		case text == "":
+		case key == "ca_cert" && strings.Contains(text, "-----BEGIN CERTIFICATE-----"):
+			p.Probe.CA = text
+		case key == "ca_cert":
+			r.bad("tls_client", "must hold the authority's certificate itself as ca_cert (PEM): files of the server are not read")
+		default:
+			r.bad("tls_client", "can hold ca_cert and skip_verify only, not "+key)
+		}
 	}
 }
+
+// yorcGood are the answers that change nothing for the worse: success, and 429, which Yorc only warns of.
+var yorcGood = func() (good []int) {
+	for code := 200; code < 300; code++ {
+		good = append(good, code)
+	}
+	return append(good, http.StatusTooManyRequests)
+}()
 
 // hostFailure is Cloudify's policy for hosts that do not answer any more: a health check of their SSH port that heals, if its trigger runs heal.
 func (r *reader) hostFailure(p *Policy) {

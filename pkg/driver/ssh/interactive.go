@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 
 	"golang.org/x/crypto/ssh"
@@ -131,6 +132,48 @@ func requestTerminal(ctx context.Context, s *ssh.Session, t Terminal) (restore f
 		}
 	}()
 	return func() { cancel(); <-finished; undo() }, nil
+}
+
+// Dial connects to an address from a host, over the connection to it that operations use as well. It tries once, and waits for nothing. What keeps it
+// from dialling at all is a *ViaError; anything else is about the address.
+func (d *Driver) Dial(ctx context.Context, from *driver.Host, network, address string) (net.Conn, error) {
+	c, release, err := d.pool.acquire(ctx, *from, forUser, nil)
+	if err != nil {
+		return nil, &ViaError{*from, err}
+	}
+	nc, err := d.pool.through(c)(ctx, network, address)
+	var barred *forwardError
+	switch {
+	case errors.As(err, &barred), err != nil && c.dead():
+		release()
+		return nil, &ViaError{*from, err}
+	case err != nil:
+		release()
+		return nil, err
+	}
+	return &dialled{nc, release}, nil
+}
+
+// ViaError is a failure to dial from a host: it is about the way, not about where it leads.
+type ViaError struct {
+	From driver.Host
+	Err  error
+}
+
+func (e *ViaError) Error() string {
+	return fmt.Sprintf("cannot get through %s: %v", address(e.From), e.Err)
+}
+func (e *ViaError) Unwrap() error { return e.Err }
+
+// dialled gives its host's connection back when it is closed.
+type dialled struct {
+	net.Conn
+	release func()
+}
+
+func (c *dialled) Close() error {
+	defer c.release()
+	return c.Conn.Close()
 }
 
 // Reach logs in once, waiting for nothing: is the host there, is it the one that is meant, and may one enter?

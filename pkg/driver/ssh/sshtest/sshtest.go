@@ -70,6 +70,7 @@ type Server struct {
 	budget   atomic.Int64 // bytes to the client until the connection is cut; 0 is no limit
 
 	Logins, Sessions, Cuts atomic.Int64
+	Forwards               atomic.Int64 // connections onwards that were asked for
 	WindowChanges          chan [2]uint32
 	Commands               func(line string) // told of each command line
 
@@ -333,8 +334,10 @@ func (s *Server) serve(nc net.Conn) {
 	for nch := range channels {
 		switch {
 		case nch.ChannelType() == "direct-tcpip" && s.o.Forward:
+			s.Forwards.Add(1)
 			wg.Go(func() { forward(nch) })
 		case nch.ChannelType() == "direct-tcpip":
+			s.Forwards.Add(1)
 			_ = nch.Reject(ssh.Prohibited, "open failed")
 		case nch.ChannelType() != "session":
 			_ = nch.Reject(ssh.UnknownChannelType, "unknown channel type")
