@@ -65,8 +65,8 @@ func (x sharedBlueprints) Download(ctx context.Context, name, version string) (b
 	return b, data, err
 }
 
-func (x sharedBlueprints) Remove(ctx context.Context, name, version string) error {
-	return x.s.use(ctx, false, func(svc orch.Service) error { return svc.Blueprints().Remove(ctx, name, version) })
+func (x sharedBlueprints) Remove(ctx context.Context, name, version string, digests ...string) error {
+	return x.s.use(ctx, false, func(svc orch.Service) error { return svc.Blueprints().Remove(ctx, name, version, digests...) })
 }
 
 // Accounts implements orch.Service.

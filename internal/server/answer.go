@@ -54,7 +54,7 @@ func matchesTag(header, tag string) bool {
 
 // unchanged enforces If-Match: current is the tag of what is there now, asked only where the client cares.
 func unchanged(c echo.Context, current func() (string, error)) error {
-	header := c.Request().Header.Get("If-Match")
+	header := ifMatch(c)
 	if header == "" {
 		return nil
 	}
@@ -66,6 +66,23 @@ func unchanged(c echo.Context, current func() (string, error)) error {
 		return &statusError{http.StatusPreconditionFailed, &orch.Error{Kind: orch.KindConflict, Msg: "it has been changed meanwhile: it is " + tag + " now", Hint: "read it again"}}
 	}
 	return nil
+}
+
+// ifMatch are the tags of all If-Match headers; "" there is none.
+func ifMatch(c echo.Context) string { return strings.Join(c.Request().Header.Values("If-Match"), ",") }
+
+// digests are the tags of If-Match without their quotes, for changes that compare them where they are made; none: whatever is there is meant.
+func digests(c echo.Context) (out []string) {
+	for t := range strings.SplitSeq(ifMatch(c), ",") {
+		t = strings.Trim(strings.TrimPrefix(strings.TrimSpace(t), "W/"), `"`)
+		if t == "*" {
+			return nil
+		}
+		if t != "" {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // statusError answers with a status other than that of the error's kind.

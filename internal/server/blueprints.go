@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -199,7 +200,10 @@ func (s *Server) removeBlueprint(c echo.Context) error {
 		return quoted(b.SHA256), err
 	})
 	if err == nil {
-		err = catalogue.Remove(ctx, name, version)
+		err = catalogue.Remove(ctx, name, version, digests(c)...) // which looks again, as it may have been changed since
+	}
+	if errors.Is(err, orch.ErrChanged) {
+		return &statusError{http.StatusPreconditionFailed, err}
 	}
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package server
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -12,7 +11,7 @@ import (
 )
 
 func (s *Server) pools(c echo.Context) error {
-	names, err := s.opts.Service.Hosts().Pools(c.Request().Context())
+	names, err := s.service(c).Hosts().Pools(c.Request().Context())
 	if names == nil {
 		names = []string{}
 	}
@@ -20,38 +19,21 @@ func (s *Server) pools(c echo.Context) error {
 }
 
 func (s *Server) poolHosts(c echo.Context) error {
-	l, err := s.opts.Service.Hosts().List(c.Request().Context(), param(c, "pool"), c.QueryParams()["filter"])
-	return answer(c, listed(c, l), err)
+	l, err := s.service(c).Hosts().List(c.Request().Context(), param(c, "pool"), c.QueryParams()["filter"])
+	return answer(c, listed(l), err)
 }
 
-func listed(c echo.Context, l orch.HostList) orch.HostList {
-	out := orch.HostList{Checkpoint: l.Checkpoint, Hosts: make([]*hostpool.Host, 0, len(l.Hosts))}
-	for _, h := range l.Hosts {
-		out.Hosts = append(out.Hosts, shown(c, h))
+// listed has a list of hosts where there are none.
+func listed(l orch.HostList) orch.HostList {
+	if l.Hosts == nil {
+		l.Hosts = []*hostpool.Host{}
 	}
-	return out
-}
-
-// shown hides which deployments of other tenants have a host, and shows the tenant's own under their own names.
-func shown(c echo.Context, h *hostpool.Host) *hostpool.Host {
-	if h == nil {
-		return nil
-	}
-	out := *h
-	out.Allocations = slices.Clone(h.Allocations)
-	for i, a := range out.Allocations {
-		tenant, name := orch.SplitName(a.Deployment)
-		if tenant != identity(c).Tenant {
-			out.Allocations[i].ID, out.Allocations[i].Node, out.Allocations[i].Instance, name = "", "", "", ""
-		}
-		out.Allocations[i].Deployment = name
-	}
-	return &out
+	return l
 }
 
 func (s *Server) poolHost(c echo.Context) error {
-	h, err := s.opts.Service.Hosts().Host(c.Request().Context(), param(c, "pool"), param(c, "host"))
-	return answer(c, shown(c, h), err)
+	h, err := s.service(c).Hosts().Host(c.Request().Context(), param(c, "pool"), param(c, "host"))
+	return answer(c, h, err)
 }
 
 func (s *Server) addHost(c echo.Context) error {
@@ -59,11 +41,11 @@ func (s *Server) addHost(c echo.Context) error {
 	if err := decodeJSON(c, &w); err != nil {
 		return err
 	}
-	h, err := s.opts.Service.Hosts().Add(c.Request().Context(), param(c, "pool"), param(c, "host"), w)
+	h, err := s.service(c).Hosts().Add(c.Request().Context(), param(c, "pool"), param(c, "host"), w)
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusCreated, shown(c, h))
+	return c.JSON(http.StatusCreated, h)
 }
 
 func (s *Server) updateHost(c echo.Context) error {
@@ -71,12 +53,12 @@ func (s *Server) updateHost(c echo.Context) error {
 	if err := decodeJSON(c, &w); err != nil {
 		return err
 	}
-	h, err := s.opts.Service.Hosts().Update(c.Request().Context(), param(c, "pool"), param(c, "host"), w)
-	return answer(c, shown(c, h), err)
+	h, err := s.service(c).Hosts().Update(c.Request().Context(), param(c, "pool"), param(c, "host"), w)
+	return answer(c, h, err)
 }
 
 func (s *Server) removeHost(c echo.Context) error {
-	if err := s.opts.Service.Hosts().Remove(c.Request().Context(), param(c, "pool"), param(c, "host")); err != nil {
+	if err := s.service(c).Hosts().Remove(c.Request().Context(), param(c, "pool"), param(c, "host")); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -96,6 +78,6 @@ func (s *Server) applyHosts(c echo.Context) error {
 		}
 		at = &n
 	}
-	l, err := s.opts.Service.Hosts().ApplyHosts(c.Request().Context(), param(c, "pool"), wanted, at)
-	return answer(c, listed(c, l), err)
+	l, err := s.service(c).Hosts().ApplyHosts(c.Request().Context(), param(c, "pool"), wanted, at)
+	return answer(c, listed(l), err)
 }

@@ -66,7 +66,7 @@ func (b stubBlueprints) Get(_ context.Context, name, version string) (orch.Bluep
 func (b stubBlueprints) Download(_ context.Context, name, version string) (orch.Blueprint, []byte, error) {
 	return stubBlueprint(name, version), []byte("PK"), b.s.err
 }
-func (b stubBlueprints) Remove(context.Context, string, string) error { return b.s.err }
+func (b stubBlueprints) Remove(context.Context, string, string, ...string) error { return b.s.err }
 
 func (s *stub) Hosts() orch.Hosts         { return stubHosts{s} }
 func (s *stub) Locations() orch.Locations { return stubLocations{s} }

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -86,6 +87,14 @@ func (b blueprints) Download(ctx context.Context, name, version string) (orch.Bl
 	return out, data, err
 }
 
-func (b blueprints) Remove(ctx context.Context, name, version string) error {
-	return b.c.do(ctx, http.MethodDelete, blueprintPath(name, version), nil, "", nil)
+func (b blueprints) Remove(ctx context.Context, name, version string, digests ...string) error {
+	header := http.Header{}
+	for _, d := range digests {
+		header.Add("If-Match", `"`+d+`"`)
+	}
+	resp, err := b.c.send(ctx, http.MethodDelete, blueprintPath(name, version), nil, "", header)
+	if err != nil {
+		return err
+	}
+	return errors.Join(decode(resp.Body, nil), resp.Body.Close())
 }

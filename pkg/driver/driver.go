@@ -30,9 +30,19 @@ const (
 	Run     Action = "run"     // run the operation's implementation
 )
 
+// Called is the deployment as its users know it.
+func (r *Request) Called() string {
+	if r.Name != "" {
+		return r.Name
+	}
+	return r.Deployment
+}
+
 // Request is one operation of one instance.
 type Request struct {
-	Deployment string
+	Deployment string // as it is recorded
+	// Name and Tenant are what users call the deployment, for scripts; "" is Deployment, and the default tenant.
+	Name, Tenant string
 	// Location names the configuration section of the cloud that the deployment is on; "" is the default one.
 	Location string
 	Task     string

@@ -50,6 +50,7 @@ func (e *Engine) Ask(ctx context.Context, w *World, q Question) (Reply, error) {
 	_, _ = rand.Read(id)
 	req := &driver.Request{Deployment: job.Deployment, Step: st.ID, OpID: hex.EncodeToString(id), Attempt: 1, Action: driver.Run, Topology: job.Topology, Node: n,
 		Instance: q.Instance.Index, Operation: q.Operation, Env: w.withInputs(job.Inputs), Timeout: q.Timeout, Ephemeral: true}
+	e.name(req)
 	var err error
 	if req.Host, err = r.host(ctx, st, req); err != nil {
 		return Reply{}, err

@@ -34,6 +34,8 @@ type Options struct {
 	// Login may choose another host for an operation that names one itself; known is where it would run, nil for the orchestrator. A nil result
 	// leaves it there.
 	Login func(ctx context.Context, req *driver.Request, known *driver.Host) (*driver.Host, error)
+	// Named splits a deployment's recorded name into a tenant, "" for the default one, and what its users call it; nil: it is called what it is recorded as.
+	Named func(deployment string) (tenant, name string)
 	// Secrets resolves get_secret; Cipher encrypts secret attributes and outputs at rest. Without Cipher they are refused.
 	Secrets SecretReader
 	Cipher  Cipher

@@ -77,6 +77,7 @@ func (r *run) request(ctx context.Context, st *step) (*driver.Request, error) {
 		Topology: t, Node: n, Instance: st.Instance, Relationship: rel, TargetInstance: st.TargetInstance, Operation: op,
 		Env: r.world.withInputs(inputs), Timeout: st.Timeout, Revision: r.job.Revision,
 	}
+	r.e.name(req)
 	if st.Kind == plan.Infra {
 		req.Operation = nil
 		return req, nil
@@ -89,6 +90,13 @@ func (r *run) request(ctx context.Context, st *step) (*driver.Request, error) {
 		return nil, err
 	}
 	return req, nil
+}
+
+// name says what users call the request's deployment.
+func (e *Engine) name(req *driver.Request) {
+	if e.opts.Named != nil {
+		req.Tenant, req.Name = e.opts.Named(req.Deployment)
+	}
 }
 
 // host is the server that a step runs on; nil is the orchestrator.

@@ -31,7 +31,7 @@ func now() time.Time { return time.Now().UTC() }
 // Inputs of the operation win over the names above, inputs of the call over the operation's.
 func (r *run) variables(ctx context.Context, st *step, req *driver.Request) ([]driver.Variable, error) {
 	v := &variables{values: map[string]driver.Variable{}}
-	v.set("DEPLOYMENT_ID", r.job.Deployment)
+	v.set("DEPLOYMENT_ID", req.Called())
 	self := req.Node.Name
 	if req.Relationship == nil {
 		v.node("", self, req.Instance, r.world.Instances(self), st.Host)

@@ -96,8 +96,8 @@ type auditedBlueprints struct {
 func (b auditedBlueprints) Upload(ctx context.Context, n NewBlueprint) (Blueprint, error) {
 	return noted(ctx, b.a, "blueprints push", n.Name+" "+n.Version, func() (Blueprint, error) { return b.Blueprints.Upload(ctx, n) })
 }
-func (b auditedBlueprints) Remove(ctx context.Context, name, version string) error {
-	err := b.Blueprints.Remove(ctx, name, version)
+func (b auditedBlueprints) Remove(ctx context.Context, name, version string, digests ...string) error {
+	err := b.Blueprints.Remove(ctx, name, version, digests...)
 	b.a.done(ctx, "blueprints rm", name+" "+version, err)
 	return err
 }

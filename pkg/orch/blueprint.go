@@ -2,6 +2,7 @@ package orch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -23,9 +24,13 @@ type Blueprints interface {
 	Get(ctx context.Context, name, version string) (Blueprint, error)
 	// Download returns the archive as it was uploaded.
 	Download(ctx context.Context, name, version string) (Blueprint, []byte, error)
-	// Remove a version, or with "" all. Deployments keep their own copy.
-	Remove(ctx context.Context, name, version string) error
+	// Remove a version, or with "" all. Deployments keep their own copy. With digests (Blueprint.SHA256) it is removed only if the version, or the
+	// newest of all, has one of them, and else ErrChanged.
+	Remove(ctx context.Context, name, version string, digests ...string) error
 }
+
+// ErrChanged is wrapped by the error (KindConflict) of a change that was meant for something else than what is there now.
+var ErrChanged = errors.New("it has been changed meanwhile")
 
 // NewBlueprint is what is uploaded.
 type NewBlueprint struct {

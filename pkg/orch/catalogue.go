@@ -378,7 +378,7 @@ func (c catalogue) Download(ctx context.Context, name, version string) (Blueprin
 }
 
 // Remove implements Blueprints.
-func (c catalogue) Remove(ctx context.Context, name, version string) error {
+func (c catalogue) Remove(ctx context.Context, name, version string, digests ...string) error {
 	tenant := TenantOf(ctx)
 	if name == "" {
 		return noBlueprint(name, version)
@@ -394,6 +394,10 @@ func (c catalogue) Remove(ctx context.Context, name, version string) error {
 			if version == "" || r.Version == version {
 				gone = append(gone, r)
 			}
+		}
+		if len(digests) > 0 && len(gone) > 0 && !slices.Contains(digests, gone[0].SHA256) {
+			return &Error{Kind: KindConflict, Msg: fmt.Sprintf("the blueprint %s:%s is not the one that was meant: its digest is %s now", name, gone[0].Version, gone[0].SHA256),
+				Hint: "read it again", Err: ErrChanged}
 		}
 		if version == "" {
 			return tx.DeletePrefix(blueprintPrefix(tenant, name))

@@ -162,6 +162,9 @@ func TestDeployingFromABlueprint(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 	// The deployment has its own copy.
+	if err := f.Blueprints().Remove(t.Context(), "shop", "", "another's digest"); kindOf(err) != orch.KindConflict || !errors.Is(err, orch.ErrChanged) {
+		t.Errorf("removing what is not there any more: %v", err)
+	}
 	if err := f.Blueprints().Remove(t.Context(), "shop", ""); err != nil {
 		t.Fatal(err)
 	}

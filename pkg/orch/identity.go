@@ -116,6 +116,14 @@ func SplitName(full string) (tenant, name string) {
 	return DefaultTenant, full
 }
 
+// tenantAndName is SplitName with "" for the default tenant.
+func tenantAndName(full string) (tenant, name string) {
+	if tenant, name = SplitName(full); tenant == DefaultTenant {
+		tenant = ""
+	}
+	return tenant, name
+}
+
 const tenantLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 // ValidTenant reports whether a tenant can have this name.

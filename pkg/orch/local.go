@@ -123,7 +123,7 @@ func New(o Options) (*Local, error) {
 	l := &Local{opts: o, store: o.Store, blobs: state.NewBlobs(o.Store), events: state.NewEventLog(o.Store), log: o.Logger,
 		holdings: map[string]*holding{}}
 	l.life, l.stop = context.WithCancelCause(context.Background())
-	l.engine = engine.New(engine.Options{Store: o.Store, Infra: o.Infra, Remote: o.Remote, Local: o.Local, Select: o.Select, Hosts: o.Hosts, Health: l.healthy, Login: o.Login,
+	l.engine = engine.New(engine.Options{Store: o.Store, Infra: o.Infra, Remote: o.Remote, Local: o.Local, Select: o.Select, Hosts: o.Hosts, Named: tenantAndName, Health: l.healthy, Login: o.Login,
 		Secrets: localSecrets{o.Secrets}, Cipher: o.Cipher, Redactor: o.Redactor, Limits: o.Limits, Retry: o.Retry, Observe: o.Observe, Logger: o.Logger})
 	return l, nil
 }

@@ -301,8 +301,8 @@ func (x blueprintsIn) Get(ctx context.Context, name, version string) (Blueprint,
 func (x blueprintsIn) Download(ctx context.Context, name, version string) (Blueprint, []byte, error) {
 	return x.s.svc.Blueprints().Download(x.s.of(ctx), name, version)
 }
-func (x blueprintsIn) Remove(ctx context.Context, name, version string) error {
-	return x.s.svc.Blueprints().Remove(x.s.of(ctx), name, version)
+func (x blueprintsIn) Remove(ctx context.Context, name, version string, digests ...string) error {
+	return x.s.svc.Blueprints().Remove(x.s.of(ctx), name, version, digests...)
 }
 
 func (s *inTenant) Plans() Plans { return plansIn{s} }

@@ -1,10 +1,14 @@
 package orch_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/orch-project/orch/pkg/hostpool"
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -52,6 +56,11 @@ func TestTenantsDoNotSeeEachOther(t *testing.T) {
 		if d, err := svc.Deployment(ctx, "demo"); err != nil || d.Name != "demo" {
 			t.Errorf("%+v, %v", d, err)
 		}
+		f.world.mu.Lock()
+		if id := f.world.vars["web[0].create"]["DEPLOYMENT_ID"]; id != "demo" {
+			t.Errorf("scripts know their deployment as %q", id)
+		}
+		f.world.mu.Unlock()
 		n := 0
 		for e, err := range svc.Events(ctx, orch.Filter{}) {
 			if err != nil || e.Deployment != "demo" || e.Task != "" && e.Task != task.ID {
@@ -88,6 +97,51 @@ func TestTenantsDoNotSeeEachOther(t *testing.T) {
 	}
 	if page, err = orch.FeedInTenant(f.Local, "other").Page(ctx, orch.Filter{}, 2, 0); err != nil || len(page.Events) != 0 || page.Last == 0 {
 		t.Errorf("%+v, %v", page, err)
+	}
+}
+
+// full is a pool with one host that deployments of two tenants share.
+type full struct{ orch.Hosts }
+
+func (full) Host(_ context.Context, pool, name string) (*hostpool.Host, error) {
+	return &hostpool.Host{Location: pool, Name: name, Allocations: []hostpool.Allocation{
+		{ID: "shop/db/0", Deployment: "shop", Node: "db", Instance: "0", Shareable: true, Resources: map[string]float64{"host.num_cpus": 2}},
+		{ID: "acme~web/app/1", Deployment: "acme~web", Node: "app", Instance: "1"}}}, nil
+}
+
+func (full) Remove(context.Context, string, string) error {
+	return &orch.Error{Kind: orch.KindConflict, Msg: "box is given to acme~web/app/1"}
+}
+
+func (h full) List(ctx context.Context, pool string, _ []string) (orch.HostList, error) {
+	one, err := h.Host(ctx, pool, "box")
+	return orch.HostList{Checkpoint: 3, Hosts: []*hostpool.Host{one}}, err
+}
+
+type withHosts struct{ orch.Service }
+
+func (withHosts) Hosts() orch.Hosts { return full{} }
+
+// A tenant sees that others have a host, and what they take of it, but not who.
+func TestHostsInTenants(t *testing.T) {
+	hosts := orch.InTenant(withHosts{}, "acme").Hosts()
+	h, err := hosts.Host(t.Context(), "lab", "box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []hostpool.Allocation{{Shareable: true, Resources: map[string]float64{"host.num_cpus": 2}}, {ID: "web/app/1", Deployment: "web", Node: "app", Instance: "1"}}
+	if diff := cmp.Diff(want, h.Allocations); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	l, err := hosts.List(t.Context(), "lab", nil)
+	if err != nil || l.Checkpoint != 3 || !cmp.Equal(l.Hosts[0].Allocations, want) {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if err := hosts.Remove(t.Context(), "lab", "box"); err == nil || strings.Contains(err.Error(), "acme~") || !strings.Contains(err.Error(), "web/app/1") {
+		t.Errorf("%v", err)
+	}
+	if h, _ := orch.InTenant(withHosts{}, "").Hosts().Host(t.Context(), "lab", "box"); h.Allocations[0].Deployment != "shop" || h.Allocations[1].Deployment != "" {
+		t.Errorf("%+v", h.Allocations)
 	}
 }
 

@@ -1,6 +1,7 @@
 package script
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -169,8 +170,8 @@ type attributes interface {
 func contextOf(ctx context.Context, req *driver.Request) (map[string]any, error) {
 	v := viewer{ctx, req}
 	parts := map[string]any{
-		"deployment": map[string]any{"id": req.Deployment}, "blueprint": map[string]any{"id": req.Topology.Name}, "execution_id": req.Task, "workflow_id": "",
-		"tenant_name": "default_tenant", "bootstrap_context": map[string]any{}, "capabilities": map[string]any{},
+		"deployment": map[string]any{"id": req.Called()}, "blueprint": map[string]any{"id": req.Topology.Name}, "execution_id": req.Task, "workflow_id": "",
+		"tenant_name": cmp.Or(req.Tenant, "default_tenant"), "bootstrap_context": map[string]any{}, "capabilities": map[string]any{},
 		"operation": map[string]any{"name": req.Operation.Interface + "." + req.Operation.Name, "retry_number": max(0, req.Attempt-1), "max_retries": req.Operation.Retries},
 	}
 	inputs := map[string]any{}

@@ -57,7 +57,7 @@ func NewJob(req *driver.Request, o Options) (*Job, error) {
 	}
 	j := &Job{ID: directoryName(req.OpID), login: o.Login, vars: req.Variables, asked: asked(req.Topology, op)}
 	j.Timeout = cmp.Or(req.Timeout, op.Timeout, o.Timeout, time.Hour)
-	j.settings = []setting{{name: "PYTHONUNBUFFERED", value: "1"}, {name: "DEPLOYMENT_ID", value: req.Deployment}}
+	j.settings = []setting{{name: "PYTHONUNBUFFERED", value: "1"}, {name: "DEPLOYMENT_ID", value: req.Called()}}
 	j.redeploy = op.Name == "create"
 	k := knownOf(req.Topology)
 	if err := j.artifacts(k, req); err != nil {
