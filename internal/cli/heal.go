@@ -1,6 +1,10 @@
 package cli
 
 import (
+	"bufio"
+	"context"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/orch-project/orch/internal/view"
@@ -53,14 +57,18 @@ Without instances: all that are in the state error, whose server is in ERROR or 
 }
 
 func driftCmd(env *environment) *cobra.Command {
-	var repair, noChecks bool
+	var repair, noChecks, yes bool
+	var follow followFlags
 	c := &cobra.Command{
 		Use:   "drift [DEPLOYMENT]",
 		Short: "Compare what exists with what was deployed",
 		Long: `Asks the cloud for the servers, lets Terraform compare what it finds with what was deployed, and runs the operation of each instance that
 tells whether it is well: Cloudify's check_drift or check_status, else one called check_drift, check_status or check in any interface.
-Such an operation reports drift by failing, or by setting the output DRIFT to what is different. Exits with 5 when something has drifted.`,
-		Example: "  orch drift web\n  orch drift web --repair   # show what would bring it back\n  orch drift web -o json",
+Such an operation reports drift by failing, or by setting the output DRIFT to what is different. Exits with 5 when something has drifted.
+
+--repair shows what would bring it back, asks, and does it: what is gone is made anew with all that is on it, the rest is changed where it
+is. --yes does not ask; where nobody can be asked, nothing is done without it.`,
+		Example: "  orch drift web\n  orch drift web --repair         # show what would bring it back, ask, and do it\n  orch drift web --repair --yes   # as a script does it",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			app, name, err := env.openWithDeployment(c.Context(), args)
@@ -74,22 +82,68 @@ Such an operation reports drift by failing, or by setting the output DRIFT to wh
 			if err := env.print(d, func() { env.drift(d) }); err != nil {
 				return err
 			}
-			if repair && d.Drifted && !env.structured() {
-				env.out.Println("\nTo bring it back, `orch heal " + name + " --repair` would do:")
-				req := orch.Request{Verb: orch.Workflow, Deployment: name, Workflow: plan.Heal, Repair: true}
-				if err := env.showPlan(c.Context(), app, req); err != nil {
-					return err
-				}
-			}
-			if d.Drifted {
+			switch {
+			case !d.Drifted:
+				return nil
+			case !repair:
 				return &exitError{exitChanges}
 			}
-			return nil
+			return env.repair(c.Context(), app, name, yes, follow)
 		},
 	}
-	c.Flags().BoolVar(&repair, "repair", false, "show the plan that would bring it back")
+	follow.register(c)
+	c.Flags().BoolVar(&repair, "repair", false, "show what would bring it back, ask, and do it")
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "with --repair: do it without asking")
 	c.Flags().BoolVar(&noChecks, "no-checks", false, "ask the cloud only, run nothing")
 	return c
+}
+
+// repair brings a drifted deployment back: exactly what was shown is done.
+func (e *environment) repair(ctx context.Context, app *App, name string, yes bool, follow followFlags) error {
+	req := orch.Request{Verb: orch.Workflow, Deployment: name, Workflow: plan.Heal, Repair: true}
+	p, list, err := app.Plan(ctx, req)
+	if err != nil {
+		return err
+	}
+	if p == nil || list.HasErrors() {
+		return e.refuse(list)
+	}
+	if !e.structured() {
+		e.out.Println("\nTo bring it back:")
+		e.out.Plan(p)
+	}
+	if !yes && !e.prompts() {
+		e.err.Println("nothing was done: --yes does it without asking")
+		return &exitError{exitChanges}
+	}
+	if !yes {
+		ok, err := e.confirm(ctx, "Do it?")
+		if err != nil {
+			return err
+		}
+		if !ok {
+			e.err.Println("nothing was done")
+			return &exitError{exitChanges}
+		}
+	}
+	req.PlanDigest = p.Digest
+	return e.start(ctx, app, req, follow)
+}
+
+// confirm asks whoever sits at the terminal; anything but yes is no.
+func (e *environment) confirm(ctx context.Context, question string) (bool, error) {
+	e.err.Printf("%s [y/N] ", question)
+	answered := make(chan string, 1)
+	go func() { // reading a terminal cannot be interrupted: the process ends with it
+		line, _ := bufio.NewReader(e.stdio.In).ReadString('\n')
+		answered <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case a := <-answered:
+		return a == "y" || a == "yes", nil
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
 }
 
 func (e *environment) drift(d *orch.Drift) {
