@@ -28,12 +28,15 @@ type Asked struct {
 	// Resources wanted of the host's labels of the same name. On a shared host those of all must fit.
 	Resources map[string]Quantity
 	Policy    string
+	// Instead names an operation that wants another host than the one that the instance has, if any fits. The same operation asking again gets
+	// the same answer.
+	Instead string
 }
 
 func (a *Asked) id() string { return a.Deployment + "/" + a.Node + "/" + a.Instance }
 
 // Allocate gives a host to an instance: the one it has, or the best that is free and fits. Without one the error is ErrNoHost and says why
-// each of them is none.
+// each of them is none. Who wants another one, of which there is none, keeps what it has.
 func (p *Pool) Allocate(ctx context.Context, a Asked) (*Host, error) {
 	var given *Host
 	err := p.opts.Store.Update(ctx, func(tx state.Tx) error {
@@ -42,22 +45,35 @@ func (p *Pool) Allocate(ctx context.Context, a Asked) (*Host, error) {
 		if err != nil {
 			return err
 		}
+		mine := func(x Allocation) bool { return x.ID == a.id() }
+		var has *Host
 		for _, h := range all {
-			if slices.ContainsFunc(h.Allocations, func(x Allocation) bool { return x.ID == a.id() }) {
-				given = h
-				return nil
+			if i := slices.IndexFunc(h.Allocations, mine); i >= 0 {
+				if has = h; a.Instead == "" || h.Allocations[i].Instead == a.Instead {
+					given = h
+					return nil
+				}
 			}
 		}
-		h, err := choose(all, &a)
-		if err != nil {
+		h, err := choose(slices.DeleteFunc(all, func(h *Host) bool { return h == has }), &a)
+		switch {
+		case err != nil && has == nil:
 			return err
+		case err != nil:
+			h = has
+		}
+		if has != nil {
+			has.Allocations = slices.DeleteFunc(has.Allocations, mine)
+			if err := state.Put(tx, hostKey(has.Location, has.Name), *has); err != nil {
+				return err
+			}
 		}
 		took := map[string]float64{}
 		for k, q := range a.Resources {
 			took[k] = q.N
 		}
 		h.Allocations = append(h.Allocations, Allocation{ID: a.id(), Deployment: a.Deployment, Node: a.Node, Instance: a.Instance,
-			Shareable: a.Shareable, Resources: took, Policy: a.Policy, Since: p.opts.Now().UTC()})
+			Shareable: a.Shareable, Resources: took, Policy: a.Policy, Instead: a.Instead, Since: p.opts.Now().UTC()})
 		given = h
 		return errors.Join(state.Put(tx, hostKey(h.Location, h.Name), *h), touch(tx, h.Location))
 	})

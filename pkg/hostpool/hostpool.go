@@ -49,8 +49,10 @@ type Allocation struct {
 	// Resources taken of a shared host: quantities by label, in bytes or numbers.
 	Resources map[string]float64 `json:"resources,omitempty"`
 	// Policy by which the host was chosen.
-	Policy string    `json:"policy,omitempty"`
-	Since  time.Time `json:"since"`
+	Policy string `json:"policy,omitempty"`
+	// Instead is the operation that has given it in place of another host.
+	Instead string    `json:"instead,omitempty"`
+	Since   time.Time `json:"since"`
 }
 
 // Host of a pool.

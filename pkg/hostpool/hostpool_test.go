@@ -133,6 +133,32 @@ func TestAllocate(t *testing.T) {
 	}
 }
 
+// Who wants another host gets one that fits, the same one when the operation asks again, and keeps what it has where there is no other.
+func TestAnotherHostInstead(t *testing.T) {
+	p, _ := newPool(t)
+	add(t, p, "a", nil)
+	ask := Asked{Location: "lab", Deployment: "d", Node: "web", Instance: "0"}
+	allocate := func(instead, want string) {
+		t.Helper()
+		ask.Instead = instead
+		h, err := p.Allocate(t.Context(), ask)
+		if err != nil || h.Name != want {
+			t.Fatalf("instead %q: %+v, %v; want %s", instead, h, err, want)
+		}
+		if held, err := p.Held(t.Context(), "lab", "d"); err != nil || len(held) != 1 || !strings.Contains(held[0], want) {
+			t.Errorf("held: %v, %v", held, err)
+		}
+	}
+	allocate("", "a")
+	allocate("op-1", "a") // there is no other
+	add(t, p, "b", nil)
+	allocate("op-1", "a") // it has been answered
+	allocate("op-2", "b")
+	allocate("op-2", "b")
+	allocate("", "b")
+	allocate("op-3", "a")
+}
+
 func TestSharedHosts(t *testing.T) {
 	p, _ := newPool(t)
 	add(t, p, "a", map[string]string{"host.mem_size": "8 GB"})

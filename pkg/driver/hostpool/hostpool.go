@@ -100,16 +100,14 @@ func (d *Driver) RunBatch(ctx context.Context, reqs []*driver.Request, emit even
 
 // act gives a host or takes it back. Both may be repeated: an instance has one host.
 func (d *Driver) act(ctx context.Context, loc plugin.Location, name string, req *driver.Request, emit event.Emit) (driver.Result, error) {
-	if req.Action == driver.Replace { // another host, if there is one
-		if _, err := d.opts.Pool.Release(ctx, name, req.Deployment, req.Node.Name, req.Instance); err != nil {
-			return driver.Result{}, err
-		}
-	}
 	switch req.Action {
 	case driver.Create, driver.Update, driver.Replace:
 		asked, err := d.asked(ctx, loc, name, req)
 		if err != nil {
 			return driver.Result{}, err
+		}
+		if req.Action == driver.Replace { // another host, if there is one
+			asked.Instead = "replace " + req.OpID
 		}
 		h, err := d.opts.Pool.Allocate(ctx, asked)
 		if errors.Is(err, pool.ErrNoHost) {
