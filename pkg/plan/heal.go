@@ -57,6 +57,7 @@ func (b *builder) heal() {
 	down := b.generated(Uninstall, t, b.wanted, these)
 	b.letGoOf(stay, down)
 	b.dropLost(down)
+	first := len(b.g.verts)
 	up := b.reinstall(these)
 	for _, l := range down.order {
 		end := l.end
@@ -64,6 +65,12 @@ func (b *builder) heal() {
 			end = l.forget
 		}
 		b.g.edge(end, up.lanes[l.id()].begin)
+		// What runs at the other end of a relationship is in that one's lane: it must not come before the old one is gone, either.
+		for v := first; v < len(b.g.verts); v++ {
+			if s := b.g.verts[v].step; s != nil && s.Relationship != "" && s.Of() == l.id() {
+				b.g.edge(end, v)
+			}
+		}
 	}
 }
 
