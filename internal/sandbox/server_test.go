@@ -36,7 +36,7 @@ func TestAFlavorThatNoHostCanTakeEndsInErrorWithNovasFault(t *testing.T) {
 
 func TestServersAreBuiltAndDeletedAsynchronously(t *testing.T) {
 	t.Parallel()
-	slow := sandbox.Delays{Build: time.Hour, Delete: 50 * time.Millisecond}
+	slow := sandbox.Delays{Build: time.Hour, Delete: time.Second}
 	w := build(t, start(t, sandbox.Options{Delays: slow}))
 	v, err := servers.Create(t.Context(), w.compute, servers.CreateOpts{
 		Name: "slow", FlavorRef: w.flavor, ImageRef: w.image, Networks: []servers.Network{{UUID: w.network}},
@@ -53,9 +53,8 @@ func TestServersAreBuiltAndDeletedAsynchronously(t *testing.T) {
 		t.Errorf("stop during BUILD: %v", err)
 	}
 	check(t, servers.Delete(t.Context(), w.compute, v.ID).ExtractErr())
-	v, err = servers.Get(t.Context(), w.compute, v.ID).Extract()
-	check(t, err)
-	if v.TaskState != "deleting" {
+	// A busy machine may see it gone already.
+	if v, err := servers.Get(t.Context(), w.compute, v.ID).Extract(); err == nil && v.TaskState != "deleting" {
 		t.Errorf("task state %q", v.TaskState)
 	}
 	eventually(t, "it is gone", func() bool { _, err := servers.Get(t.Context(), w.compute, v.ID).Extract(); return err != nil })

@@ -169,6 +169,23 @@ func (c *ConsulCluster) Spare(t testing.TB) {
 	t.Fatalf("no server of Consul can be spared after %s: %s", startTimeout, last)
 }
 
+// Removed waits until the others have removed a dead server from their catalog, as Consul's autopilot does after a while.
+func (c *ConsulCluster) Removed(t testing.TB, dead *ConsulServer) {
+	t.Helper()
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		for _, s := range c.Servers {
+			if s.proc == nil {
+				continue
+			}
+			if status, body, err := s.get("/v1/catalog/nodes"); err == nil && status == http.StatusOK && !bytes.Contains(body, []byte(`"`+dead.Name+`"`)) {
+				return
+			}
+		}
+	}
+	c.logTails(t)
+	t.Fatalf("Consul still knows the dead %s after %s", dead.Name, startTimeout)
+}
+
 // Leader returns the server that leads now; it fails the test when there is none for long.
 func (c *ConsulCluster) Leader(t testing.TB) *ConsulServer {
 	t.Helper()

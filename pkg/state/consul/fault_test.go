@@ -494,3 +494,31 @@ func TestMessages(t *testing.T) {
 		}
 	}
 }
+
+// The Consul server that made the session may die for good: Consul forgets it, and with it the sessions of its node. That of a process that
+// holds leases must not be among them.
+func TestLeaseOutlivesConsulsServer(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	c := tools.StartConsul(t, 3)
+	var addrs []string
+	for _, s := range c.Servers {
+		addrs = append(addrs, s.Addr())
+	}
+	s := connect(t, consul.Options{Addresses: addrs, Patience: 90 * time.Second})
+	l, err := s.Lease(t.Context(), "d", state.LeaseOptions{TTL: 3 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Spare(t)
+	c.Servers[0].Kill()
+	c.Removed(t, c.Servers[0])
+	if err := s.Update(t.Context(), func(tx state.Tx) error { tx.Fence(l); return tx.Put("a", nil) }); err != nil {
+		t.Error(err)
+	}
+	if err := l.Err(); err != nil {
+		t.Error(err)
+	}
+}

@@ -112,14 +112,19 @@ func (v *liveness) session(ctx context.Context, s *Store, ttl time.Duration) (*s
 
 func (s *Store) newSession(ctx context.Context, ttl time.Duration) (*session, error) {
 	host, _ := os.Hostname()
+	node, err := s.sessionNode(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a session: %w", err)
+	}
 	entry := &api.SessionEntry{
 		Name:      fmt.Sprintf("orch process %d on %s", os.Getpid(), host),
 		TTL:       max(ttl, 10*time.Second).String(),
 		Behavior:  api.SessionBehaviorRelease,
 		LockDelay: time.Millisecond, // 0 would mean Consul's default of 15 s; what it protects from, fences do
+		Node:      node,
 	}
 	x := &session{ttl: ttl, leases: make(map[string]*state.Lease)}
-	err := s.retry(ctx, func(ctx context.Context) (err error) {
+	err = s.retry(ctx, func(ctx context.Context) (err error) {
 		x.id, _, err = s.client.Session().CreateNoChecks(entry, s.write(ctx)) // a lost reply leaves a session that expires
 		return err
 	})
@@ -132,6 +137,28 @@ func (s *Store) newSession(ctx context.Context, ttl time.Duration) (*session, er
 		return nil, fmt.Errorf("cannot make a session: %w", err)
 	}
 	return x, nil
+}
+
+// leaseNode is the node of Consul's catalog that has the sessions.
+const leaseNode = "orch-leases"
+
+// sessionNode registers the node that sessions belong to and returns its name. A session ends with its node, and without this that would be
+// the server or agent of Consul that was asked: Consul forgets a dead server after a few seconds, with all leases of those who had asked it.
+// A token that may not write nodes has to live with that: "" is the node of the agent.
+func (s *Store) sessionNode(ctx context.Context) (string, error) {
+	err := s.retry(ctx, func(ctx context.Context) error {
+		_, err := s.client.Catalog().Register(&api.CatalogRegistration{Node: leaseNode, Address: "127.0.0.1",
+			NodeMeta: map[string]string{"external-node": "true", "external-probe": "false"}}, s.write(ctx))
+		return err
+	})
+	var refused *statusError
+	switch {
+	case errors.As(err, &refused) && !transient(refused):
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return leaseNode, nil
 }
 
 // beat changes the beat. It is locked with the session, so it cannot be changed any more when that is over.
