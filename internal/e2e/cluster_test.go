@@ -46,7 +46,9 @@ func answered(t *testing.T, url string, want int) map[string]bool {
 
 // The tutorial of the README must deploy, answer, be quiet when nothing changed, and leave nothing.
 func TestWebClusterLivesAndLeavesNothing(t *testing.T) {
-	u := newUser(t).sandboxed()
+	u := newUser(t)
+	u.env = append(u.env, "ORCH_TERRAFORM_MIRROR=") // the provider as users have it, with all its pauses
+	u.sandboxed()
 	before := u.resources()
 	u.secret("db_password", "it's a \\ secret-4711")
 	u.ok("deploy", webCluster)

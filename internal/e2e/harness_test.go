@@ -62,10 +62,10 @@ func newUser(t *testing.T) *user {
 	// is enough for the cache to run these tests again when it differs.
 	_ = os.Getenv("ORCH_TEST_DIGEST")
 	tools.TerraformOrTofu(t)
-	tools.ProviderMirror(t)
+	mirror := tools.ProviderMirror(t)
 	home := t.TempDir()
 	u := &user{t: t, home: home}
-	u.env = append(cleanEnv(), "ORCH_HOME="+home, "NO_COLOR=1")
+	u.env = append(cleanEnv(), "ORCH_HOME="+home, "ORCH_TERRAFORM_MIRROR="+mirror, "NO_COLOR=1")
 	return u
 }
 

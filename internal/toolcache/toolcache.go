@@ -11,6 +11,7 @@
 //	  mirror/HOST/NAMESPACE/TYPE/VERSION/OS_ARCH/terraform-provider-TYPE_vVERSION
 //	                                 providers as a filesystem mirror, for registry.terraform.io and registry.opentofu.org alike;
 //	                                 `terraform providers mirror DIR` may add to it
+//	eager/mirror/…                 the same for tests, with a provider that waits less between its looks at the cloud
 package toolcache
 
 import (
@@ -46,6 +47,9 @@ func Executable(root, name, version string) string {
 // Mirror is the filesystem mirror of the cache at root, for provider_installation in a Terraform CLI configuration.
 func Mirror(root string) string { return filepath.Join(root, "mirror") }
 
+// Eager is the root of a cache that has nothing but a mirror: that of the provider for tests.
+func Eager(root string) string { return filepath.Join(root, "eager") }
+
 // Provider is where a provider's executable lies in the mirror. registry is one of Registries, source is "NAMESPACE/TYPE".
 func Provider(root, registry, source, version string) string {
 	return filepath.Join(Mirror(root), registry, filepath.FromSlash(source), version, runtime.GOOS+"_"+runtime.GOARCH,
@@ -68,6 +72,11 @@ func FindProvider(registry, source string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
+	return FindProviderIn(root, registry, source)
+}
+
+// FindProviderIn is FindProvider in the cache at root.
+func FindProviderIn(root, registry, source string) (path string, err error) {
 	return newest(source, filepath.Join(Mirror(root), registry, filepath.FromSlash(source)), func(v string) string {
 		return Provider(root, registry, source, v)
 	})

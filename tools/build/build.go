@@ -74,19 +74,26 @@ func (b *builder) recipe(t tool) (recipe, error) {
 	}
 	h := sha256.New()
 	for _, name := range []string{"go.mod", "go.sum"} {
-		data, err := os.ReadFile(filepath.Join(b.modules, t.name, name))
+		data, err := os.ReadFile(filepath.Join(b.modules, t.source(), name))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return recipe{}, fmt.Errorf("cannot read what %s is built from: %w", t.name, err)
 		}
 		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
 	}
-	fmt.Fprintf(h, "%s %q", t.pkg, t.args("", ""))
+	fmt.Fprintf(h, "%s %q", t.pkg, t.args("", "", ""))
+	if t.eager {
+		fmt.Fprint(h, haste)
+	}
 	return recipe{Version: v, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Sources: hex.EncodeToString(h.Sum(nil))}, nil
 }
 
 // args of the go command.
-func (t tool) args(dir, out string) []string {
-	return []string{"build", "-C", dir, "-v", "-trimpath", "-buildvcs=false", "-ldflags", strings.TrimSpace("-s -w " + t.ldflags), "-o", out, t.pkg}
+func (t tool) args(dir, modfile, out string) []string {
+	args := []string{"build", "-C", dir, "-v", "-trimpath", "-buildvcs=false", "-ldflags", strings.TrimSpace("-s -w " + t.ldflags), "-o", out}
+	if modfile != "" {
+		args = append(args, "-modfile", modfile)
+	}
+	return append(args, t.pkg)
 }
 
 func (b *builder) current(t tool, r recipe, exe string) bool {
@@ -143,9 +150,21 @@ func (b *builder) compile(ctx context.Context, t tool, r recipe, exe string) err
 }
 
 func (b *builder) goBuild(ctx context.Context, t tool, out string, w io.Writer) error {
-	cmd := exec.CommandContext(ctx, "go", t.args(filepath.Join(b.modules, t.name), out)...)
+	dir, modfile := filepath.Join(b.modules, t.source()), ""
 	// Pure Go, so that no C compiler is needed and the result runs on any distribution; and nothing of the user's flags.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	env := append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	if t.eager {
+		tmp, err := os.MkdirTemp("", "orch-build-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(tmp)
+		if modfile, err = hasten(ctx, dir, tmp, env); err != nil {
+			return err
+		}
+	}
+	cmd := exec.CommandContext(ctx, "go", t.args(dir, modfile, out)...)
+	cmd.Env = env
 	cmd.Stdout, cmd.Stderr = w, w
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) } // the compilers, too
@@ -218,7 +237,7 @@ func (b *builder) clean(ctx context.Context) error {
 		err = os.RemoveAll(dir)
 		if t.provider != "" {
 			for _, registry := range toolcache.Registries {
-				err = errors.Join(err, os.RemoveAll(filepath.Join(toolcache.Mirror(b.cache), registry, filepath.FromSlash(t.provider))))
+				err = errors.Join(err, os.RemoveAll(filepath.Join(toolcache.Mirror(b.root(t)), registry, filepath.FromSlash(t.provider))))
 			}
 		}
 		unlock()

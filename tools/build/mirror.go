@@ -9,10 +9,18 @@ import (
 	"github.com/orch-project/orch/internal/toolcache"
 )
 
+// root of the cache that has the tool's mirror.
+func (b *builder) root(t tool) string {
+	if t.eager {
+		return toolcache.Eager(b.cache)
+	}
+	return b.cache
+}
+
 // mirrored reports whether every registry's place in the mirror holds this executable.
 func (b *builder) mirrored(t tool, r recipe, exe string) bool {
 	for _, registry := range toolcache.Registries {
-		if !same(exe, toolcache.Provider(b.cache, registry, t.provider, r.Version)) {
+		if !same(exe, toolcache.Provider(b.root(t), registry, t.provider, r.Version)) {
 			return false
 		}
 	}
@@ -22,7 +30,7 @@ func (b *builder) mirrored(t tool, r recipe, exe string) bool {
 // mirror lays a provider out for terraform and tofu. It links where it can; elsewhere it copies, keeping the time, by which same knows it.
 func (b *builder) mirror(t tool, r recipe, exe string) error {
 	for _, registry := range toolcache.Registries {
-		to := toolcache.Provider(b.cache, registry, t.provider, r.Version)
+		to := toolcache.Provider(b.root(t), registry, t.provider, r.Version)
 		if same(exe, to) {
 			continue
 		}

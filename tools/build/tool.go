@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os/exec"
@@ -10,7 +11,8 @@ import (
 
 // tool is a program that can be built.
 type tool struct {
-	name    string // of the executable, and of its directory below tools/
+	name    string // of the executable, and of its directory below tools/ unless that is said
+	dir     string
 	module  string // whose version in tools/NAME/go.mod is the tool's
 	pkg     string // main package
 	ldflags string
@@ -18,8 +20,10 @@ type tool struct {
 	check []string
 	// provider is "NAMESPACE/TYPE" when the executable is a Terraform provider, to be laid out in the mirror.
 	provider string
-	cold     string // about how long a first build takes on two cores
-	about    string
+	// eager shortens the provider's pauses, for tests: see eager.go.
+	eager bool
+	cold  string // about how long a first build takes on two cores
+	about string
 }
 
 var tools = []tool{
@@ -38,10 +42,18 @@ var tools = []tool{
 		provider: "terraform-provider-openstack/openstack", cold: "1 minute", about: "OpenStack provider, as a filesystem mirror for terraform and tofu",
 	},
 	{
+		name: "terraform-provider-openstack-eager", dir: "terraform-provider-openstack", module: "github.com/terraform-providers/terraform-provider-openstack",
+		pkg:      "github.com/terraform-providers/terraform-provider-openstack",
+		provider: "terraform-provider-openstack/openstack", eager: true, cold: "1 minute", about: "the same with short pauses between its looks at the cloud, for tests",
+	},
+	{
 		name: "staticcheck", module: "honnef.co/go/tools", pkg: "honnef.co/go/tools/cmd/staticcheck",
 		check: []string{"-version"}, cold: "1 minute", about: "linter of ./task lint",
 	},
 }
+
+// source is the tool's directory below tools/.
+func (t tool) source() string { return cmp.Or(t.dir, t.name) }
 
 func find(name string) (tool, error) {
 	var names []string
@@ -56,7 +68,7 @@ func find(name string) (tool, error) {
 
 // version is what the tool's go.mod pins, without the leading v.
 func (b *builder) version(t tool) (string, error) {
-	cmd := exec.Command("go", "mod", "edit", "-json", filepath.Join(b.modules, t.name, "go.mod"))
+	cmd := exec.Command("go", "mod", "edit", "-json", filepath.Join(b.modules, t.source(), "go.mod"))
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("cannot read the version of %s: %s", t.name, describe(err))
@@ -72,7 +84,7 @@ func (b *builder) version(t tool) (string, error) {
 			return strings.TrimPrefix(r.Version, "v"), nil
 		}
 	}
-	return "", fmt.Errorf("cannot find the version of %s: tools/%s/go.mod does not require %s", t.name, t.name, t.module)
+	return "", fmt.Errorf("cannot find the version of %s: tools/%s/go.mod does not require %s", t.name, t.source(), t.module)
 }
 
 // describe an error of a command by what it printed.

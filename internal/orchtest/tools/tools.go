@@ -53,17 +53,18 @@ func TerraformOrTofu(t testing.TB) string {
 }
 
 // ProviderMirror returns a directory for provider_installation's filesystem_mirror that holds the OpenStack provider, for terraform and
-// tofu alike.
+// tofu alike. The provider is the eager one: with short pauses between its looks at the cloud, in which tests would spend most of their time.
 func ProviderMirror(t testing.TB) string {
 	t.Helper()
-	for _, registry := range toolcache.Registries {
-		if _, err := toolcache.FindProvider(registry, ProviderSource); err != nil {
-			missing(t, "terraform-provider-openstack", err)
-		}
-	}
 	root, err := toolcache.Dir()
 	if err != nil {
 		t.Fatal(err)
+	}
+	root = toolcache.Eager(root)
+	for _, registry := range toolcache.Registries {
+		if _, err := toolcache.FindProviderIn(root, registry, ProviderSource); err != nil {
+			missing(t, "terraform-provider-openstack-eager", err)
+		}
 	}
 	return toolcache.Mirror(root)
 }

@@ -28,7 +28,6 @@ func TestSessionOnServers(t *testing.T) {
 	t.Parallel()
 	_ = os.Getenv("ORCH_TEST_DIGEST") // Go's test cache does not see what the built command is made of: see internal/e2e
 	tools.TerraformOrTofu(t)
-	tools.ProviderMirror(t)
 	if err := servers.Available(); err != nil {
 		t.Skipf("no servers on this machine: %v", err)
 	}
@@ -115,7 +114,7 @@ func startServer(t *testing.T) *site {
 			s.env = append(s.env, e)
 		}
 	}
-	s.env = append(s.env, "ORCH_HOME="+filepath.Join(home, "state"), "XDG_CONFIG_HOME="+home, "NO_COLOR=1")
+	s.env = append(s.env, "ORCH_HOME="+filepath.Join(home, "state"), "XDG_CONFIG_HOME="+home, "ORCH_TERRAFORM_MIRROR="+tools.ProviderMirror(t), "NO_COLOR=1")
 	s.orch("sandbox", "up")
 	t.Cleanup(func() { s.orch("sandbox", "down") })
 

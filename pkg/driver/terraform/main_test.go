@@ -3,12 +3,11 @@ package terraform_test
 import (
 	"context"
 	"errors"
-	"os/exec"
 	"sync"
 	"testing"
 
+	"github.com/orch-project/orch/internal/orchtest/tools"
 	"github.com/orch-project/orch/internal/sandbox"
-	"github.com/orch-project/orch/internal/toolcache"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/driver/terraform"
@@ -105,6 +104,7 @@ type rig struct {
 	loc     plugin.Location
 	driver  *terraform.Driver
 	binary  string
+	mirror  string // of providers; "" is the tool cache's
 }
 
 const provider = "terraform-provider-openstack/openstack"
@@ -114,14 +114,8 @@ func needTools(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs Terraform")
 	}
-	if _, err := exec.LookPath("terraform"); err != nil {
-		if _, err := toolcache.Find("tofu"); err != nil {
-			t.Skip("needs terraform on PATH or tofu in the tool cache (./task tools)")
-		}
-	}
-	if _, err := toolcache.FindProvider(toolcache.Registries[0], provider); err != nil {
-		t.Skipf("needs the OpenStack provider in the tool cache (./task tools): %v", err)
-	}
+	tools.TerraformOrTofu(t)
+	tools.ProviderMirror(t)
 }
 
 func newRig(t *testing.T, o sandbox.Options, settings map[string]any) *rig {
@@ -132,7 +126,7 @@ func newRig(t *testing.T, o sandbox.Options, settings map[string]any) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { sb.Close() })
-	r := &rig{t: t, sandbox: sb, states: &states{}, secrets: &secrets{m: map[string]secret.Value{}}, home: t.TempDir(), set: &plugin.Set{}}
+	r := &rig{t: t, sandbox: sb, states: &states{}, secrets: &secrets{m: map[string]secret.Value{}}, home: t.TempDir(), set: &plugin.Set{}, mirror: tools.ProviderMirror(t)}
 	if list := r.set.Add(openstackplugin.Files, "plugins/openstack"); len(list) > 0 {
 		t.Fatal(list)
 	}
@@ -153,7 +147,7 @@ func newRig(t *testing.T, o sandbox.Options, settings map[string]any) *rig {
 // newDriver stands for another orch process on the same machine and store.
 func (r *rig) newDriver() *terraform.Driver {
 	r.t.Helper()
-	d, err := terraform.New(terraform.Options{Home: r.home, Binary: r.binary, Plugins: r.set, States: r.states, Secrets: r.secrets,
+	d, err := terraform.New(terraform.Options{Home: r.home, Binary: r.binary, Mirror: r.mirror, Plugins: r.set, States: r.states, Secrets: r.secrets,
 		Location: func(context.Context, string) (plugin.Location, error) { return r.loc, nil },
 		Cloud:    func(context.Context, plugin.Location) (driver.Cloud, error) { return r.cloud, nil }})
 	if err != nil {
