@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"encoding/json"
@@ -76,6 +77,7 @@ type run struct {
 	slots   slots
 	later   timers
 
+	rounds   rounds
 	acting   int // acts in flight
 	open     int // steps that have not ended
 	stop     stopping
@@ -173,6 +175,7 @@ func (e *Engine) newRun(ctx context.Context, lease *state.Lease, job Job) (*run,
 		msgs: make(chan message, 256), quit: make(chan struct{}), events: newOutbox()}
 	r.world.expect(job.Plan)
 	r.slots = newSlots(e.opts.Limits, job.Parallel)
+	r.rounds.never = slices.ContainsFunc(job.Plan.Steps, func(s *plan.Step) bool { return r.batches(&step{Step: s}) })
 	// Acts do not end with ctx: they are told to detach first.
 	r.actCtx, r.actStop = context.WithCancelCause(context.WithoutCancel(ctx))
 	r.opCtx, r.opStop = context.WithCancelCause(r.actCtx)
@@ -309,8 +312,10 @@ func (r *run) doneInThisTask(st *step) bool {
 // loop is the run's only decider.
 func (r *run) loop(ctx context.Context, commands <-chan Command) error {
 	for {
-		started := r.start()
+		started, more := r.start()
+		began, puts := time.Now(), len(r.pending.transitions)
 		events, err := r.commit(ctx)
+		r.rounds.committed(puts, time.Since(began))
 		if err != nil {
 			r.acting -= len(started) // they were never launched: nobody need wait for them
 			return err
@@ -320,6 +325,10 @@ func (r *run) loop(ctx context.Context, commands <-chan Command) error {
 		}
 		if err := r.append(ctx, events); err != nil {
 			return err
+		}
+		if more {
+			r.drain()
+			continue
 		}
 		if r.acting == 0 && r.halted {
 			return nil
@@ -346,9 +355,9 @@ func (r *run) loop(ctx context.Context, commands <-chan Command) error {
 	}
 }
 
-// drain takes what has arrived already, so that one commit serves it all.
+// drain takes what has arrived already, so that one commit serves it all, or a round of it.
 func (r *run) drain() {
-	for {
+	for n := 1; n < r.rounds.size(len(r.msgs)+r.ready.Len()); n++ {
 		select {
 		case m := <-r.msgs:
 			r.take(m)

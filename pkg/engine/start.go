@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/orch-project/orch/pkg/driver"
@@ -14,18 +15,24 @@ import (
 )
 
 // start chooses everything that may start now, marks it, and returns what launches it once that is stored. Steps that only change
-// records end at once, and with them perhaps whole chains.
-func (r *run) start() (launches []func()) {
+// records end at once, and with them perhaps whole chains. More says that others may start, too, in the next round.
+func (r *run) start() (launches []func(), more bool) {
 	for len(r.records) > 0 { // a cancellation does not stop them: what was done is to be on record
 		st := r.records[0]
 		r.records = r.records[1:]
 		r.record(st)
 	}
 	if r.stop != goOn && !r.cleaning && !r.finishing {
-		return nil
+		return nil, false
 	}
-	r.finishing = false
+	most := r.rounds.size(len(r.msgs) + r.ready.Len())
+	if r.finishing { // there is no next round
+		most, r.finishing = math.MaxInt, false
+	}
 	for r.ready.Len() > 0 && !r.slots.full() {
+		if len(launches) == most {
+			return launches, true
+		}
 		st := r.ready.pop()
 		full, woken := r.slots.take(st, r.limits(st))
 		for _, w := range woken {
@@ -42,7 +49,7 @@ func (r *run) start() (launches []func()) {
 			launches = append(launches, launch)
 		}
 	}
-	return launches
+	return launches, false
 }
 
 // record does a step that only changes records.
