@@ -81,10 +81,11 @@ func fleet(b *testing.B, url, bundle string, n int) {
 }
 
 // serve starts an orch server, which ends with the benchmark.
-func serve(b *testing.B, binary, dir, store string) (url string, pid int) {
+func serve(b *testing.B, binary, dir, store string, env ...string) (url string, pid int) {
 	cmd := exec.Command(binary, "server", "--listen", "127.0.0.1:0")
 	cmd.Env = append(os.Environ(), "ORCH_HOME="+filepath.Join(dir, "home"), "ORCH_STORE="+store, "XDG_STATE_HOME="+filepath.Join(dir, "state"), "ORCH_CONFIG=", "ORCH_LOG_LEVEL=error",
 		"OS_CLOUD=", "OS_AUTH_URL=")
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
