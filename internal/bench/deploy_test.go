@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/orch-project/orch/internal/orchtest/tools"
 )
 
 // infrastructure is a deployment without a single script: three servers with their network, groups and address.
@@ -40,8 +42,8 @@ func BenchmarkDeployAgainstTerraform(b *testing.B) {
 	terraform := lookUp(b)
 	dir := b.TempDir()
 	orch := filepath.Join(dir, "orch")
-	if out, err := exec.Command("go", "build", "-o", orch, "../../cmd/orch").CombinedOutput(); err != nil {
-		b.Fatalf("cannot build orch: %v\n%s", err, out)
+	if err := tools.BuildOrch(orch); err != nil {
+		b.Fatal(err)
 	}
 	app := filepath.Join(dir, "infra.yaml")
 	write(b, app, infrastructure, 0o600)

@@ -43,8 +43,8 @@ func BenchmarkFleet(b *testing.B) {
 	consul := tools.StartConsul(b, 1)
 	dir := b.TempDir()
 	binary := filepath.Join(dir, "orch")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/orch").CombinedOutput(); err != nil {
-		b.Fatalf("cannot build orch: %v\n%s", err, out)
+	if err := tools.BuildOrch(binary); err != nil {
+		b.Fatal(err)
 	}
 	bundle := filepath.Join(dir, "bundle")
 	if err := os.Mkdir(bundle, 0o700); err != nil {

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/orch-project/orch/internal/orchtest/tools"
 )
 
 const (
@@ -81,8 +83,8 @@ func TestLifeOnARealCloud(t *testing.T) {
 	}
 	home := t.TempDir()
 	binary := filepath.Join(home, "orch")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/orch").CombinedOutput(); err != nil {
-		t.Fatalf("cannot build orch: %v\n%s", err, out)
+	if err := tools.BuildOrch(binary); err != nil {
+		t.Fatal(err)
 	}
 	configure(t, home, cloud)
 	token := make([]byte, 12)

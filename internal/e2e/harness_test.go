@@ -33,10 +33,8 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	binary = filepath.Join(dir, "orch")
-	build := exec.Command("go", "build", "-o", binary, "../../cmd/orch")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "cannot build orch:", err)
+	if err := tools.BuildOrch(binary); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	code := m.Run()
@@ -113,6 +111,9 @@ const commandTimeout = 4 * time.Minute
 
 func (u *user) command(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, binary, args...)
+	// Who waits for ever is to say where: its goroutines go to its standard error, which the test shows.
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGQUIT) }
+	c.WaitDelay = 20 * time.Second
 	c.Env = u.env
 	c.Dir = filepath.Join("..", "..")
 	return c

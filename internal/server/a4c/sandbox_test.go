@@ -106,8 +106,8 @@ func startServer(t *testing.T) *site {
 	t.Helper()
 	home := t.TempDir()
 	s := &site{t: t, binary: filepath.Join(home, "bin", "orch")}
-	if out, err := exec.Command("go", "build", "-o", s.binary, "../../../cmd/orch").CombinedOutput(); err != nil {
-		t.Fatalf("cannot build orch: %v\n%s", err, out)
+	if err := tools.BuildOrch(s.binary); err != nil {
+		t.Fatal(err)
 	}
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "OS_") && !strings.HasPrefix(e, "ORCH_") || strings.HasPrefix(e, "ORCH_CACHE=") {
