@@ -1,6 +1,6 @@
 // Command gotest runs `go test` and keeps its output readable: go's own line per package, failures in full, at the end every skipped
 // test with its reason, what each failed test complained of in a few lines, and one line "N passed, N failed, N skipped". Its exit code is
-// go test's. Tests of which nothing is heard for 5 minutes are ended, and what their goroutines wait for is shown.
+// go test's. Tests of which nothing is heard for 10 minutes are ended, and what their goroutines wait for is shown.
 //
 //	go run ./tools/gotest -race ./...
 //

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// stuckAfter is how long the tests of a package may print nothing, begin nothing and end nothing. GOTEST_STUCK sets another limit.
-const stuckAfter = 5 * time.Minute
+// stuckAfter is how long the tests of a package may print nothing, begin nothing and end nothing: the longest test says nothing for a minute and
+// a half, and machines may be several times slower. GOTEST_STUCK sets another limit.
+const stuckAfter = 10 * time.Minute
 
 // watchdog ends test binaries that are stuck, as SIGQUIT does: with the stacks of all goroutines. go test's own limit is one for the whole
 // package, so that it must be long, and a test that hangs would hold everybody for as long.
