@@ -94,6 +94,7 @@ func TestSuggest(t *testing.T) {
 		{"tosca.nodes.Compte", "tosca.nodes.Compute", []string{"tosca.nodes.Compute", "tosca.nodes.Root"}},
 		{"Compte", "tosca.nodes.Compute", []string{"tosca.nodes.Compute", "tosca.nodes.Root"}},
 		{"PORT", "port", []string{"port"}},
+		{"wbe", "web", []string{"web", "db"}}, // two letters swapped are one slip
 		{"zebra", "", []string{"port", "cidr"}},
 		{"x", "", []string{"cidr"}},
 	} {

@@ -4,8 +4,6 @@ import (
 	"iter"
 	"slices"
 	"strings"
-
-	"github.com/agext/levenshtein"
 )
 
 // Suggest returns `did you mean "x"?` for the candidate nearest to a mistyped name, or "" when none is near.
@@ -42,14 +40,39 @@ func distance(name, c string) int {
 	}
 	if i := strings.LastIndexByte(c, '.'); i >= 0 && !strings.Contains(name, ".") {
 		// A short name is compared with the last part of qualified ones: Compte is near tosca.nodes.Compute.
-		if d := levenshtein.Distance(strings.ToLower(name), strings.ToLower(c[i+1:]), nil); d+1 < len(name) {
+		if d := edits(strings.ToLower(name), strings.ToLower(c[i+1:])); d+1 < len(name) {
 			return d + 1
 		}
 	}
 	if abs(len(name)-len(c)) > max(len(name), len(c))/2 {
 		return 1000
 	}
-	return levenshtein.Distance(strings.ToLower(name), strings.ToLower(c), nil)
+	return edits(strings.ToLower(name), strings.ToLower(c))
+}
+
+// edits is the number of letters that are inserted, removed, changed, or swapped with their neighbour on the way from a to b (the optimal
+// string alignment distance).
+func edits(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	before, last, row := make([]int, len(y)+1), make([]int, len(y)+1), make([]int, len(y)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i, r := range x {
+		row[0] = i + 1
+		for j, s := range y {
+			cost := 1
+			if r == s {
+				cost = 0
+			}
+			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+cost)
+			if i > 0 && j > 0 && r == y[j-1] && x[i-1] == s {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(y)]
 }
 
 func abs(i int) int {

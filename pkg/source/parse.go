@@ -238,6 +238,10 @@ func (p *parser) syntaxError(data []byte, err error) {
 	if line == 0 {
 		line = 1
 	}
+	if m := locate(data, msg, line); d.Hint == "" && m != nil {
+		line, col = m.line, m.col
+		d.Message, d.Hint = "not valid YAML: "+m.what, m.hint
+	}
 	d.Pos = diag.Pos{File: p.file, Line: line, Col: col}
 	switch {
 	case d.Hint != "":

@@ -32,6 +32,14 @@ func TestParseReportsProblems(t *testing.T) {
 		"too large":         {strings.Repeat("#", MaxDocument+1), CodeTooLarge, "f"},
 		"too many values":   {strings.Repeat("[", maxTokens+1), CodeTooLarge, "f"},
 		"unclosed quote":    {"a: 'b\nc: d\n", CodeSyntax, "f:"},
+		"odd indentation":   {"a:\n  b:\n    c: 1\n   d: 2\n", CodeSyntax, "f:4:4"},
+		"odd list":          {"a:\n  - b: 1\n    c: 2\n   d: 3\n", CodeSyntax, "f:4:4"},
+		"after a text":      {"a: |\n   x: {\n  y\nb:\n  c: 1\n d: 1\n", CodeSyntax, "f:6:2"},
+		"unclosed brace":    {"a:\n  b: { c: [ 1 ], d: { e: 1 }\n  f: 2\n", CodeSyntax, "f:2:6"},
+		"unclosed bracket":  {"a: [ 1, 2\nb: '['\n", CodeSyntax, "f:1:4"},
+		"wrong bracket":     {"a: [ 1, 2 }\n", CodeSyntax, "f:1:11"},
+		"unclosed at end":   {"a:\n  b: { c: 1,\n    d: 2\n", CodeSyntax, "f:2:6"},
+		"colon in a text":   {"a: 1\nb: this: is wrong\n", CodeSyntax, "f:2:8"},
 		"merge of a scalar": {"a:\n  <<: 1\n", CodeAlias, "f:2:7"},
 	} {
 		t.Run(name, func(t *testing.T) {

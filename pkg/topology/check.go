@@ -216,6 +216,9 @@ func (c *Checker) structure(n *source.Node, s *Schema, path string) *Value {
 			if !c.NoDefaults {
 				v.Map.Set(f.Name, f.Default)
 			}
+		case f.Required && got == nil && slices.ContainsFunc(n.Pairs, func(p source.Pair) bool {
+			return s.Field(p.Key.Text) == nil && diag.Suggest(p.Key.Text, []string{f.Name}) != ""
+		}): // a slip that has been reported
 		case f.Required && got == nil:
 			c.report(CodeMissingKey, n.Pos, path, "", "%s needs the property %q of the data type %s", lastName(path), f.Name, s.Type.Name())
 		}

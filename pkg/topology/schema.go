@@ -18,15 +18,25 @@ func (s *Schema) Primitive() string {
 	return ""
 }
 
-// IsPrimitive reports whether a type name is built in.
-func IsPrimitive(name string) bool {
-	switch name {
-	case "string", "integer", "float", "boolean", "timestamp", "version", "range", "list", "map", "null", "nil", "bytes", "any", "scalar", "scalar-unit",
-		"scalar-unit.size", "scalar-unit.time", "scalar-unit.frequency", "scalar-unit.bitrate":
-		return true
-	}
-	return false
+// primitives are the built-in types.
+var primitives = []string{
+	"string", "integer", "float", "boolean", "timestamp", "version", "range", "list", "map", "null", "nil", "bytes", "any", "scalar", "scalar-unit",
+	"scalar-unit.size", "scalar-unit.time", "scalar-unit.frequency", "scalar-unit.bitrate",
 }
+
+// Primitives lists the built-in types.
+func Primitives() []string { return slices.Clone(primitives) }
+
+var isPrimitive = func() map[string]bool {
+	m := make(map[string]bool, len(primitives))
+	for _, p := range primitives {
+		m[p] = true
+	}
+	return m
+}()
+
+// IsPrimitive reports whether a type name is built in.
+func IsPrimitive(name string) bool { return isPrimitive[name] }
 
 // Field returns the named field of a structured type, or nil.
 func (s *Schema) Field(name string) *Field {

@@ -156,7 +156,7 @@ func (b *blueprint) lacks(f *resolve.File, list *diag.List) {
 		need(t.Kind, t.DerivedFrom, t.Path+".derived_from")
 	}
 	if secrets := cloudify.Secrets(b.main.Root); len(secrets) > 0 {
-		list.Add(diag.Diagnostic{Severity: diag.Info, Code: cloudify.CodePlugin, Pos: f.Doc.Pos, Message: "the blueprint needs the secrets " + strings.Join(secrets, ", ")})
+		list.Add(diag.Diagnostic{Severity: diag.Info, Code: cloudify.CodePlugin, Pos: f.Doc.Pos, Message: "the blueprint needs " + map[bool]string{true: "the secret ", false: "the secrets "}[len(secrets) == 1] + strings.Join(secrets, ", ")})
 	}
 }
 

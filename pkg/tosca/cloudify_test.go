@@ -64,7 +64,7 @@ func TestCloudifyMistakes(t *testing.T) {
 		"unknown input":       {head13 + "inputs: {size: {}}\noutputs: {o: {value: {get_input: sice}}}\n", `did you mean "size"?`},
 		"get_property":        {head13 + "node_templates: {a: {type: cloudify.nodes.WebServer}}\noutputs: {o: {value: {get_property: [a, prt]}}}\n", `a has no property "prt"`},
 		"get_attribute node":  {head13 + "outputs: {o: {value: {get_attribute: [nobody, ip]}}}\n", `no node template "nobody"`},
-		"concat too new":      {strings.Replace(head13, "1_3", "1_0", 1) + "node_types: {T: {properties: {x: {type: string}, y: {type: integer}}}}\nnode_templates: {a: {type: T, properties: {x: a, y: {concat: [a]}}}}\n", "must be an integer"},
+		"concat too new":      {strings.Replace(head13, "1_3", "1_0", 1) + "node_types: {T: {properties: {x: {type: string}, y: {type: integer}}}}\nnode_templates: {a: {type: T, properties: {x: a, y: {concat: [a]}}}}\n", "concat needs cloudify_dsl_1_1"},
 		"get_sys":             {head13 + "outputs: {o: {value: {get_sys: [deployment, idd]}}}\n", `deployment has no "idd"`},
 		"hidden":              {head13 + "inputs: {a: {hidden: true}}\n", "hidden and required"},
 		"display":             {head13 + "inputs: {a: {type: string, display: {rows: 2}}}\n", "display is for the type textarea"},
@@ -136,7 +136,7 @@ node_templates:
 		all = append(all, d.String())
 	}
 	text := strings.Join(all, "\n")
-	for _, want := range []string{"cloudify-moon-plugin is not here", "cloudify-mars-plugin is not here", "the blueprint base is not here", `unknown node type "moon.Lander"`, `unknown relationship type "mars.orbits"`, "needs the secrets moon_key"} {
+	for _, want := range []string{"cloudify-moon-plugin is not here", "cloudify-mars-plugin is not here", "the blueprint base is not here", `unknown node type "moon.Lander"`, `unknown relationship type "mars.orbits"`, "needs the secret moon_key"} {
 		if strings.Count(text, want) != 1 {
 			t.Errorf("%q should be said once:\n%s", want, text)
 		}

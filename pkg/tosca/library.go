@@ -180,5 +180,5 @@ func (p *Provided) answersVersion(version string) bool {
 func (p *Provided) internal(file string) bool {
 	base := strings.TrimSuffix(strings.TrimSuffix(file, ".yml"), ".yaml")
 	own := path.Base(p.File)
-	return own == file || p.answersName(base) || p.answersName(file)
+	return !p.Cloudify && (own == file || p.answersName(base) || p.answersName(file))
 }

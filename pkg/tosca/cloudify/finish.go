@@ -28,6 +28,7 @@ func init() {
 const (
 	containedIn = "cloudify.relationships.contained_in"
 	dependsOn   = "cloudify.relationships.depends_on"
+	connectedTo = "cloudify.relationships.connected_to"
 	onOperation = "cloudify.relationships.depends_on_lifecycle_operation"
 	compute     = "cloudify.nodes.Compute"
 	scaling     = "cloudify.policies.scaling"
@@ -68,7 +69,7 @@ func (f *finisher) relationships(n *topology.Node) {
 			d.Related = []diag.Related{{Pos: container.Pos, Message: "the first one"}}
 		case r.Type.Is(containedIn):
 			container = r
-		case !r.Type.Is(dependsOn):
+		case !r.Type.Is(dependsOn) && !r.Type.Is(connectedTo):
 			f.errorf(CodeRelationship, r.Pos, "the relationship type %s derives from none of depends_on, connected_to and contained_in", r.Type.Name())
 		}
 		if v := r.Properties.Get("connection_type"); v != nil && v.Kind == topology.LitValue && v.Lit != "all_to_all" && v.Lit != "all_to_one" {

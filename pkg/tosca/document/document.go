@@ -80,6 +80,8 @@ type Expressions interface {
 	Call(n *source.Node) (fn string, args []*source.Node, problem, hint string, ok bool)
 	// Data unescapes keys that only look like calls ($$name); it returns the key itself otherwise.
 	Data(key string) string
+	// Names lists the functions as a document writes them.
+	Names() []string
 }
 
 // Kind of a type.

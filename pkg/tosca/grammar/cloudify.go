@@ -53,7 +53,10 @@ var cloudifyFunctions = map[string]arity{
 }
 
 // cloudifyExpressions are Cloudify's intrinsic functions: a map with one key that is a function's name, or that key beside `type`.
-type cloudifyExpressions struct{ expressions }
+type cloudifyExpressions struct {
+	expressions
+	noConcat bool
+}
 
 func (e *cloudifyExpressions) Call(n *source.Node) (fn string, args []*source.Node, problem, hint string, ok bool) {
 	if n.Is(source.Mapping) && len(n.Pairs) == 2 && n.Get("type") != nil {
@@ -70,6 +73,8 @@ func (e *cloudifyExpressions) Call(n *source.Node) (fn string, args []*source.No
 	}
 	arg := n.Pairs[0].Value
 	switch {
+	case fn == "concat" && e.noConcat:
+		problem, hint = "concat needs cloudify_dsl_1_1 or later", "raise the tosca_definitions_version"
 	case (fn == "merge" || fn == "concat" || strings.HasPrefix(fn, "string_") && cloudifyFunctions[fn].least > 1) && !arg.Is(source.Sequence):
 		if _, _, _, _, nested := e.Call(arg); !nested {
 			problem = fn + " needs a list of arguments"
@@ -107,9 +112,6 @@ type cloudify struct{ *family }
 func cloudifyDialect(minor int) cloudify {
 	level := 10 + minor
 	fns := maps.Clone(cloudifyFunctions)
-	if level < 11 {
-		delete(fns, "concat")
-	}
 	if level < 13 {
 		delete(fns, "merge")
 	}
@@ -120,7 +122,7 @@ func cloudifyDialect(minor int) cloudify {
 		unknown:  diag.Error,
 		level:    level,
 		traits: document.Traits{
-			Expressions: &cloudifyExpressions{expressions{fns: fns}},
+			Expressions: &cloudifyExpressions{expressions: expressions{fns: fns}, noConcat: level < 11},
 			Order:       topology.Cloudify,
 			YAML11:      true, Open: true, Replace: true, YAMLTypes: true, External: "use_external_resource",
 		},

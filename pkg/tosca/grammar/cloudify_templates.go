@@ -21,7 +21,7 @@ func (b *blueprint) node(e entry) *document.NodeTemplate {
 		return t
 	}
 	t.Type = b.name(n.Get("type"), e.path+".type")
-	if n.Get("type").IsNull() {
+	if n.Get("type").IsNull() && !b.slipped(n, "node_template", "type") {
 		b.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the node template %s has no type", e.key.Text).Path = e.path
 	}
 	if props := n.Get("properties"); !props.IsNull() {
@@ -62,7 +62,9 @@ func (b *blueprint) relationship(t *document.NodeTemplate, n *source.Node, path 
 	typ, target := b.name(n.Get("type"), path+".type"), b.name(n.Get("target"), path+".target")
 	for _, k := range []string{"type", "target"} {
 		if n.Get(k).IsNull() {
-			b.diags.Errorf(CodeMissingKeyname, n.Pos, "the relationship of %s has no %s", t.Name.Text, k).Path = path
+			if !b.slipped(n, "relationship", k) {
+				b.diags.Errorf(CodeMissingKeyname, n.Pos, "the relationship of %s has no %s", t.Name.Text, k).Path = path
+			}
 			return nil
 		}
 	}

@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,12 +83,36 @@ func (d *decoder) unknownKeyname(key *source.Node, keys *keyset, section, path s
 		Severity: d.unknown, Code: CodeUnknownKeyname, Pos: key.Pos, Path: join(path, key.Text),
 		Message: "unknown keyname " + strconv.Quote(key.Text) + " in " + sectionTitle(section) + " of " + d.title,
 	}
-	if span, ok := keys.others[key.Text]; ok {
+	if d.v2 && renamed[section+" "+key.Text] != "" {
+		dg.Hint = "TOSCA 2.0 calls it " + renamed[section+" "+key.Text]
+	} else if span, ok := keys.others[key.Text]; ok {
 		dg.Hint = spanText(span, d.a4c)
 	} else if dg.Hint = diag.Suggest(key.Text, keys.names); dg.Hint == "" && len(keys.names) > 0 {
 		dg.Hint = "known are " + strings.Join(keys.sorted(), ", ")
 	}
 	d.diags.Add(dg)
+}
+
+// renamed are keynames of TOSCA 1.x with what takes their place in TOSCA 2.0.
+var renamed = map[string]string{
+	"document topology_template": "service_template", "document namespace": "profile",
+	"import file": "url", "import namespace_prefix": "namespace", "import namespace_uri": "namespace",
+	"property constraints": "validation", "attribute constraints": "validation", "input constraints": "validation", "output constraints": "validation",
+	"schema constraints": "validation", "data_type constraints": "validation",
+	"requirement_definition occurrences": "count_range", "requirement occurrences": "count",
+	"relationship_type valid_target_types": "valid_capability_types and valid_target_node_types",
+	"capability_type valid_source_types":   "valid_source_node_types", "capability_definition valid_source_types": "valid_source_node_types",
+}
+
+// slipped tells whether a required keyname is there under a misspelt name, which is reported by itself.
+func (d *decoder) slipped(n *source.Node, section, keyname string) bool {
+	keys := d.keys[section]
+	if keys == nil || !n.Is(source.Mapping) {
+		return false
+	}
+	return slices.ContainsFunc(n.Pairs, func(p source.Pair) bool {
+		return !keys.known[p.Key.Text] && (diag.Suggest(p.Key.Text, []string{keyname}) != "" || d.v2 && renamed[section+" "+p.Key.Text] == keyname)
+	})
 }
 
 func sectionTitle(s string) string {

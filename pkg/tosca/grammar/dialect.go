@@ -67,7 +67,11 @@ func Decode(root *source.Node, file string, o Options, diags *diag.List) *docume
 		if pos.IsZero() {
 			pos = diag.Pos{File: file}
 		}
-		diags.Errorf(CodeForm, pos, "the document must be a map with the key tosca_definitions_version, not %s", root)
+		if root.IsNull() {
+			diags.Errorf(CodeForm, pos, "the document is empty").Hint = "a document begins with tosca_definitions_version"
+		} else {
+			diags.Errorf(CodeForm, pos, "the document must be a map with the key tosca_definitions_version, not %s", root)
+		}
 		return nil
 	}
 	n := root.Get("tosca_definitions_version")

@@ -139,7 +139,9 @@ func (d *decoder) importDef(n *source.Node, path string) *document.Import {
 		if d.v2 {
 			want = "url or profile"
 		}
-		d.diags.Errorf(CodeMissingKeyname, n.Pos, "the import names no %s", want).Path = path
+		if !d.slipped(n, "import", "file") && !d.slipped(n, "import", "url") {
+			d.diags.Errorf(CodeMissingKeyname, n.Pos, "the import names no %s", want).Path = path
+		}
 		return nil
 	}
 	im.Repository = d.name(n.Get("repository"), path+".repository")

@@ -15,7 +15,7 @@ func (d *decoder) topology(n *source.Node, path string) *document.Topology {
 	t.Inputs = d.params(n.Get("inputs"), "input", path+".inputs")
 	t.Outputs = d.params(n.Get("outputs"), "output", path+".outputs")
 	t.InputArtifacts = d.artifacts(n.Get("input_artifacts"), path+".input_artifacts")
-	if n.Get("node_templates") == nil && d.v2 {
+	if n.Get("node_templates") == nil && d.v2 && !d.slipped(n, "topology", "node_templates") {
 		d.diags.Errorf(CodeMissingKeyname, n.Pos, "the service template has no node_templates").Path = path
 	}
 	nodes := d.withCopies(n.Get("node_templates"), path+".node_templates")
@@ -106,7 +106,7 @@ func (d *decoder) nodeTemplate(e entry) *document.NodeTemplate {
 		return t
 	}
 	t.Type = d.name(n.Get("type"), e.path+".type")
-	if n.Get("type") == nil {
+	if n.Get("type") == nil && !d.slipped(n, "node_template", "type") {
 		d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the node template %s has no type", e.key.Text).Path = e.path
 	}
 	t.Description = d.text(n.Get("description"), e.path+".description")
@@ -200,7 +200,7 @@ func (d *decoder) relationshipTemplate(e entry) *document.RelationshipTemplate {
 		return t
 	}
 	t.Type = d.name(n.Get("type"), e.path+".type")
-	if n.Get("type") == nil {
+	if n.Get("type") == nil && !d.slipped(n, "relationship_template", "type") {
 		d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the relationship template %s has no type", e.key.Text).Path = e.path
 	}
 	t.Description = d.text(n.Get("description"), e.path+".description")
@@ -218,7 +218,7 @@ func (d *decoder) group(e entry) *document.Group {
 		return g
 	}
 	g.Type = d.name(n.Get("type"), e.path+".type")
-	if n.Get("type") == nil && !d.a4c {
+	if n.Get("type") == nil && !d.a4c && !d.slipped(n, "group", "type") {
 		d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the group %s has no type", e.key.Text).Path = e.path
 	}
 	g.Description = d.text(n.Get("description"), e.path+".description")
@@ -236,7 +236,7 @@ func (d *decoder) substitution(n *source.Node, path string) *document.Substituti
 		return s
 	}
 	s.Type = d.name(n.Get("node_type"), path+".node_type")
-	if n.Get("node_type") == nil && !d.a4c {
+	if n.Get("node_type") == nil && !d.a4c && !d.slipped(n, "substitution", "node_type") {
 		d.diags.Errorf(CodeMissingKeyname, n.Pos, "substitution_mappings has no node_type").Path = path
 	}
 	s.Filter = d.nodeFilter(n.Get("substitution_filter"), path+".substitution_filter")

@@ -21,7 +21,7 @@ func (d *decoder) policy(e entry) *document.Policy {
 		return p
 	}
 	p.Type = d.name(n.Get("type"), e.path+".type")
-	if n.Get("type") == nil {
+	if n.Get("type") == nil && !d.slipped(n, "policy", "type") {
 		d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the policy %s has no type", e.key.Text).Path = e.path
 	}
 	p.Description = d.text(n.Get("description"), e.path+".description")

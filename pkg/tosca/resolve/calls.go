@@ -172,7 +172,9 @@ func (r *resolver) entity(c call, name string) (n *node, rel *topology.Relations
 		return nil, nil, false // the type's author knows node names of topologies, perhaps
 	}
 	d := r.errorf("unknown-node", c.pos, c.path, "%s: there is no node template %q", c.Fn, name)
-	d.Hint = r.suggest(name, func() []string { return append(r.top.NodeNames(), "SELF", "SOURCE", "TARGET", "HOST") })
+	if d.Hint = r.suggest(name, func() []string { return append(r.top.NodeNames(), "SELF", "SOURCE", "TARGET", "HOST") }); d.Hint == "" {
+		d.Hint = hintList("there are", r.top.NodeNames())
+	}
 	return nil, nil, false
 }
 
@@ -299,7 +301,18 @@ func (r *resolver) checkNodePath(c call, n *node, args []string) {
 		names = append(names, x.name)
 	}
 	names = append(names, requirementNames(n.typ.reqs)...)
+	before := len(*r.diags)
 	r.notThere(c, n.Name, args[0], names)
+	if d := &(*r.diags)[before]; !strings.HasPrefix(d.Hint, "did you mean") && len(args) == 1 {
+		for _, x := range n.typ.caps {
+			near := append(x.props.names(), x.attrs.names()...)
+			if slices.Contains(near, args[0]) {
+				d.Hint = fmt.Sprintf("its capability %s has it: [ %s, %s, %s ]", x.name, n.Name, x.name, args[0])
+			} else if s := diag.Suggest(args[0], near); s != "" {
+				d.Hint = s + " It is of the capability " + x.name + ": [ " + n.Name + ", " + x.name + ", … ]"
+			}
+		}
+	}
 }
 
 // checkTargetName checks a name behind a requirement: of the target's capability, the target, or the relationship.

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -135,9 +136,20 @@ func describeWanted(w wanted) string {
 	return strings.Join(parts, ", ")
 }
 
+// meant tells whether an assignment that names no requirement, which has been reported, must have meant this one.
+func (r *resolver) meant(n *node, q *requirement) bool {
+	return slices.ContainsFunc(n.def.Requirements, func(def *document.Requirement) bool {
+		name := def.Requirement.Text
+		if name == "" {
+			name = def.Name.Text
+		}
+		return !hasRequirement(n.typ.reqs, name) && diag.Suggest(name, requirementNames(n.typ.reqs)) == diag.Suggest(name, []string{q.name}) && diag.Suggest(name, []string{q.name}) != ""
+	})
+}
+
 // bindUnassigned fulfils a required requirement that the template does not mention when exactly one node fits.
 func (r *resolver) bindUnassigned(n *node, q *requirement, names map[string]int) {
-	if n.placeholder || q.unknown || q.lower == 0 {
+	if n.placeholder || q.unknown || q.lower == 0 || r.meant(n, q) {
 		return
 	}
 	w := wanted{node: q.node, capability: q.capability, capabilityName: q.capabilityName}

@@ -145,7 +145,11 @@ func (r *resolver) unknownNode(name document.Name, docPath, what string) {
 	if hint == "" && strings.Contains(name.Text, ".") && r.in.Root.incomplete() {
 		return // a type of the missing import
 	}
-	r.errorf("unknown-node", name.Pos, docPath, "%s: there is no node template or node type %q", what, name.Text).Hint = hint
+	or := " or node type"
+	if r.in.Root.Doc.Traits.Open {
+		or = "" // Cloudify's relationships lead to node templates only
+	}
+	r.errorf("unknown-node", name.Pos, docPath, "%s: there is no node template%s %q", what, or, name.Text).Hint = hint
 }
 
 // wantCapability reads an assignment's capability: a capability's name of the target, or a capability type.
@@ -206,7 +210,9 @@ func (r *resolver) relate(n *node, q *requirement, def *document.Requirement, w 
 		Name: name, Requirement: q.name, Source: n.Name, Target: target.Name, Pos: def.Name.Pos,
 		Properties: topology.NewValues(), Attributes: topology.NewValues(),
 	}
+	before := len(*r.diags)
 	c := r.checkTarget(n, q, def, w, target)
+	fits := len(*r.diags) == before
 	if c != nil {
 		rel.Capability = c.name
 	}
@@ -229,7 +235,9 @@ func (r *resolver) relate(n *node, q *requirement, def *document.Requirement, w 
 	}
 	r.cardinality(ctx, rel, q, def, target)
 	r.allocate(ctx, rel, def, c)
-	r.checkEnds(n, def, t, c, target)
+	if fits { // one reason why the two do not go together is enough
+		r.checkEnds(n, def, t, c, target)
+	}
 	if rel.HostedOn() && n.ScalesWith == "" {
 		n.ScalesWith = target.Name
 	}
@@ -336,7 +344,11 @@ func (r *resolver) relationshipType(n *node, q *requirement, def *document.Requi
 		}
 		hint := diag.Suggest(use.Name.Text, names)
 		if hint != "" || !r.in.Root.incomplete() {
-			r.errorf("unknown-type", use.Name.Pos, use.Path, "there is no relationship template or relationship type %q", use.Name.Text).Hint = hint
+			if r.in.Root.Doc.Traits.Open {
+				r.errorf("unknown-type", use.Name.Pos, use.Path, "unknown relationship type %q", use.Name.Text).Hint = hint
+			} else {
+				r.errorf("unknown-type", use.Name.Pos, use.Path, "there is no relationship template or relationship type %q", use.Name.Text).Hint = hint
+			}
 		}
 		return nil, use, nil
 	}
@@ -385,6 +397,7 @@ func (r *resolver) checkEnds(n *node, def *document.Requirement, t *typ, c *capa
 	if c == nil || c.typ == nil || c.typ.broken || t.broken {
 		return
 	}
+	before := len(*r.diags)
 	for p := t; p != nil; p = p.parent {
 		if names := p.def.ValidTargetTypes; len(names) > 0 {
 			if !validTarget(p.file, names, c.typ, target.typ) {
@@ -409,6 +422,9 @@ func (r *resolver) checkEnds(n *node, def *document.Requirement, t *typ, c *capa
 	sources, file := c.validSources, c.sourcesFile
 	for p := c.typ; len(sources) == 0 && p != nil; p = p.parent {
 		sources, file = p.def.ValidSourceTypes, p.file
+	}
+	if len(*r.diags) > before {
+		return
 	}
 	if len(sources) > 0 && !n.typ.broken && !validTarget(file, sources, nil, n.typ) {
 		r.mismatch("wrong-source", def.Name.Pos, def.Path, "the capability %s of %s does not take relationships from %s (%s)", c.name, target.Name, n.Name, n.typ.def.Name.Text).Hint =

@@ -218,6 +218,7 @@ func (r *resolver) constraint(f *File, c *document.Constraint, s *topology.Schem
 			if lower := (topology.Constraint{Op: "less_or_equal", Args: k.Args[1:]}); k.Args[1].Lit != topology.Unbounded && k.Args[0].Lit != topology.Unbounded &&
 				k.Args[0].Lit != nil && lower.Check(k.Args[0], bound) != "" {
 				r.errorf("wrong-form", c.Arg.Pos, docPath, "the lower end of in_range is above the upper one")
+				return k, false
 			}
 		}
 	case "valid_values":
@@ -261,7 +262,11 @@ func (r *resolver) validations(f *File, def *document.Schema) []*topology.Value 
 	if def.Validation == nil {
 		return nil
 	}
+	before := len(*r.diags)
 	v := r.value(&context{file: f, validation: true}, def.Validation, nil, def.Path+".validation")
+	if (*r.diags)[before:].HasErrors() {
+		return nil // values cannot be held against it
+	}
 	if v.Kind != topology.CallValue {
 		if v.Kind != topology.LitValue {
 			r.errorf("value-type", def.Validation.Pos, def.Path+".validation", "validation must be a boolean function")

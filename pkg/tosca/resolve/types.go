@@ -129,7 +129,13 @@ func (r *resolver) typeRef(f *File, kind document.Kind, name document.Name, docP
 }
 
 func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, docPath string) {
-	similar := r.suggest(name.Text, func() []string { return f.typeNames(kind) })
+	similar := r.suggest(name.Text, func() []string {
+		if names := f.typeNames(kind); kind == document.DataType {
+			return append(names, topology.Primitives()...)
+		} else {
+			return names
+		}
+	})
 	if similar == "" && f.incomplete() {
 		return // the missing import is the mistake
 	}
@@ -147,6 +153,9 @@ func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, 
 	}
 	if d.Hint == "" {
 		d.Hint = similar
+	}
+	if d.Hint == "" && f.Doc.Traits.Strict && strings.HasPrefix(name.Text, "tosca") {
+		d.Hint = "TOSCA 2.0 has no types of its own: import the profile that declares it"
 	}
 	if d.Hint == "" {
 		d.Hint = "declare it under " + kind.Section() + " or import the file that does"

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/source"
@@ -69,7 +70,7 @@ func (r *resolver) call(ctx *context, c *topology.Checker, n *source.Node, s *to
 	}
 	fn, args, problem, hint, ok := ctx.file.Doc.Traits.Expressions.Call(n)
 	if !ok {
-		return nil, false
+		return r.misspelt(ctx, n, s, path)
 	}
 	var defined *document.Function
 	var home *File
@@ -100,6 +101,28 @@ func (r *resolver) call(ctx *context, c *topology.Checker, n *source.Node, s *to
 		r.calls = append(r.calls, call{Call: out, ctx: ctx, pos: n.Pos, path: path, want: s})
 	}
 	return out, true
+}
+
+// misspelt reports a function that is not written as it should be, where nothing else can be meant: a one-key map in place of a single value,
+// or a text that begins with a dollar sign in TOSCA 2.0.
+func (r *resolver) misspelt(ctx *context, n *source.Node, s *topology.Schema, path string) (*topology.Call, bool) {
+	e := ctx.file.Doc.Traits.Expressions
+	name := ""
+	switch k := valueKind(s); {
+	case n.Is(source.Mapping) && len(n.Pairs) == 1 && (k == "string" || k == "integer" || k == "float" || k == "boolean"):
+		name = n.Pairs[0].Key.Text
+	case ctx.file.Doc.Traits.Strict && n.Is(source.Scalar) && !n.Quoted && strings.HasPrefix(n.Text, "$") && !strings.HasPrefix(n.Text, "$$"):
+		name = n.Text
+	}
+	if name == "" {
+		return nil, false
+	}
+	hint := diag.Suggest(name, e.Names())
+	if hint == "" {
+		return nil, false
+	}
+	r.errorf("bad-function", n.Pos, path, "unknown function %s", name).Hint = hint
+	return &topology.Call{Fn: name}, true
 }
 
 // assign gives a template's values to declared parameters: checked values for what is assigned, defaults for the rest. what is "property" or
@@ -219,7 +242,8 @@ func (r *resolver) required(f *File, decl *params, got *topology.Values, given [
 	}
 	for _, d := range decl.list {
 		if !d.required || got.Get(d.name) != nil || f.Doc.Traits.Lenient && fillable(d.schema, 0) || slices.ContainsFunc(given, func(g document.Assign) bool {
-			return g.Name.Text == d.name && (!g.Value.IsNull() || d.schema.Primitive() == "null" || d.schema.Primitive() == "nil")
+			return g.Name.Text == d.name && (!g.Value.IsNull() || d.schema.Primitive() == "null" || d.schema.Primitive() == "nil") ||
+				decl.get(g.Name.Text) == nil && diag.Suggest(g.Name.Text, []string{d.name}) != "" // a slip that has been reported
 		}) {
 			continue
 		}
