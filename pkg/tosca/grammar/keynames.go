@@ -50,7 +50,7 @@ var toscaKeys = map[string]string{
 	"topology":                `description inputs node_templates relationship_templates groups policies outputs substitution_mappings workflows@11 metadata@20`,
 	"node_template":           `type description metadata directives properties attributes requirements capabilities interfaces artifacts node_filter copy count@20`,
 	"relationship_template":   `type description metadata properties attributes interfaces copy`,
-	"requirement":             `node capability relationship node_filter occurrences@13-13 count@20 directives@20 optional@20 allocation@20 metadata@20`,
+	"requirement":             `node capability relationship node_filter occurrences@-13 count@20 directives@20 optional@20 allocation@20 metadata@20`,
 	"relationship_assignment": `type properties attributes interfaces description@20 metadata@20`,
 	"capability_assignment":   `properties attributes occurrences@13-13 directives@20`,
 	"node_filter":             `properties capabilities`,
