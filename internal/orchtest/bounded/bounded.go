@@ -25,7 +25,7 @@ const (
 // Input starts the watchdog and returns what ends it. An input that costs too much while it runs ends the process with a panic, as nothing
 // else ends a hang (the fuzzing engine then keeps the input); one that has cost too much when it ends fails the test.
 func Input(t testing.TB) func() {
-	exceeded := watch(t.Name())
+	exceeded := watch(t.Name(), memoryLimit)
 	done := make(chan struct{})
 	go func() {
 		tick := time.NewTicker(250 * time.Millisecond)
@@ -49,8 +49,8 @@ func Input(t testing.TB) func() {
 	}
 }
 
-// watch returns what says which limit has been exceeded since now, empty while none is.
-func watch(name string) func() string {
+// watch returns what says which limit has been exceeded since now, empty while none is. most is how many bytes may be allocated.
+func watch(name string, most uint64) func() string {
 	begun, cpu, memory := time.Now(), processorTime(), allocated()
 	return func() string {
 		switch {
@@ -58,8 +58,8 @@ func watch(name string) func() string {
 			return fmt.Sprintf("%s: one input takes more than %s of processor time", name, cpuLimit*slower)
 		case time.Since(begun) > wallLimit*slower:
 			return fmt.Sprintf("%s: one input takes more than %s", name, wallLimit*slower)
-		case allocated()-memory > memoryLimit:
-			return fmt.Sprintf("%s: one input allocates more than %d MiB", name, memoryLimit>>20)
+		case allocated()-memory > most:
+			return fmt.Sprintf("%s: one input allocates more than %d MiB", name, most>>20)
 		}
 		return ""
 	}
