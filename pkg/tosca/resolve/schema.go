@@ -37,12 +37,8 @@ func (r *resolver) dataType(t *typ) {
 		return
 	}
 	if def := t.def.Schema; def != nil {
-		if def.Entry != nil {
-			s.Entry = r.schema(t.file, def.Entry)
-		}
-		if def.Key != nil {
-			s.Key = r.schema(t.file, def.Key)
-		}
+		s.Entry = r.part(t.file, s.Entry, def.Entry, "entry_schema", s.Entry != nil)
+		s.Key = r.part(t.file, s.Key, def.Key, "key_schema", s.Key != nil)
 		s.Constraints = append(s.Constraints, r.constraints(t.file, def, s)...)
 		s.Validation = append(s.Validation, r.validations(t.file, def)...)
 	}
@@ -93,21 +89,22 @@ func (r *resolver) refinement(f *File, def *document.Schema, refines bool) *topo
 			return s
 		}
 	}
-	part := func(def *document.Schema, key string) *topology.Schema {
-		if def.Type.IsZero() && !refines {
-			r.errorf("missing-keyname", def.Pos, def.Path, "%s has no type", key)
-		}
-		return r.refinement(f, def, refines)
-	}
-	if def.Entry != nil {
-		s.Entry = mergeSchema(s.Entry, part(def.Entry, "entry_schema"))
-	}
-	if def.Key != nil {
-		s.Key = mergeSchema(s.Key, part(def.Key, "key_schema"))
-	}
+	s.Entry = r.part(f, s.Entry, def.Entry, "entry_schema", refines || s.Entry != nil)
+	s.Key = r.part(f, s.Key, def.Key, "key_schema", refines || s.Key != nil)
 	s.Constraints = append(s.Constraints[:len(s.Constraints):len(s.Constraints)], r.constraints(f, def, s)...)
 	s.Validation = append(s.Validation[:len(s.Validation):len(s.Validation)], r.validations(f, def)...)
 	return s
+}
+
+// part lays the entry_schema or key_schema of a definition over the one that is there. It needs a type of its own unless it refines.
+func (r *resolver) part(f *File, old *topology.Schema, def *document.Schema, key string, refines bool) *topology.Schema {
+	if def == nil {
+		return old
+	}
+	if def.Type.IsZero() && !refines {
+		r.errorf("missing-keyname", def.Pos, def.Path, "%s has no type", key)
+	}
+	return mergeSchema(old, r.refinement(f, def, refines))
 }
 
 // schemaType fills in the named type. A data type that is still being resolved (it contains itself) is completed when it is done.
