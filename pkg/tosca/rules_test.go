@@ -260,7 +260,7 @@ topology_template:
   node_templates:
     a: { type: N, properties: { p: { name: x, friend: { name: y, friend: { age: z } } } } }
     b: { type: N, properties: { p: { nme: x } } }
-`, want: []string{"13 missing-field", "13 value-type", "14 missing-field", "14 unknown-field"}},
+`, want: []string{"13 missing-field", "13 value-type", "14 unknown-field"}},
 	"required properties": {doc: `
 node_types:
   N: { derived_from: tosca.nodes.Root, properties: { a: { type: string }, b: { type: string, default: x }, c: { type: string, required: false } } }
