@@ -85,9 +85,11 @@ func (r *resolver) allocate(ctx *context, rel *topology.Relationship, def *docum
 		if c != nil {
 			p := c.props.get(a.Name.Text)
 			if p == nil && c.typ != nil && !c.typ.broken {
-				// The tools of origin take it; nothing can be taken of what the capability does not have.
+				// The tools of origin take it; nothing can be taken of what the capability does not have. A slip is a mistake all the same.
 				d := r.warnf("unknown-property", a.Name.Pos, docPath, "the capability %s of %s has no property %q to allocate", c.name, rel.Target, a.Name.Text)
-				if d.Hint = diag.Suggest(a.Name.Text, c.props.names()); d.Hint == "" {
+				if d.Hint = diag.Suggest(a.Name.Text, c.props.names()); d.Hint != "" {
+					d.Severity = diag.Error
+				} else {
 					d.Hint = hintList("it has", c.props.names())
 				}
 				continue
