@@ -40,8 +40,9 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeO
 	if err != nil {
 		return err
 	}
+	cfy := &clouds{svc: svc, log: log}
 	s := server.New(server.Options{Service: svc, Reveal: svc.reveal, Store: svc.store, Auth: who, AnyHost: o.NoAuth, Logger: log,
-		Mounts: mounts(ctx, svc, log), TLS: o.TLS, Drain: o.Drain, Rate: float64(c.Auth.Rate), Burst: c.Auth.Burst,
+		Mounts: mounts(ctx, svc, cfy, log), TLS: o.TLS, Drain: o.Drain, Rate: float64(c.Auth.Rate), Burst: c.Auth.Burst,
 		Operation: operation(svc, count, o.Level)})
 	if o.Metrics != nil {
 		defer serveMetrics(s, o.Metrics, log)()
@@ -50,6 +51,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeO
 	var background sync.WaitGroup
 	background.Go(func() { takeOver(recovering, svc, log) })
 	background.Go(func() { svc.KeepPolicies(recovering) })
+	background.Go(func() { cfy.keepTimes(recovering) })
 	background.Go(func() { svc.prune(recovering, c.Retention, log) })
 	ready()
 	err = s.Serve(ctx, o.Listener)

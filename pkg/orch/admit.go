@@ -47,6 +47,9 @@ func (r Request) defaults() Request {
 //	the deployment is free, or held here      planned; runs at once unless its footprint overlaps with that of a task before it
 //	another process holds it                  queued in the store, where that process finds it
 func (l *Local) Apply(ctx context.Context, req Request) (Task, error) {
+	if same, err := l.numbered(ctx, req); err != nil || same != nil {
+		return deref(same), err
+	}
 	req, err := l.understood(ctx, req.defaults())
 	if err != nil {
 		return Task{}, err
@@ -83,6 +86,9 @@ func (l *Local) admit(ctx context.Context, h *holding, req Request, from *engine
 		return Task{}, err
 	}
 	if from == nil {
+		if same, err := l.numbered(ctx, req); err != nil || same != nil {
+			return deref(same), err // it was made while this one waited for the deployment
+		}
 		if same, err := l.asked(ctx, h, t); err != nil || same != nil {
 			return deref(same), err
 		}
@@ -175,8 +181,11 @@ func (l *Local) newTask(ctx context.Context, p *prepared, from *engine.Task) (en
 	t := engine.Task{ID: ulid.Make().String(), Deployment: p.name, Verb: string(req.Verb), Workflow: workflowName(req), Status: engine.Pending,
 		User: req.User, Created: now(), Force: req.Force, Parallel: req.Parallel, Purge: req.Purge}
 	t.Admin = secrets.ActorOf(asking(ctx)).Admin
-	if from != nil {
+	switch {
+	case from != nil:
 		t.ID, t.Created, t.Admin = from.ID, from.Created, from.Admin
+	case req.Task != "":
+		t.ID = req.Task
 	}
 	var err error
 	if t.Inputs, err = engine.EncodeMap(p.wfInputs, l.opts.Cipher); err != nil {
@@ -241,6 +250,27 @@ func (l *Local) asked(ctx context.Context, h *holding, t engine.Task) (*Task, er
 		}
 	}
 	return nil, nil
+}
+
+// numbered finds the task whose id a request has chosen; nil if it has chosen none, or there is none.
+func (l *Local) numbered(ctx context.Context, req Request) (*Task, error) {
+	if req.Task == "" {
+		return nil, nil
+	}
+	if _, err := ulid.ParseStrict(req.Task); err != nil {
+		return nil, &Error{Kind: KindUser, Msg: fmt.Sprintf("%q is no id for a task", req.Task), Hint: "leave it out, or choose a ULID"}
+	}
+	var t engine.Task
+	var found bool
+	err := l.store.View(ctx, func(tx state.Tx) (err error) {
+		t, found, err = engine.FindTaskTx(tx, req.Deployment, req.Task)
+		return err
+	})
+	if err != nil || !found {
+		return nil, storeError(err)
+	}
+	same := l.task(t)
+	return &same, nil
 }
 
 // clear makes room for an undeployment, which is always possible: what runs is cancelled (killed, with Force), and what waits is taken back.

@@ -133,6 +133,8 @@ type Request struct {
 	SkipPreflight bool `json:"skip_preflight,omitempty"`
 	// Parallel bounds concurrent steps; 0 is the default.
 	Parallel int `json:"parallel,omitempty"`
+	// Task is the id that the task gets, a ULID; a task that has it already is what the request is answered with. "" makes one.
+	Task string `json:"task,omitempty"`
 	// User who asks.
 	User string `json:"user,omitempty"`
 }

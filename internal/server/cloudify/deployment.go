@@ -300,9 +300,13 @@ func (s *Server) listDeployments(q *request, l listing) (any, error) {
 	}
 	docs := make([]deploymentDocument, 0, len(all))
 	early := l.uses(heavy...)
+	group, err := s.inGroup(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 	for _, k := range all {
-		if group := q.QueryParam("_group_id"); group != "" {
-			continue // there are no groups
+		if group != nil && !group[k.record.ID] {
+			continue
 		}
 		d, err := s.cheap(ctx, k)
 		if err != nil {
@@ -368,34 +372,47 @@ func (s *Server) createDeployment(q *request) (any, error) {
 	if err := q.body(&b); err != nil {
 		return nil, err
 	}
-	if b.Blueprint == "" {
-		return nil, badParameters("Missing blueprint_id in json request body")
-	}
 	private, err := q.flag("private_resource")
 	if err != nil {
 		return nil, err
 	}
-	vis, err := visibility(b.Visibility, private || bool(b.Private))
+	b.Private = b.Private || flag(private)
+	if err := s.newDeployment(ctx, q, id, b); err != nil {
+		return nil, err
+	}
+	d, err := s.document(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	return created(d)
+}
+
+// newDeployment records a deployment that is not installed yet, with what its blueprint brings: labels, schedules.
+func (s *Server) newDeployment(ctx context.Context, q *request, id string, b createRequest) error {
+	if b.Blueprint == "" {
+		return badParameters("Missing blueprint_id in json request body")
+	}
+	vis, err := visibility(b.Visibility, bool(b.Private))
+	if err != nil {
+		return err
+	}
 	if b.Site != "" {
 		if _, err := s.siteRecord(ctx, q.tenant, b.Site); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	bp, err := s.blueprintRecord(ctx, b.Blueprint)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	bundle, err := s.bundleOf(ctx, bp)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	req := orch.Request{Deployment: id, Blueprint: b.Blueprint, Source: bundle.FS, Entry: bundle.Entry, SourceName: bundle.Name, ImportPath: bundle.ImportPath, Inputs: values(b.Inputs),
 		New: true, User: q.user()}
 	if _, err := s.opts.Engine.Create(ctx, req); err != nil {
-		return nil, s.creationError(id, err)
+		return s.creationError(id, err)
 	}
 	now := s.opts.now()
 	r := deploymentRecord{owned: owned{ID: id, Tenant: q.tenant, By: q.user(), Visibility: vis, Created: now, Updated: now}, Blueprint: b.Blueprint,
@@ -406,13 +423,12 @@ func (s *Server) createDeployment(q *request) (any, error) {
 		r.Labels = own.records(nil, q.user(), now)
 	}
 	if err := s.shelf.deployments.put(ctx, q.tenant, id, r); err != nil {
-		return nil, err
+		return err
 	}
-	d, err := s.document(ctx, id)
-	if err != nil {
-		return nil, err
+	if err := s.defaultSchedules(ctx, q, id); err != nil {
+		return errors.Join(err, s.removeDeployment(ctx, q, id, true)) // nothing half-made is left
 	}
-	return created(d)
+	return nil
 }
 
 // creationError finds Cloudify's code for what speaks against a deployment.
@@ -488,27 +504,39 @@ func (s *Server) deleteDeployment(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.deletable(ctx, r, m, force); err != nil {
+	if err := s.removeDeployment(ctx, q, id, force); err != nil {
 		return nil, err
 	}
-	t, err := s.opts.Service.Apply(ctx, orch.Request{Verb: orch.Undeploy, Deployment: id, Purge: true, Force: force, User: q.user()})
-	if err != nil {
-		return nil, err
-	}
-	if t, err = s.opts.Service.Wait(ctx, id, t.ID); err != nil && !isNotFound(err) {
-		return nil, err
-	}
-	if t.Status == "failed" || t.Status == "cancelled" {
-		return nil, refused("dependent_exists_error", "Can't delete deployment %s: %s", id, errorText(t.Failure))
-	}
-	if err := s.shelf.forgetDeployment(ctx, r); err != nil {
-		return nil, err
-	}
-	s.feeds.forget(id)
 	if q.api < v3_1 {
 		return doc, nil
 	}
 	return nothing()
+}
+
+// removeDeployment forgets a deployment with all that belongs to it.
+func (s *Server) removeDeployment(ctx context.Context, q *request, id string, force bool) error {
+	r, m, err := s.model(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := s.deletable(ctx, r, m, force); err != nil {
+		return err
+	}
+	t, err := s.opts.Service.Apply(ctx, orch.Request{Verb: orch.Undeploy, Deployment: id, Purge: true, Force: force, User: q.user()})
+	if err != nil {
+		return err
+	}
+	if t, err = s.opts.Service.Wait(ctx, id, t.ID); err != nil && !isNotFound(err) {
+		return err
+	}
+	if t.Status == "failed" || t.Status == "cancelled" {
+		return refused("dependent_exists_error", "Can't delete deployment %s: %s", id, errorText(t.Failure))
+	}
+	if err := s.shelf.forgetDeployment(ctx, r); err != nil {
+		return err
+	}
+	s.feeds.forget(id)
+	return nil
 }
 
 // deletable refuses to delete what runs or lives.
@@ -519,7 +547,7 @@ func (s *Server) deletable(ctx context.Context, r deploymentRecord, m *orch.Mode
 	}
 	var running []string
 	for _, x := range all {
-		if !ended(x.Status) {
+		if !ended(x.Status) && x.Status != "scheduled" {
 			running = append(running, fmt.Sprintf("%s (%s, %s)", x.ID, x.Workflow, x.Status))
 		}
 	}
@@ -545,7 +573,7 @@ func (sh *shelf) forgetDeployment(ctx context.Context, r deploymentRecord) error
 	xs, xerr := sh.executions.all(ctx, r.Tenant)
 	for _, x := range xs {
 		if x.Deployment == r.ID {
-			err = errors.Join(err, sh.executions.remove(ctx, r.Tenant, x.ID))
+			err = errors.Join(err, sh.executions.remove(ctx, r.Tenant, x.ID), sh.timers.remove(ctx, r.Tenant, x.ID))
 		}
 	}
 	us, uerr := sh.updates.all(ctx, r.Tenant)
@@ -554,7 +582,23 @@ func (sh *shelf) forgetDeployment(ctx context.Context, r deploymentRecord) error
 			err = errors.Join(err, sh.updates.remove(ctx, r.Tenant, u.ID))
 		}
 	}
-	return errors.Join(err, xerr, uerr)
+	ss, serr := sh.schedules.all(ctx, r.Tenant)
+	for _, x := range ss {
+		if x.Deployment == r.ID {
+			err = errors.Join(err, sh.forgetSchedule(ctx, r.Tenant, x.ID))
+		}
+	}
+	gs, gerr := sh.groups.all(ctx, r.Tenant)
+	for _, g := range gs {
+		if slices.Contains(g.Deployments, r.ID) {
+			_, lerr := sh.groups.edit(ctx, "DeploymentGroup", r.Tenant, g.ID, func(g *groupRecord) error {
+				g.Deployments = slices.DeleteFunc(g.Deployments, func(d string) bool { return d == r.ID })
+				return nil
+			})
+			err = errors.Join(err, lerr)
+		}
+	}
+	return errors.Join(err, xerr, uerr, serr, gerr)
 }
 
 // editDeployment changes labels and display name.

@@ -161,7 +161,7 @@ func (e *eventQuery) accepts(d *eventDocument) bool {
 		case "message", "message.text":
 			ok = !slices.ContainsFunc(vals, func(p string) bool { return !like(d.Message, p) })
 		case "execution_group_id":
-			ok = false
+			ok = oneOf(d.Group, vals)
 		}
 		if !ok {
 			return false
@@ -215,7 +215,7 @@ func (s *Server) events(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	workflows, err := s.workflowNames(ctx, q.tenant)
+	records, err := s.executionRecords(ctx, q.tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +231,9 @@ func (s *Server) events(q *request) (any, error) {
 			if r.DisplayName != "" {
 				d.DisplayName = r.DisplayName
 			}
-			d.rename(workflows[d.Execution])
+			x := records[d.Execution]
+			d.rename(x.Workflow)
+			d.Group = text0(x.Group)
 			if e.accepts(&d) {
 				docs = append(docs, d)
 			}
@@ -241,12 +243,12 @@ func (s *Server) events(q *request) (any, error) {
 	return e.answer(docs, len(names) != 1)
 }
 
-// workflowNames are what executions were started as, by their id: scale and update are installations to orch.
-func (s *Server) workflowNames(ctx context.Context, tenant string) (map[string]string, error) {
+// executionRecords tell what executions were started as, and in which group, by their id: scale and update are installations to orch.
+func (s *Server) executionRecords(ctx context.Context, tenant string) (map[string]executionRecord, error) {
 	all, err := s.shelf.executions.all(ctx, tenant)
-	out := make(map[string]string, len(all))
+	out := make(map[string]executionRecord, len(all))
 	for _, x := range all {
-		out[x.ID] = x.Workflow
+		out[x.ID] = x
 	}
 	return out, err
 }
@@ -264,7 +266,15 @@ func (d *eventDocument) rename(workflow string) {
 // watched are the deployments whose events can be wanted.
 func (s *Server) watched(ctx context.Context, q *request, e *eventQuery) ([]deploymentRecord, error) {
 	names := e.of["deployment_id"]
-	if ids := e.of["execution_id"]; len(ids) > 0 {
+	ids := e.of["execution_id"]
+	for _, id := range e.of["execution_group_id"] {
+		g, err := s.batchRecord(ctx, q.tenant, id)
+		if err != nil && !isMissing(err) {
+			return nil, err
+		}
+		ids = append(slices.Clone(ids), g.Executions...)
+	}
+	if len(ids) > 0 || len(e.of["execution_group_id"]) > 0 {
 		names = nil
 		for _, id := range ids {
 			doc, _, err := s.findExecution(ctx, q, id)

@@ -32,6 +32,11 @@ type executionRecord struct {
 	Ended     time.Time `json:"ended,omitzero"`
 	Scheduled time.Time `json:"scheduled,omitzero"`
 	Total     int       `json:"total,omitempty"`
+	// Arguments and As are of what waits: how it is started, and for whom.
+	Arguments *argumentsRecord `json:"arguments,omitempty"`
+	As        *actor           `json:"as,omitempty"`
+	// Group of executions that it is one of.
+	Group string `json:"group,omitempty"`
 }
 
 type executionDocument struct {
@@ -102,7 +107,7 @@ func ofTask(t orch.Task, x *executionRecord, d deploymentRecord) executionDocume
 	}
 	doc.of(d)
 	if x != nil {
-		doc.Workflow, doc.AllowCustom, doc.Resume = x.Workflow, x.AllowCustom, x.Resumed
+		doc.Workflow, doc.AllowCustom, doc.Resume, doc.Scheduled, doc.Group = x.Workflow, x.AllowCustom, x.Resumed, stamp(x.Scheduled), text0(x.Group)
 		if x.Parameters != nil {
 			doc.Parameters = x.Parameters
 		}
@@ -167,7 +172,8 @@ func errorText(f *orch.Failure) string {
 // recorded is an execution that is nothing but a record.
 func (s *Server) recorded(x executionRecord, d deploymentRecord) executionDocument {
 	doc := executionDocument{common: x.common(), Workflow: x.Workflow, Status: x.Status, Display: display(x.Status), Parameters: x.Parameters, System: x.System,
-		DryRun: x.DryRun, Started: stamp(x.Started), Ended: stamp(x.Ended), Scheduled: stamp(x.Scheduled), Total: x.Total, AllowCustom: x.AllowCustom}
+		DryRun: x.DryRun, Started: stamp(x.Started), Ended: stamp(x.Ended), Scheduled: stamp(x.Scheduled), Total: x.Total, AllowCustom: x.AllowCustom,
+		Group: text0(x.Group)}
 	doc.of(d)
 	if doc.Parameters == nil {
 		doc.Parameters = map[string]any{}
@@ -253,6 +259,7 @@ func value(s *string) any {
 // latestExecution is the one that began last.
 func (s *Server) latestExecution(ctx context.Context, k knownDeployment) (executionDocument, error) {
 	all, err := s.executionsOf(ctx, k.record, k.Deployment)
+	all = slices.DeleteFunc(all, func(x executionDocument) bool { return x.Status == "scheduled" || x.Scheduled != nil && x.Started == nil })
 	if err != nil || len(all) == 0 {
 		if isNotFound(err) {
 			err = nil
@@ -279,9 +286,10 @@ func (s *Server) executions(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !system {
-		docs = slices.DeleteFunc(docs, func(d executionDocument) bool { return d.System })
-	}
+	group := q.QueryParams()["_group_id"]
+	docs = slices.DeleteFunc(docs, func(d executionDocument) bool {
+		return d.System && !system || len(group) > 0 && (d.Group == nil || !slices.Contains(group, *d.Group))
+	})
 	return answerList(ctx, q, l, docs, nil)
 }
 
@@ -458,6 +466,9 @@ func (s *Server) cancel(q *request, doc executionDocument, t *orch.Task, name st
 		if err != nil {
 			return nil, err
 		}
+		if err := s.shelf.timers.remove(ctx, q.tenant, x.ID); err != nil {
+			return nil, err
+		}
 		d, err := s.record(ctx, x.Deployment)
 		if err != nil {
 			return nil, err
@@ -555,7 +566,7 @@ func (s *Server) deleteExecutions(q *request) (any, error) {
 
 // parseTime reads a time in the forms that clients write.
 func parseTime(s string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"} {
+	for _, layout := range []string{time.RFC3339Nano, "200601021504-0700", "2006-01-02T15:04:05.999999999-0700", "2006-01-02 15:04:05-0700", "2006-01-02 15:04-0700", "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"} {
 		if t, err := time.ParseInLocation(layout, s, time.UTC); err == nil {
 			return t.UTC(), nil
 		}

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +61,9 @@ type site struct {
 	world *fake.World
 	local *orch.Local
 	http  *httptest.Server
+	// endpoint does what is due when it is told to, at the time that clock says.
+	endpoint *Server
+	clock    atomic.Int64 // nanoseconds after the real time
 	// who asks; the server before the endpoint would have found out.
 	who orch.Identity
 
@@ -115,11 +119,13 @@ func (s *site) start() {
 		s.t.Fatal(err)
 	}
 	s.local = l
-	h := New(Options{Service: orch.InTenant(l, ""), Engine: struct {
+	s.endpoint = New(Options{now: func() time.Time { return time.Now().UTC().Add(time.Duration(s.clock.Load())) },
+		Service: orch.InTenant(l, ""), Engine: struct {
 		orch.Feed
 		orch.Creator
 		orch.Modeller
-	}{orch.FeedInTenant(l, ""), orch.CreatorInTenant(l, ""), orch.ModellerInTenant(l, "")}, Store: s.store}).Handler()
+	}{orch.FeedInTenant(l, ""), orch.CreatorInTenant(l, ""), orch.ModellerInTenant(l, "")}, Store: s.store})
+	h := s.endpoint.Handler()
 	s.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r.WithContext(orch.WithTenant(orch.WithIdentity(r.Context(), s.who), orch.DefaultTenant)))
 	}))
@@ -129,6 +135,19 @@ func (s *site) end() {
 	s.http.Close()
 	s.local.Close()
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// later lets time pass and does what is due then.
+func (s *site) later(d time.Duration) {
+	s.t.Helper()
+	s.clock.Add(int64(d))
+	tenants, err := Due(s.t.Context(), s.store, s.endpoint.opts.now())
+	if err == nil && len(tenants) > 0 {
+		err = s.endpoint.Work(s.t.Context())
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // restart is a new process on the same store.

@@ -20,13 +20,18 @@ type shelf struct {
 	plugins     drawer[pluginRecord]
 	sites       drawer[siteRecord]
 	filters     drawer[filterRecord]
+	timers      drawer[timerRecord]
+	schedules   drawer[scheduleRecord]
+	groups      drawer[groupRecord]
+	batches     drawer[batchRecord]
 	blobs       *state.Blobs
 }
 
 func newShelf(s state.Store) shelf {
 	return shelf{blueprints: drawer[blueprintRecord]{s, "blueprint"}, deployments: drawer[deploymentRecord]{s, "deployment"},
 		executions: drawer[executionRecord]{s, "execution"}, updates: drawer[updateRecord]{s, "update"}, plugins: drawer[pluginRecord]{s, "plugin"},
-		sites: drawer[siteRecord]{s, "site"}, filters: drawer[filterRecord]{s, "filter"},
+		sites: drawer[siteRecord]{s, "site"}, filters: drawer[filterRecord]{s, "filter"}, timers: drawer[timerRecord]{s, "timer"},
+		schedules: drawer[scheduleRecord]{s, "schedule"}, groups: drawer[groupRecord]{s, "group"}, batches: drawer[batchRecord]{s, "batch"},
 		blobs: state.NewBlobs(s)}
 }
 

@@ -49,9 +49,9 @@ func (s *Server) start(q *request) (any, error) {
 		}
 	}
 	if b.Scheduled != nil && *b.Scheduled != "" {
-		return nil, badParameters("Executions cannot be scheduled on this server: start them when they are due")
+		return s.schedule(q, b)
 	}
-	l, err := s.understand(ctx, q, b)
+	l, err := s.understand(ctx, q.user(), b)
 	if err != nil {
 		return nil, err
 	}
@@ -102,12 +102,12 @@ func masked(m map[string]any) map[string]any {
 }
 
 // understand finds out what a start asks for.
-func (s *Server) understand(ctx context.Context, q *request, b startRequest) (*launch, error) {
+func (s *Server) understand(ctx context.Context, user string, b startRequest) (*launch, error) {
 	d, m, err := s.model(ctx, b.Deployment)
 	if err != nil {
 		return nil, err
 	}
-	l := &launch{startRequest: b, record: d, model: m, request: orch.Request{Deployment: b.Deployment, User: q.user()}}
+	l := &launch{startRequest: b, record: d, model: m, request: orch.Request{Deployment: b.Deployment, User: user}}
 	values(l.Parameters)
 	if wf := m.Resolved.Workflows[b.Workflow]; wf != nil {
 		return l, l.declared(wf)
@@ -392,7 +392,7 @@ func (s *Server) free(ctx context.Context, l *launch) error {
 		return err
 	}
 	for _, x := range all {
-		if ended(x.Status) {
+		if ended(x.Status) || x.Status == "scheduled" {
 			continue
 		}
 		return refused("existing_running_execution_error", "The following executions are currently running for this deployment: ['%s']. To execute this workflow anyway, pass 'force=true' as a query parameter to this request", x.ID)

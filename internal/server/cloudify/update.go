@@ -170,7 +170,7 @@ func (s *Server) startUpdate(ctx context.Context, q *request, l *launch, workflo
 	if err != nil {
 		return t, err
 	}
-	own, err := s.understand(ctx, q, startRequest{Deployment: l.Deployment, Workflow: workflow, Force: true})
+	own, err := s.understand(ctx, q.user(), startRequest{Deployment: l.Deployment, Workflow: workflow, Force: true})
 	if err != nil {
 		return t, err
 	}
