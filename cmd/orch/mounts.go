@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -29,8 +30,9 @@ func mounts(ctx context.Context, svc *service, clouds *clouds, log *slog.Logger)
 
 // clouds are Cloudify's endpoints, one for each tenant.
 type clouds struct {
-	svc *service
-	log *slog.Logger
+	svc   *service
+	log   *slog.Logger
+	fetch func(ctx context.Context, url string) (io.ReadCloser, error)
 
 	mu  sync.Mutex
 	all map[string]*cloudify.Server
@@ -45,7 +47,7 @@ func (c *clouds) of(tenant string) *cloudify.Server {
 			c.all = map[string]*cloudify.Server{}
 		}
 		s = cloudify.New(cloudify.Options{Service: orch.InTenant(c.svc, tenant), Engine: inTenant{orch.FeedInTenant(c.svc, tenant), orch.CreatorInTenant(c.svc, tenant),
-			orch.ModellerInTenant(c.svc, tenant)}, Store: c.svc.store, Tenant: tenant, Logger: c.log})
+			orch.ModellerInTenant(c.svc, tenant)}, Store: c.svc.store, Tenant: tenant, Logger: c.log, Fetch: c.fetch})
 		c.all[tenant] = s
 	}
 	return s

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -50,5 +51,60 @@ func TestImportsFromTheNetwork(t *testing.T) {
 		if _, err := fetch(t.Context(), path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
+	}
+}
+
+// A server reads nothing of its own network for its clients, wherever a name or a redirect leads, but what is allowed.
+func TestServersReadFromOutside(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if to := r.URL.Query().Get("to"); to != "" {
+			http.Redirect(w, r, to, http.StatusFound)
+			return
+		}
+		_, _ = w.Write([]byte("an archive"))
+	}))
+	defer srv.Close()
+	if archives(&config.Config{Shared: true}) != nil {
+		t.Error("archives are fetched though the network is not allowed")
+	}
+	read := func(c config.Config, url string) (string, error) {
+		c.AllowNetwork, c.Shared = true, true
+		body, err := archives(&c)(t.Context(), url)
+		if err != nil {
+			return "", err
+		}
+		defer body.Close()
+		data, err := io.ReadAll(body)
+		return string(data), err
+	}
+	port := srv.URL[strings.LastIndexByte(srv.URL, ':'):]
+	if _, err := read(config.Config{}, srv.URL); err == nil || !strings.Contains(err.Error(), "network_hosts") {
+		t.Errorf("this machine: %v", err)
+	}
+	if _, err := read(config.Config{}, "http://localhost"+port); err == nil || !strings.Contains(err.Error(), "own network") {
+		t.Errorf("a name of this machine: %v", err)
+	}
+	for _, allowed := range []string{"127.0.0.0/8", "127.0.0.1"} {
+		if data, err := read(config.Config{NetworkHosts: []string{allowed}}, srv.URL); err != nil || data != "an archive" {
+			t.Errorf("allowed as %s: %q %v", allowed, data, err)
+		}
+	}
+	if _, err := read(config.Config{NetworkHosts: []string{"127.0.0.1"}}, srv.URL+"?to=http://localhost"+port); err == nil || !strings.Contains(err.Error(), "own network") {
+		t.Errorf("a redirect: %v", err)
+	}
+	if _, err := read(config.Config{NetworkHosts: []string{"127.0.0.1"}}, srv.URL+"?to=file:///etc/passwd"); err == nil {
+		t.Error("a redirect to a file is followed")
+	}
+	if _, err := fetcher(&config.Config{AllowNetwork: true, Shared: true})(t.Context(), srv.URL); err == nil {
+		t.Error("imports are read from this machine for others")
+	}
+	for _, address := range []string{"10.0.0.1:80", "169.254.169.254:80", "[::1]:80", "[fe80::1%eth0]:80", "[fd00::1]:80", "[::ffff:127.0.0.1]:80", "0.0.0.0:80", "100.64.1.1:80", "224.0.0.1:80"} {
+		if checkAddress(address, nil) == nil {
+			t.Errorf("%s counts as public", address)
+		}
+	}
+	if err := checkAddress("192.0.2.1:80", nil); err != nil {
+		t.Error(err)
 	}
 }

@@ -40,7 +40,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeO
 	if err != nil {
 		return err
 	}
-	cfy := &clouds{svc: svc, log: log}
+	cfy := &clouds{svc: svc, log: log, fetch: archives(c)}
 	s := server.New(server.Options{Service: svc, Reveal: svc.reveal, Store: svc.store, Auth: who, AnyHost: o.NoAuth, Logger: log,
 		Mounts: mounts(ctx, svc, cfy, log), TLS: o.TLS, Drain: o.Drain, Rate: float64(c.Auth.Rate), Burst: c.Auth.Burst,
 		Operation: operation(svc, count, o.Level)})

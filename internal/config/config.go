@@ -38,6 +38,8 @@ type Config struct {
 	ImportPath []string `yaml:"import_path" env:"ORCH_IMPORT_PATH" doc:"directories of importable archives"`
 	// AllowNetwork lets documents import from http and https addresses.
 	AllowNetwork bool `yaml:"allow_network" env:"ORCH_ALLOW_NETWORK" doc:"read imports from the network"`
+	// NetworkHosts are names and networks that a server may read from although they are not public.
+	NetworkHosts []string `yaml:"network_hosts" env:"ORCH_NETWORK_HOSTS" doc:"names and networks of its own side that a server may read from with allow_network"`
 	// PluginPath are directories of further plugins.
 	PluginPath []string `yaml:"plugin_path" env:"ORCH_PLUGIN_PATH" doc:"directories of further plugins"`
 

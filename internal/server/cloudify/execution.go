@@ -259,7 +259,9 @@ func value(s *string) any {
 // latestExecution is the one that began last.
 func (s *Server) latestExecution(ctx context.Context, k knownDeployment) (executionDocument, error) {
 	all, err := s.executionsOf(ctx, k.record, k.Deployment)
-	all = slices.DeleteFunc(all, func(x executionDocument) bool { return x.Status == "scheduled" || x.Scheduled != nil && x.Started == nil })
+	all = slices.DeleteFunc(all, func(x executionDocument) bool {
+		return x.Status == "scheduled" || x.Scheduled != nil && x.Started == nil
+	})
 	if err != nil || len(all) == 0 {
 		if isNotFound(err) {
 			err = nil

@@ -64,6 +64,7 @@ type site struct {
 	// endpoint does what is due when it is told to, at the time that clock says.
 	endpoint *Server
 	clock    atomic.Int64 // nanoseconds after the real time
+	fetch    func(context.Context, string) (io.ReadCloser, error)
 	// who asks; the server before the endpoint would have found out.
 	who orch.Identity
 
@@ -121,10 +122,10 @@ func (s *site) start() {
 	s.local = l
 	s.endpoint = New(Options{now: func() time.Time { return time.Now().UTC().Add(time.Duration(s.clock.Load())) },
 		Service: orch.InTenant(l, ""), Engine: struct {
-		orch.Feed
-		orch.Creator
-		orch.Modeller
-	}{orch.FeedInTenant(l, ""), orch.CreatorInTenant(l, ""), orch.ModellerInTenant(l, "")}, Store: s.store})
+			orch.Feed
+			orch.Creator
+			orch.Modeller
+		}{orch.FeedInTenant(l, ""), orch.CreatorInTenant(l, ""), orch.ModellerInTenant(l, "")}, Store: s.store, Fetch: s.fetch, MaxUpload: 1 << 20})
 	h := s.endpoint.Handler()
 	s.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r.WithContext(orch.WithTenant(orch.WithIdentity(r.Context(), s.who), orch.DefaultTenant)))
