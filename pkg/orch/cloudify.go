@@ -149,7 +149,7 @@ func (c *cloudifyCall) selected() ([]topology.Instance, error) {
 	var out []topology.Instance
 	for _, in := range c.all() {
 		n := c.v.topology.NodeNamed(in.Node)
-		if n == nil || len(nodes) > 0 && !slices.Contains(nodes, in.Node) || len(ids) > 0 && !slices.ContainsFunc(ids, func(id string) bool { return isInstance(id, in) }) ||
+		if n == nil || len(nodes) > 0 && !slices.Contains(nodes, in.Node) || len(ids) > 0 && !slices.ContainsFunc(ids, func(id string) bool { return topology.IsInstanceID(id, c.v.record.Name, in) }) ||
 			len(types) > 0 && !slices.ContainsFunc(types, n.Type.Is) {
 			continue
 		}
@@ -159,11 +159,6 @@ func (c *cloudifyCall) selected() ([]topology.Instance, error) {
 		return nil, &Error{Kind: KindUser, Msg: "no instance passes type_names, node_ids and node_instance_ids", Hint: "orch status shows the instances"}
 	}
 	return out, nil
-}
-
-// isInstance: Cloudify writes node_id, orch node[index].
-func isInstance(id string, in topology.Instance) bool {
-	return id == in.String() || id == in.Node+"_"+in.Index
 }
 
 func (c *cloudifyCall) operation(r Request) (Request, error) {
@@ -187,7 +182,7 @@ func (c *cloudifyCall) heal(r Request) (Request, error) {
 		return r, nil
 	}
 	for _, in := range c.all() {
-		if isInstance(id, in) {
+		if topology.IsInstanceID(id, c.v.record.Name, in) {
 			r.Select = append(r.Select, in)
 			return r, nil
 		}

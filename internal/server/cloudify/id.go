@@ -3,7 +3,6 @@ package cloudify
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"math/big"
 	"strings"
 
 	"github.com/oklog/ulid/v2"
@@ -53,21 +52,12 @@ func uuid(b []byte) string {
 	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:32]}, "-")
 }
 
-// instanceID names a node instance as Cloudify does: app_1r8qc4. It is unique over all deployments, as clients ask for instances by it alone.
 func instanceID(deployment string, in topology.Instance) string {
-	sum := sha256.Sum256([]byte(deployment + "\x00" + in.Node + "\x00" + in.Index))
-	n := new(big.Int).SetBytes(sum[:8]).Text(36)
-	for len(n) < instanceSuffix {
-		n = "0" + n
-	}
-	return in.Node + "_" + n[len(n)-instanceSuffix:]
+	return topology.InstanceID(deployment, in)
 }
 
-const instanceSuffix = 6
-
-// isInstance reports whether an id is that of an instance: also as scripts know it, whose ctx has no need of other deployments' ids (app_0).
 func isInstance(id, deployment string, in topology.Instance) bool {
-	return id == instanceID(deployment, in) || id == in.Node+"_"+in.Index
+	return topology.IsInstanceID(id, deployment, in)
 }
 
 // createExecution and uploadID are the ids of what is done at once here, and by executions in Cloudify.

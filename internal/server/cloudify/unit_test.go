@@ -90,7 +90,7 @@ func TestIDs(t *testing.T) {
 		}
 	}
 	a, b := instanceID("d", topology.Instance{Node: "app", Index: "0"}), instanceID("e", topology.Instance{Node: "app", Index: "0"})
-	if a == b || !strings.HasPrefix(a, "app_") || len(a) != len("app_")+instanceSuffix {
+	if a == b || !strings.HasPrefix(a, "app_") || len(a) != len("app_1r8qc4") {
 		t.Errorf("%s, %s", a, b)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/topology"
@@ -170,7 +173,7 @@ type attributes interface {
 func contextOf(ctx context.Context, req *driver.Request) (map[string]any, error) {
 	v := viewer{ctx, req}
 	parts := map[string]any{
-		"deployment": map[string]any{"id": req.Called()}, "blueprint": map[string]any{"id": req.Topology.Name}, "execution_id": req.Task, "workflow_id": "",
+		"deployment": map[string]any{"id": req.Called()}, "blueprint": map[string]any{"id": req.Topology.Name}, "execution_id": executionID(req.Task), "workflow_id": "",
 		"tenant_name": cmp.Or(req.Tenant, "default_tenant"), "bootstrap_context": map[string]any{}, "capabilities": map[string]any{},
 		"operation": map[string]any{"name": req.Operation.Interface + "." + req.Operation.Name, "retry_number": max(0, req.Attempt-1), "max_retries": req.Operation.Retries},
 	}
@@ -190,6 +193,16 @@ func contextOf(ctx context.Context, req *driver.Request) (map[string]any, error)
 	parts["source"] = map[string]any{"node": v.node(req.Node), "instance": v.instance(req.ID(), true)}
 	parts["target"] = map[string]any{"node": v.node(target), "instance": v.instance(targetOf(req), true)}
 	return parts, nil
+}
+
+// executionID is a task's id as Cloudify's REST API shows it: the same 128 bits as a UUID.
+func executionID(task string) string {
+	id, err := ulid.ParseStrict(task)
+	if err != nil {
+		return task
+	}
+	h := hex.EncodeToString(id[:])
+	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:32]}, "-")
 }
 
 // targetOf is the instance at the other end of a relationship's operation; where it is about all of them, the first.
@@ -224,12 +237,9 @@ func (v viewer) node(n *topology.Node) map[string]any {
 	return map[string]any{"id": n.Name, "name": n.Name, "type": n.Type.Name(), "type_hierarchy": hierarchy, "properties": properties}
 }
 
-// InstanceID is how Cloudify's users know an instance.
-func InstanceID(in topology.Instance) string { return in.Node + "_" + in.Index }
-
 func (v viewer) instance(in topology.Instance, related bool) map[string]any {
 	index, _ := strconv.Atoi(in.Index)
-	out := map[string]any{"id": InstanceID(in), "index": index + 1, "runtime_properties": v.runtime(in), "host_ip": v.hostIP(in), "relationships": []any{}}
+	out := map[string]any{"id": topology.InstanceID(v.req.Called(), in), "index": index + 1, "runtime_properties": v.runtime(in), "host_ip": v.hostIP(in), "relationships": []any{}}
 	n := v.req.Topology.NodeNamed(in.Node)
 	if n == nil || !related {
 		return out

@@ -118,7 +118,7 @@ func TestContextOfShellScripts(t *testing.T) {
 			if p.err != nil {
 				t.Fatal(p.err, p.lines())
 			}
-			want := []string{`port 8080 name a "b"\qc`, "d list y", "zero [] on True ip 10.0.0.5 id app_0 op cloudify.interfaces.lifecycle.create", "old value",
+			want := []string{`port 8080 name a "b"\qc`, "d list y", "zero [] on True ip 10.0.0.5 id app_4tb5lz op cloudify.interfaces.lifecycle.create", "old value",
 				`written http://x:8080/?a="b"`, "look out"}
 			var got []string
 			for _, l := range p.lines() {
@@ -241,7 +241,7 @@ ctx source instance runtime-properties linked yes
 	if p.err != nil {
 		t.Fatal(p.err, p.lines())
 	}
-	if d := cmp.Diff([]string{"app 8080 vm_0 10.0.0.5"}, p.lines()); d != "" {
+	if d := cmp.Diff([]string{"app 8080 " + topology.InstanceID("d", topology.Instance{Node: "vm", Index: "0"}) + " 10.0.0.5"}, p.lines()); d != "" {
 		t.Error(d)
 	}
 	vm := topology.Instance{Node: "vm", Index: "0"}
