@@ -47,7 +47,7 @@ func (c *clouds) of(tenant string) *cloudify.Server {
 			c.all = map[string]*cloudify.Server{}
 		}
 		s = cloudify.New(cloudify.Options{Service: orch.InTenant(c.svc, tenant), Engine: inTenant{orch.FeedInTenant(c.svc, tenant), orch.CreatorInTenant(c.svc, tenant),
-			orch.ModellerInTenant(c.svc, tenant)}, Store: c.svc.store, Tenant: tenant, Logger: c.log, Fetch: c.fetch})
+			orch.ModellerInTenant(c.svc, tenant)}, Store: c.svc.store, Tenant: tenant, Logger: c.log, Fetch: c.fetch, Peer: c.of})
 		c.all[tenant] = s
 	}
 	return s

@@ -135,11 +135,20 @@ func (s *Server) blueprintRecords(ctx context.Context) ([]blueprintRecord, error
 	if err != nil {
 		return nil, err
 	}
+	global, err := visibleOf(ctx, s, s.shelf.blueprints, func(r blueprintRecord) owned { return r.owned })
+	if err != nil {
+		return nil, err
+	}
 	known := map[string]blueprintRecord{}
 	out := []blueprintRecord{}
+	for _, r := range global {
+		if r.Tenant != s.opts.Tenant && !r.failed() {
+			out = append(out, r)
+		}
+	}
 	for _, r := range records {
 		known[r.ID] = r
-		if r.failed() {
+		if r.failed() && s.sees(ctx, r.owned) {
 			out = append(out, r)
 		}
 	}
@@ -148,7 +157,7 @@ func (s *Server) blueprintRecords(ctx context.Context) ([]blueprintRecord, error
 		switch {
 		case !ok:
 			out = append(out, s.catalogued(b))
-		case !r.failed():
+		case !r.failed() && s.sees(ctx, r.owned):
 			out = append(out, r)
 		}
 	}
@@ -171,17 +180,34 @@ func (s *Server) catalogued(b orch.Blueprint) blueprintRecord {
 
 func (s *Server) blueprintRecord(ctx context.Context, id string) (blueprintRecord, error) {
 	r, found, err := s.shelf.blueprints.get(ctx, s.opts.Tenant, id)
+	if err == nil && found && !s.sees(ctx, r.owned) {
+		return blueprintRecord{}, notFound("Blueprint", id)
+	}
 	if err != nil || found && r.failed() {
 		return r, err
 	}
 	b, err := s.opts.Service.Blueprints().Get(ctx, id, "")
 	if isNotFound(err) {
-		return r, notFound("Blueprint", id)
+		return s.globalBlueprint(ctx, id)
 	}
 	if err == nil && !found {
 		r = s.catalogued(b)
 	}
 	return r, err
+}
+
+// globalBlueprint is one that another tenant has made global.
+func (s *Server) globalBlueprint(ctx context.Context, id string) (blueprintRecord, error) {
+	all, err := visibleOf(ctx, s, s.shelf.blueprints, func(r blueprintRecord) owned { return r.owned })
+	for _, r := range all {
+		if r.ID == id && r.Tenant != s.opts.Tenant && !r.failed() {
+			return r, nil
+		}
+	}
+	if err == nil {
+		err = notFound("Blueprint", id)
+	}
+	return blueprintRecord{}, err
 }
 
 // bundleOf opens the archive of a blueprint.
@@ -198,6 +224,9 @@ func (s *Server) bundleOf(ctx context.Context, r blueprintRecord) (orch.Bundle, 
 
 // openCatalogued opens the archive, without what it imports.
 func (s *Server) openCatalogued(ctx context.Context, r blueprintRecord) (orch.Bundle, error) {
+	if r.Tenant != s.opts.Tenant && s.opts.Peer != nil {
+		return s.opts.Peer(r.Tenant).openCatalogued(ctx, r)
+	}
 	b, data, err := s.opts.Service.Blueprints().Download(ctx, r.ID, "")
 	if err != nil {
 		return orch.Bundle{}, err
@@ -245,9 +274,14 @@ func (s *Server) takeBlueprint(q *request, onlyValidate bool) (any, error) {
 		return nil, err
 	}
 	if have, err := s.blueprintRecord(ctx, id); err == nil && !have.failed() && !onlyValidate {
-		return nil, existing("blueprint", id)
+		return nil, existing("blueprint", id) // or one of another tenant that is global
 	} else if err != nil && !isMissing(err) {
 		return nil, err
+	}
+	if have, hidden, err := s.shelf.blueprints.get(ctx, q.tenant, id); err != nil {
+		return nil, err
+	} else if hidden && !s.sees(ctx, have.owned) && !onlyValidate {
+		return nil, existing("blueprint", id)
 	}
 	now := s.opts.now()
 	r := blueprintRecord{owned: owned{ID: id, Tenant: q.tenant, By: q.user(), Visibility: vis, Created: now, Updated: now}, Size: len(archive), Began: now,
@@ -395,7 +429,11 @@ func (s *Server) downloadBlueprint(q *request) (any, error) {
 	if r.failed() {
 		return nil, notFound("Archive of blueprint", r.ID)
 	}
-	_, data, err := s.opts.Service.Blueprints().Download(ctx, r.ID, "")
+	from := s
+	if r.Tenant != s.opts.Tenant && s.opts.Peer != nil {
+		from = s.opts.Peer(r.Tenant)
+	}
+	_, data, err := from.opts.Service.Blueprints().Download(ctx, r.ID, "")
 	if err != nil {
 		return nil, err
 	}
@@ -429,6 +467,9 @@ func (s *Server) deleteBlueprint(q *request) (any, error) {
 		return nil, err
 	}
 	r, err := s.blueprintRecord(ctx, id)
+	if err == nil {
+		err = q.foreign("blueprint", r.owned)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -463,6 +504,9 @@ func (s *Server) deleteBlueprint(q *request) (any, error) {
 func (s *Server) changeBlueprint(q *request, fn func(*blueprintRecord) error) (out blueprintRecord, err error) {
 	ctx, id := q.Request().Context(), q.param("id")
 	r, err := s.blueprintRecord(ctx, id)
+	if err == nil {
+		err = q.foreign("blueprint", r.owned)
+	}
 	if err != nil {
 		return r, err
 	}

@@ -33,6 +33,14 @@ func (q *request) optionalBody(into any) error {
 	return decode(data, into)
 }
 
+// repeatable is the body once more: a list over all tenants is asked for in each of them.
+func (q *request) repeatable() (io.ReadCloser, error) {
+	r := q.Request()
+	data, err := io.ReadAll(http.MaxBytesReader(q.Response(), r.Body, maxBody))
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	return io.NopCloser(bytes.NewReader(data)), err
+}
+
 func (q *request) rawJSON() ([]byte, error) {
 	if t, _, err := mime.ParseMediaType(q.Request().Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return nil, &problem{http.StatusUnsupportedMediaType, "unsupported_content_type_error", "Content type must be application/json"}

@@ -35,6 +35,8 @@ type Options struct {
 	Store state.Store
 	// Tenant that Service and Engine are those of; "" is the default one.
 	Tenant string
+	// Peer is the endpoint of another tenant, for what is global and for lists over all tenants; nil: there is no other.
+	Peer func(tenant string) *Server
 	// Fetch reads an archive that a request names by URL; nil refuses them.
 	Fetch  func(ctx context.Context, url string) (io.ReadCloser, error)
 	Logger *slog.Logger

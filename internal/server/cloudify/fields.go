@@ -50,7 +50,7 @@ func field(doc reflect.Value, name string) any {
 }
 
 // project keeps the named fields of a document.
-func project[T any](doc T, names []string) any {
+func project(doc any, names []string) any {
 	if len(names) == 0 {
 		return doc
 	}

@@ -120,15 +120,31 @@ func (s *site) start() {
 		s.t.Fatal(err)
 	}
 	s.local = l
-	s.endpoint = New(Options{now: func() time.Time { return time.Now().UTC().Add(time.Duration(s.clock.Load())) },
-		Service: orch.InTenant(l, ""), Engine: struct {
-			orch.Feed
-			orch.Creator
-			orch.Modeller
-		}{orch.FeedInTenant(l, ""), orch.CreatorInTenant(l, ""), orch.ModellerInTenant(l, "")}, Store: s.store, Fetch: s.fetch, MaxUpload: 1 << 20})
-	h := s.endpoint.Handler()
+	var mu sync.Mutex
+	all := map[string]*Server{}
+	var of func(tenant string) *Server
+	of = func(tenant string) *Server {
+		mu.Lock()
+		defer mu.Unlock()
+		if all[tenant] == nil {
+			all[tenant] = New(Options{now: func() time.Time { return time.Now().UTC().Add(time.Duration(s.clock.Load())) }, Tenant: tenant, Peer: of,
+				Service: orch.InTenant(l, tenant), Engine: struct {
+					orch.Feed
+					orch.Creator
+					orch.Modeller
+				}{orch.FeedInTenant(l, tenant), orch.CreatorInTenant(l, tenant), orch.ModellerInTenant(l, tenant)}, Store: s.store, Fetch: s.fetch, MaxUpload: 1 << 20})
+		}
+		return all[tenant]
+	}
+	s.endpoint = of(orch.DefaultTenant)
 	s.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.ServeHTTP(w, r.WithContext(orch.WithTenant(orch.WithIdentity(r.Context(), s.who), orch.DefaultTenant)))
+		tenant := realTenant(r.Header.Get("Tenant"))
+		if tenant == "" {
+			tenant = orch.DefaultTenant
+		}
+		who := s.who
+		who.Tenant = tenant
+		of(tenant).Handler().ServeHTTP(w, r.WithContext(orch.WithTenant(orch.WithIdentity(r.Context(), who), tenant)))
 	}))
 }
 
@@ -170,7 +186,7 @@ func (s *site) send(method, path, contentType string, body []byte, header ...str
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	req.Header.Set("Tenant", "default_tenant")
+	req.Header.Set("Tenant", shownTenant(s.who.Tenant))
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}

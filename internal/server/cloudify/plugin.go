@@ -280,12 +280,18 @@ func packageJSON(data []byte) ([]byte, error) {
 	}
 }
 
-func (s *Server) pluginRecord(ctx context.Context, tenant, id string) (pluginRecord, error) {
-	r, found, err := s.shelf.plugins.get(ctx, tenant, id)
-	if err == nil && !found {
+// pluginRecord finds one of this tenant, or a global one of another.
+func (s *Server) pluginRecord(ctx context.Context, id string) (pluginRecord, error) {
+	all, err := visibleOf(ctx, s, s.shelf.plugins, func(r pluginRecord) owned { return r.owned })
+	for _, r := range all {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	if err == nil {
 		err = notFound("Plugin", id)
 	}
-	return r, err
+	return pluginRecord{}, err
 }
 
 func (s *Server) plugins(q *request) (any, error) {
@@ -293,15 +299,15 @@ func (s *Server) plugins(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	docs, err := s.pluginDocuments(q.Request().Context(), q.tenant)
+	docs, err := s.pluginDocuments(q.Request().Context())
 	if err != nil {
 		return nil, err
 	}
 	return answerList(q.Request().Context(), q, l, docs, nil)
 }
 
-func (s *Server) pluginDocuments(ctx context.Context, tenant string) ([]pluginDocument, error) {
-	all, err := s.shelf.plugins.all(ctx, tenant)
+func (s *Server) pluginDocuments(ctx context.Context) ([]pluginDocument, error) {
+	all, err := visibleOf(ctx, s, s.shelf.plugins, func(r pluginRecord) owned { return r.owned })
 	docs := []pluginDocument{}
 	for _, r := range all {
 		docs = append(docs, pluginOf(r))
@@ -311,7 +317,7 @@ func (s *Server) pluginDocuments(ctx context.Context, tenant string) ([]pluginDo
 }
 
 func (s *Server) plugin(q *request) (any, error) {
-	r, err := s.pluginRecord(q.Request().Context(), q.tenant, q.param("id"))
+	r, err := s.pluginRecord(q.Request().Context(), q.param("id"))
 	if err != nil {
 		return nil, err
 	}
@@ -319,16 +325,16 @@ func (s *Server) plugin(q *request) (any, error) {
 }
 
 func (s *Server) downloadPlugin(q *request) (any, error) {
-	r, err := s.pluginRecord(q.Request().Context(), q.tenant, q.param("id"))
+	r, err := s.pluginRecord(q.Request().Context(), q.param("id"))
 	if err != nil {
 		return nil, err
 	}
-	return s.sendBlob(q, archiveBlob("plugin", q.tenant, r.ID), cmpOr(r.Archive, r.Name+".zip"))
+	return s.sendBlob(q, archiveBlob("plugin", r.Tenant, r.ID), cmpOr(r.Archive, r.Name+".zip"))
 }
 
 // pluginYAML sends the document for a version of the language.
 func (s *Server) pluginYAML(q *request) (any, error) {
-	r, err := s.pluginRecord(q.Request().Context(), q.tenant, q.param("id"))
+	r, err := s.pluginRecord(q.Request().Context(), q.param("id"))
 	if err != nil {
 		return nil, err
 	}
@@ -342,7 +348,7 @@ func (s *Server) pluginYAML(q *request) (any, error) {
 	if file == "" {
 		return nil, notFound("Plugin YAML of", r.ID)
 	}
-	return s.sendBlob(q, archiveBlob("plugin-yaml", q.tenant, r.ID+"/"+file), file)
+	return s.sendBlob(q, archiveBlob("plugin-yaml", r.Tenant, r.ID+"/"+file), file)
 }
 
 // deletePlugin forgets a plugin. Deployments have copies of the definitions that they use.
@@ -354,7 +360,10 @@ func (s *Server) deletePlugin(q *request) (any, error) {
 	if err := q.optionalBody(&b); err != nil {
 		return nil, err
 	}
-	r, err := s.pluginRecord(ctx, q.tenant, q.param("id"))
+	r, err := s.pluginRecord(ctx, q.param("id"))
+	if err == nil {
+		err = q.foreign("plugin", r.owned)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -376,6 +385,13 @@ func (s *Server) showPlugin(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	have, err := s.pluginRecord(q.Request().Context(), q.param("id"))
+	if err == nil {
+		err = q.foreign("plugin", have.owned)
+	}
+	if err != nil {
+		return nil, err
+	}
 	r, err := s.shelf.plugins.edit(q.Request().Context(), "Plugin", q.tenant, q.param("id"), func(r *pluginRecord) error {
 		if err := widen("plugin", r.ID, r.Visibility, to); err != nil {
 			return err
@@ -389,10 +405,9 @@ func (s *Server) showPlugin(q *request) (any, error) {
 	return pluginOf(r), nil
 }
 
-// pluginImports are the definitions of the tenant's plugins as libraries that a blueprint can import from.
+// pluginImports are the definitions of the plugins that who asks may use, as libraries that a blueprint can import from.
 func (s *Server) pluginImports(ctx context.Context) ([]fs.FS, error) {
-	tenant := s.opts.Tenant
-	all, err := s.shelf.plugins.all(ctx, tenant)
+	all, err := visibleOf(ctx, s, s.shelf.plugins, func(r pluginRecord) owned { return r.owned })
 	if err != nil {
 		return nil, err
 	}
@@ -401,7 +416,7 @@ func (s *Server) pluginImports(ctx context.Context) ([]fs.FS, error) {
 		main := ""
 		files := fstest.MapFS{}
 		for _, f := range r.Files {
-			data, _, err := s.shelf.blobs.ReadAll(ctx, archiveBlob("plugin-yaml", tenant, r.ID+"/"+f), maxDefinitions)
+			data, _, err := s.shelf.blobs.ReadAll(ctx, archiveBlob("plugin-yaml", r.Tenant, r.ID+"/"+f), maxDefinitions)
 			if err != nil {
 				return nil, fmt.Errorf("cannot read the plugin %s: %w", r.Name, err)
 			}
