@@ -130,112 +130,127 @@ func asMaps(v any) (out []map[string]any) {
 	return out
 }
 
-// filterKey makes the key of a filter of a kind.
-func filterHandlers(kind string) (list, create, get, update, remove handler) {
-	key := func(q *request) string { return kind + "/" + q.param("id") }
-	read := func(q *request) (b struct {
-		Rules      []rule `json:"filter_rules"`
-		Visibility string `json:"visibility"`
-	}, err error) {
-		if err := q.body(&b); err != nil {
+// filterKind is what the saved filters of a path are about.
+type filterKind string
+
+// routes of the kind's filters.
+func (k filterKind) routes() []route {
+	base := "/filters/" + string(k)
+	return []route{{http.MethodGet, base, v3_1, tenantly, everywhere(k.list)}, {http.MethodPut, base + "/:id", v3_1, tenantly, k.create},
+		{http.MethodGet, base + "/:id", v3_1, tenantly, k.one}, {http.MethodPatch, base + "/:id", v3_1, tenantly, k.update}, {http.MethodDelete, base + "/:id", v3_1, tenantly, k.remove}}
+}
+
+func (k filterKind) key(q *request) string { return string(k) + "/" + q.param("id") }
+
+type filterBody struct {
+	Rules      []rule `json:"filter_rules"`
+	Visibility string `json:"visibility"`
+}
+
+func (k filterKind) body(q *request) (b filterBody, err error) {
+	if err := q.body(&b); err != nil {
+		return b, err
+	}
+	for _, r := range b.Rules {
+		if err := r.check(attributes[string(k)]); err != nil {
 			return b, err
 		}
-		for _, r := range b.Rules {
-			if err := r.check(attributes[kind]); err != nil {
-				return b, err
+	}
+	return b, nil
+}
+
+func (k filterKind) list(s *Server, q *request) (any, error) {
+	l, err := listingOf[filterDocument](q)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.shelf.filters.all(q.Request().Context(), q.tenant)
+	if err != nil {
+		return nil, err
+	}
+	docs := []filterDocument{}
+	for _, r := range all {
+		if r.Kind == string(k) {
+			docs = append(docs, filterOf(r))
+		}
+	}
+	return answerList(q.Request().Context(), q, l, docs, nil)
+}
+
+func (k filterKind) create(s *Server, q *request) (any, error) {
+	if err := checkID("filter_id", q.param("id"), false); err != nil {
+		return nil, err
+	}
+	b, err := k.body(q)
+	if err != nil {
+		return nil, err
+	}
+	if len(b.Rules) == 0 {
+		return nil, badParameters("A filter must have a rule at least")
+	}
+	vis, err := visibility(b.Visibility, false)
+	if err != nil {
+		return nil, err
+	}
+	now := s.opts.now()
+	r := filterRecord{owned: owned{ID: k.key(q), Tenant: q.tenant, By: q.user(), Visibility: vis, Created: now, Updated: now}, Kind: string(k), Rules: b.Rules}
+	err = s.shelf.filters.change(q.Request().Context(), q.tenant, r.ID, func(have *filterRecord) (*filterRecord, error) {
+		if have != nil {
+			return nil, existing("filter", q.param("id"))
+		}
+		return &r, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return filterOf(r), nil
+}
+
+func (k filterKind) one(s *Server, q *request) (any, error) {
+	r, found, err := s.shelf.filters.get(q.Request().Context(), q.tenant, k.key(q))
+	if err == nil && !found {
+		err = notFound("Filter", q.param("id"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return answerOne(q, filterOf(r))
+}
+
+func (k filterKind) update(s *Server, q *request) (any, error) {
+	b, err := k.body(q)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.shelf.filters.edit(q.Request().Context(), "Filter", q.tenant, k.key(q), func(r *filterRecord) error {
+		if b.Rules != nil {
+			r.Rules = b.Rules
+		}
+		if b.Visibility != "" {
+			v, err := visibility(b.Visibility, false)
+			if err != nil {
+				return err
 			}
+			r.Visibility = v
 		}
-		return b, nil
+		r.Updated = s.opts.now()
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	list = func(s *Server, q *request) (any, error) {
-		l, err := listingOf[filterDocument](q)
-		if err != nil {
-			return nil, err
-		}
-		all, err := s.shelf.filters.all(q.Request().Context(), q.tenant)
-		docs := []filterDocument{}
-		for _, r := range all {
-			if r.Kind == kind {
-				docs = append(docs, filterOf(r))
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
-		return answerList(q.Request().Context(), q, l, docs, nil)
+	return filterOf(r), nil
+}
+
+func (k filterKind) remove(s *Server, q *request) (any, error) {
+	ctx := q.Request().Context()
+	if _, err := s.shelf.filters.edit(ctx, "Filter", q.tenant, k.key(q), func(*filterRecord) error { return nil }); err != nil {
+		return nil, err
 	}
-	create = func(s *Server, q *request) (any, error) {
-		if err := checkID("filter_id", q.param("id"), false); err != nil {
-			return nil, err
-		}
-		b, err := read(q)
-		if err != nil {
-			return nil, err
-		}
-		if len(b.Rules) == 0 {
-			return nil, badParameters("A filter must have a rule at least")
-		}
-		vis, err := visibility(b.Visibility, false)
-		if err != nil {
-			return nil, err
-		}
-		now := s.opts.now()
-		r := filterRecord{owned: owned{ID: key(q), Tenant: q.tenant, By: q.user(), Visibility: vis, Created: now, Updated: now}, Kind: kind, Rules: b.Rules}
-		err = s.shelf.filters.change(q.Request().Context(), q.tenant, r.ID, func(have *filterRecord) (*filterRecord, error) {
-			if have != nil {
-				return nil, existing("filter", q.param("id"))
-			}
-			return &r, nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		return filterOf(r), nil
+	if err := s.shelf.filters.remove(ctx, q.tenant, k.key(q)); err != nil {
+		return nil, err
 	}
-	get = func(s *Server, q *request) (any, error) {
-		r, found, err := s.shelf.filters.get(q.Request().Context(), q.tenant, key(q))
-		if err == nil && !found {
-			err = notFound("Filter", q.param("id"))
-		}
-		if err != nil {
-			return nil, err
-		}
-		return answerOne(q, filterOf(r))
-	}
-	update = func(s *Server, q *request) (any, error) {
-		b, err := read(q)
-		if err != nil {
-			return nil, err
-		}
-		r, err := s.shelf.filters.edit(q.Request().Context(), "Filter", q.tenant, key(q), func(r *filterRecord) error {
-			if b.Rules != nil {
-				r.Rules = b.Rules
-			}
-			if b.Visibility != "" {
-				v, err := visibility(b.Visibility, false)
-				if err != nil {
-					return err
-				}
-				r.Visibility = v
-			}
-			r.Updated = s.opts.now()
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		return filterOf(r), nil
-	}
-	remove = func(s *Server, q *request) (any, error) {
-		if _, err := s.shelf.filters.edit(q.Request().Context(), "Filter", q.tenant, key(q), func(*filterRecord) error { return nil }); err != nil {
-			return nil, err
-		}
-		if err := s.shelf.filters.remove(q.Request().Context(), q.tenant, key(q)); err != nil {
-			return nil, err
-		}
-		return nothing()
-	}
-	return list, create, get, update, remove
+	return nothing()
 }
 
 // labelKeys lists the keys of the labels of a kind, or the values of one key.

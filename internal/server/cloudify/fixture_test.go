@@ -65,6 +65,8 @@ type site struct {
 	endpoint *Server
 	clock    atomic.Int64 // nanoseconds after the real time
 	fetch    func(context.Context, string) (io.ReadCloser, error)
+	// patience is how long an execution may take.
+	patience time.Duration
 	// who asks; the server before the endpoint would have found out.
 	who orch.Identity
 
@@ -74,7 +76,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, store: mem.New(mem.Options{}), world: &fake.World{}, who: orch.Identity{User: "admin", Tenant: orch.DefaultTenant, Role: orch.ServerAdmin, Via: "basic"}}
+	s := &site{t: t, patience: 3 * time.Minute, store: mem.New(mem.Options{}), world: &fake.World{}, who: orch.Identity{User: "admin", Tenant: orch.DefaultTenant, Role: orch.ServerAdmin, Via: "basic"}}
 	t.Cleanup(func() { s.store.Close() })
 	s.start()
 	t.Cleanup(s.end)

@@ -52,12 +52,6 @@ func cut2(path string) (first, second, rest string) {
 // routes are all that cfy, the client libraries and Alien4Cloud's provider use.
 func routes() []route {
 	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
-	filters := func(kind string) []route {
-		list, create, one, update, remove := filterHandlers(kind)
-		base := "/filters/" + kind
-		return []route{{get, base, v3_1, tenantly, everywhere(list)}, {put, base + "/:id", v3_1, tenantly, create}, {get, base + "/:id", v3_1, tenantly, one},
-			{patch, base + "/:id", v3_1, tenantly, update}, {del, base + "/:id", v3_1, tenantly, remove}}
-	}
 	out := []route{
 		{get, "/version", v1, known, (*Server).version},
 		{get, "/status", v1, known, (*Server).status},
@@ -189,5 +183,5 @@ func routes() []route {
 		{get, "/summary/nodes", v3_1, tenantly, summary("nodes", nodeDocuments)},
 		{get, "/summary/node_instances", v3_1, tenantly, summary("node_instances", instanceDocuments)},
 	}
-	return append(append(out, filters("blueprints")...), filters("deployments")...)
+	return append(append(out, filterKind("blueprints").routes()...), filterKind("deployments").routes()...)
 }

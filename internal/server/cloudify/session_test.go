@@ -127,8 +127,12 @@ func TestCfySession(t *testing.T) {
 	if n := len(items(s.get("/node-instances?deployment_id=d&node_id=app"))); n != 2 {
 		t.Errorf("%d instances after scale", n)
 	}
-	if x, _ = s.run("d", "execute_operation", object{"operation": "admin.backup", "operation_kwargs": object{"where": "/var"}, "node_ids": []string{"db"}}, nil); x["status"] != "terminated" {
+	if x, _ = s.run("d", "execute_operation", object{"operation": "admin.backup", "operation_kwargs": object{"where": "/var"}, "allow_kwargs_override": true, "node_ids": []string{"db"}}, nil); x["status"] != "terminated" {
 		t.Fatalf("execute_operation %v", x)
+	}
+	s.refused(400, "illegal_execution_parameters_error", "POST", v31+"/executions", startBody("d", "execute_operation", object{"operation": "admin.backup", "operation_kwargs": object{"where": "/var"}}, nil))
+	if x, events = s.run("d", "install_new_agents", object{}, nil); x["status"] != "terminated" || x["error"] != nil || len(events) != 3 {
+		t.Errorf("agents: %v %v", x, events)
 	}
 
 	for _, w := range []struct {

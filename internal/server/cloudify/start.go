@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
@@ -35,6 +36,8 @@ type launch struct {
 	// parameters with their defaults, as they are shown.
 	parameters map[string]any
 	request    orch.Request
+	// agents: it is about agents, of which there are none.
+	agents bool
 }
 
 func (s *Server) start(q *request) (any, error) {
@@ -54,6 +57,9 @@ func (s *Server) start(q *request) (any, error) {
 	l, err := s.understand(ctx, q.user(), b)
 	if err != nil {
 		return nil, err
+	}
+	if l.agents {
+		return s.noAgents(q, l)
 	}
 	if b.DryRun {
 		return s.dryRun(q, l)
@@ -170,6 +176,8 @@ func (s *Server) builtin(ctx context.Context, l *launch) error {
 	case "start", "stop", "restart", "reinstall":
 		r.Verb, r.Workflow, r.Force = orch.Workflow, l.Workflow, truth(l.parameters["ignore_failure"])
 		return s.narrow(l)
+	case "install_new_agents", "validate_agents":
+		l.agents = true
 	case "heal":
 		return s.heal(l)
 	case "check_status", "check_drift":
@@ -285,10 +293,66 @@ func (s *Server) operate(l *launch) error {
 	if !slices.ContainsFunc(l.model.Resolved.Nodes, has) || len(chosen) == 0 && l.chooses() {
 		return refused("illegal_execution_parameters_error", "No selected node of deployment %s has the operation %s", l.Deployment, full)
 	}
+	kwargs, _ := l.parameters["operation_kwargs"].(map[string]any)
+	if !truth(l.parameters["allow_kwargs_override"]) {
+		if err := l.duplicates(iface, op, kwargs, chosen); err != nil {
+			return err
+		}
+	}
 	r := &l.request
 	r.Verb, r.Interface, r.Operation, r.Select, r.Ordered = orch.Operate, iface, op, chosen, truth(l.parameters["run_by_dependency_order"])
-	r.Inputs, _ = l.parameters["operation_kwargs"].(map[string]any)
+	r.Inputs = kwargs
 	return nil
+}
+
+// duplicates refuses inputs that an operation has already, unless they may be overridden.
+func (l *launch) duplicates(iface, op string, kwargs map[string]any, chosen []topology.Instance) error {
+	for _, n := range l.model.Resolved.Nodes {
+		if l.chooses() && !slices.ContainsFunc(chosen, func(in topology.Instance) bool { return in.Node == n.Name }) {
+			continue
+		}
+		for _, i := range n.Interfaces {
+			for _, o := range i.Operations {
+				if o.Name != op || iface != "" && i.Name != iface {
+					continue
+				}
+				for _, key := range sorted(kwargs) {
+					if o.Inputs.Get(key) != nil {
+						return refused("illegal_execution_parameters_error", "Duplicate definition of %s in operation %s of node %s and in operation_kwargs. To override it, set allow_kwargs_override", key, op, n.Name)
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// noAgents is an execution about agents: it tells that there are none, and has ended.
+func (s *Server) noAgents(q *request, l *launch) (any, error) {
+	x := s.instantExecution(q, l)
+	task, _ := taskID(x.ID)
+	about := func(e event.Event) event.Event {
+		e.Time, e.Deployment, e.Task, e.Workflow = x.Created, l.Deployment, task, l.Workflow
+		return e
+	}
+	events := []event.Event{about(event.Event{Type: event.TaskStatus, Status: "running"}),
+		about(event.Event{Type: event.Log, Message: "There are no agents: operations run over SSH, or on the server. Nothing is to be done."}),
+		about(event.Event{Type: event.TaskStatus, Status: "done"})}
+	return s.told(q, l, x, events)
+}
+
+// told keeps an execution that has ended at once, with its events. Clients follow what has not ended, and would show nothing of what has.
+func (s *Server) told(q *request, l *launch, x executionRecord, events []event.Event) (any, error) {
+	ctx := q.Request().Context()
+	if err := s.shelf.executions.put(ctx, q.tenant, x.ID, x); err != nil {
+		return nil, err
+	}
+	if err := s.opts.Engine.Announce(ctx, l.Deployment, events...); err != nil {
+		return nil, err
+	}
+	doc := s.recorded(x, l.record)
+	doc.Status, doc.Display, doc.Ended, doc.Finished = "pending", "pending", nil, 0
+	return created(doc)
 }
 
 // chooses reports whether any filter is given.
@@ -430,14 +494,5 @@ func (s *Server) dryRun(q *request, l *launch) (any, error) {
 	task, _ := taskID(x.ID)
 	events, total := dryEvents(l.Deployment, task, l.Workflow, p, now)
 	x.Total, x.Ended = total, now.Add(time.Millisecond)
-	if err := s.shelf.executions.put(ctx, q.tenant, x.ID, x); err != nil {
-		return nil, err
-	}
-	if err := s.opts.Engine.Announce(ctx, l.Deployment, events...); err != nil {
-		return nil, err
-	}
-	doc := s.recorded(x, l.record)
-	// Clients follow what has not ended; they would show nothing of what has.
-	doc.Status, doc.Display, doc.Ended, doc.Finished = "pending", "pending", nil, 0
-	return created(doc)
+	return s.told(q, l, x, events)
 }

@@ -61,6 +61,12 @@ var builtins = map[string]builtin{
 	"heal": {"cloudify.plugins.workflows.auto_heal_reinstall_node_subgraph", append([]builtinParameter{{"node_instance_id", "string", nil, false},
 		{"diagnose_value", "string", "Not provided", false}, {"ignore_failure", "boolean", true, false}, {"check_status", "boolean", true, false},
 		{"allow_reinstall", "boolean", true, false}, {"force_reinstall", "boolean", false, false}}, selection[1:]...), nil},
+	// There are no agents: these say so and end well, as scripts of Cloudify's users expect.
+	"install_new_agents": {"cloudify.plugins.workflows.install_new_agents", []builtinParameter{{"install_agent_timeout", "integer", int64(300), false},
+		{"node_ids", "list", []any{}, false}, {"node_instance_ids", "list", []any{}, false}, {"install_methods", "list", nil, false}, {"validate", "boolean", true, false},
+		{"install", "boolean", true, false}, {"manager_ip", "string", nil, false}, {"manager_certificate", "string", nil, false}, {"stop_old_agent", "boolean", false, false}}, []string{"all", "partial"}},
+	"validate_agents": {"cloudify.plugins.workflows.validate_agents", []builtinParameter{{"node_ids", "list", []any{}, false}, {"node_instance_ids", "list", []any{}, false},
+		{"install_methods", "list", nil, false}}, []string{"all", "partial"}},
 	"check_status": {"cloudify.plugins.workflows.check_status", selection, nil},
 	"check_drift":  {"cloudify.plugins.workflows.check_drift", selection, nil},
 	"scale": {"cloudify.plugins.workflows.scale", []builtinParameter{{"scalable_entity_name", "string", nil, true}, {"delta", "integer", int64(1), false},
