@@ -151,10 +151,14 @@ func (s *Server) guarded(r route, next echo.HandlerFunc) echo.HandlerFunc {
 	}
 	return func(c echo.Context) (err error) {
 		id, err := s.admit(c, r.needs)
+		var begun *orch.AuditEntry
 		if err == nil {
+			if begun, err = s.begin(c, r.traits, id); err != nil {
+				return err
+			}
 			err = next(c)
 		}
-		s.audit(c, r.traits, id, err)
+		s.audit(c, r.traits, id, begun, err)
 		return err
 	}
 }
@@ -196,8 +200,12 @@ func forbidden(id orch.Identity, needs orch.Role) error {
 func (s *Server) mounted(m Mount) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id, err := s.admit(c, m.needs(c.Request()))
+		var begun *orch.AuditEntry
+		if err == nil {
+			begun, err = s.begin(c, 0, id)
+		}
 		if err != nil {
-			s.audit(c, 0, id, err)
+			s.audit(c, 0, id, begun, err)
 			if m.Refuse == nil {
 				return err
 			}
@@ -206,7 +214,7 @@ func (s *Server) mounted(m Mount) echo.HandlerFunc {
 			return nil
 		}
 		m.Handler.ServeHTTP(c.Response(), c.Request())
-		s.audit(c, 0, id, nil)
+		s.audit(c, 0, id, begun, nil)
 		return nil
 	}
 }

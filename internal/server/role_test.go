@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -295,6 +297,36 @@ operator POST /api/v1/tasks /api/v1/tasks  web 202 done
 	}
 	if strings.Contains(fmt.Sprint(all), "orch_") {
 		t.Error("a token is in the audit log")
+	}
+}
+
+// deaf accounts write no audit log.
+type deaf struct{ orch.Accounts }
+
+func (deaf) Record(context.Context, orch.AuditEntry) error { return errors.New("the disk is full") }
+
+// A change that cannot be recorded is not made; what changes nothing goes on.
+func TestUnrecordedChangesAreRefused(t *testing.T) {
+	p := newPeople(t)
+	reached := 0
+	s := &stub{}
+	h := New(Options{Service: s, Auth: trusting{auth.New(auth.Options{Accounts: p.accounts})}, Store: mem.New(mem.Options{}),
+		Mounts: []Mount{{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached++ })}}}).Handler()
+	s.accounts = deaf{p.accounts}
+	for _, tt := range []struct {
+		method, path, body string
+		status, reached    int
+	}{
+		{"POST", base + "/tasks", `{"deployment":"web"}`, 503, 0},
+		{"DELETE", base + "/blueprints/a", "", 503, 0},
+		{"GET", base + "/deployments", "", 200, 0},
+		{"PUT", "/deployments/web", "", 503, 0},
+		{"GET", "/deployments/web", "", 200, 1},
+	} {
+		rec := p.ask(h, "operator", tt.method, tt.path, tt.body)
+		if rec.Code != tt.status || reached != tt.reached || tt.status == 503 && !strings.Contains(rec.Body.String(), "audit log cannot be written") {
+			t.Errorf("%s %s: %d %s, the endpoint was reached %d times", tt.method, tt.path, rec.Code, rec.Body, reached)
+		}
 	}
 }
 

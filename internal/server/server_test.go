@@ -19,7 +19,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"github.com/orch-project/orch/pkg/access"
 	"github.com/orch-project/orch/pkg/client"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
@@ -43,7 +42,7 @@ type stub struct {
 	err     error
 	secrets orch.Secrets
 
-	accounts *access.Accounts
+	accounts orch.Accounts
 	uploaded orch.NewBlueprint
 	swept    orch.SweepRequest
 }

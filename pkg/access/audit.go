@@ -27,8 +27,10 @@ func auditKey(t time.Time, id string) string { return state.Join("audit", auditD
 
 // Record implements orch.Accounts.
 func (a *Accounts) Record(ctx context.Context, e orch.AuditEntry) error {
-	e.Time = a.now()
-	e.ID = ulid.MustNewDefault(e.Time).String()
+	if e.ID == "" {
+		e.Time = a.now()
+		e.ID = ulid.MustNewDefault(e.Time).String()
+	}
 	if len(e.Detail) > maxDetail {
 		e.Detail = e.Detail[:maxDetail] + "…"
 	}

@@ -125,11 +125,19 @@ type AuditEntry struct {
 	// Action is method and route ("POST /api/v1/tasks"); Target what it was about, as its path names it.
 	Action string `json:"action"`
 	Target string `json:"target,omitempty"`
-	// Status is the HTTP status; Result "done", "denied" or "failed"; Detail the error's text.
+	// Status is the HTTP status; Result AuditDone, AuditDenied or AuditFailed, and AuditBegun until it is known; Detail the error's text.
 	Status int    `json:"status,omitempty"`
 	Result string `json:"result"`
 	Detail string `json:"detail,omitempty"`
 }
+
+// Results of AuditEntry.
+const (
+	AuditBegun  = "begun" // its process has not said more: it works on it, or has ended
+	AuditDone   = "done"
+	AuditDenied = "denied"
+	AuditFailed = "failed"
+)
 
 // AuditFilter selects entries of the audit log.
 type AuditFilter struct {

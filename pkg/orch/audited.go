@@ -3,11 +3,14 @@ package orch
 import (
 	"context"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/orch-project/orch/pkg/hostpool"
 )
 
-// Audited is a Service in this process whose changes are written to its audit log, as a server does it for each request. who is the user of
-// this machine, or nobody; fail hears of entries that could not be written, which is no reason to take back what was done.
+// Audited is a Service in this process whose changes are written to its audit log, as a server does it for each request: before they are made, so
+// that what cannot be recorded is not done, and again with what has come of them. who is the user of this machine, or nobody; fail hears of
+// outcomes that could not be written.
 func Audited(svc Service, who Identity, fail func(error)) Service {
 	return &audited{svc, auditor{svc.Accounts(), who, fail}}
 }
@@ -18,21 +21,36 @@ type auditor struct {
 	fail func(error)
 }
 
-// done records one change with its result.
-func (a auditor) done(ctx context.Context, action, target string, err error) {
-	e := AuditEntry{User: a.who.User, Tenant: a.who.Tenant, Via: a.who.Via, Action: action, Target: target, Result: "done"}
+// BeginAudit records that something is about to be done. Its outcome goes into the same entry, by Record.
+func BeginAudit(ctx context.Context, log Accounts, e AuditEntry) (AuditEntry, error) {
+	e.Time = now()
+	e.ID, e.Result = ulid.MustNewDefault(e.Time).String(), AuditBegun
+	if err := log.Record(ctx, e); err != nil {
+		return e, &Error{Kind: KindStore, Msg: "the audit log cannot be written, and what is not in it is not done", Err: err}
+	}
+	return e, nil
+}
+
+// changed does something and records it.
+func changed(ctx context.Context, a auditor, action, target string, do func() error) error {
+	_, err := noted(ctx, a, action, target, func() (struct{}, error) { return struct{}{}, do() })
+	return err
+}
+
+// noted does something that has a result, and records it.
+func noted[T any](ctx context.Context, a auditor, action, target string, do func() (T, error)) (T, error) {
+	e, err := BeginAudit(ctx, a.log, AuditEntry{User: a.who.User, Tenant: a.who.Tenant, Via: a.who.Via, Action: action, Target: target})
 	if err != nil {
-		e.Result, e.Detail = "failed", err.Error()
+		var none T
+		return none, err
+	}
+	out, err := do()
+	if e.Result = AuditDone; err != nil {
+		e.Result, e.Detail = AuditFailed, err.Error()
 	}
 	if err := a.log.Record(context.WithoutCancel(ctx), e); err != nil {
 		a.fail(err)
 	}
-}
-
-// noted does something and records it.
-func noted[T any](ctx context.Context, a auditor, action, target string, do func() (T, error)) (T, error) {
-	out, err := do()
-	a.done(ctx, action, target, err)
 	return out, err
 }
 
@@ -50,9 +68,7 @@ func (s *audited) Apply(ctx context.Context, req Request) (Task, error) {
 }
 
 func (s *audited) Control(ctx context.Context, c Control) error {
-	err := s.Service.Control(ctx, c)
-	s.done(ctx, c.Verb, c.Deployment+" "+c.Step, err)
-	return err
+	return changed(ctx, s.auditor, c.Verb, c.Deployment+" "+c.Step, func() error { return s.Service.Control(ctx, c) })
 }
 
 func (s *audited) Sweep(ctx context.Context, req SweepRequest) ([]Resource, error) {
@@ -79,9 +95,7 @@ func (p auditedPlans) Apply(ctx context.Context, id string) (Task, error) {
 	return noted(ctx, p.a, "apply", id, func() (Task, error) { return p.Plans.Apply(ctx, id) })
 }
 func (p auditedPlans) Remove(ctx context.Context, id string) error {
-	err := p.Plans.Remove(ctx, id)
-	p.a.done(ctx, "plans rm", id, err)
-	return err
+	return changed(ctx, p.a, "plans rm", id, func() error { return p.Plans.Remove(ctx, id) })
 }
 
 func (s *audited) Blueprints() Blueprints {
@@ -97,9 +111,7 @@ func (b auditedBlueprints) Upload(ctx context.Context, n NewBlueprint) (Blueprin
 	return noted(ctx, b.a, "blueprints push", n.Name+" "+n.Version, func() (Blueprint, error) { return b.Blueprints.Upload(ctx, n) })
 }
 func (b auditedBlueprints) Remove(ctx context.Context, name, version string, digests ...string) error {
-	err := b.Blueprints.Remove(ctx, name, version, digests...)
-	b.a.done(ctx, "blueprints rm", name+" "+version, err)
-	return err
+	return changed(ctx, b.a, "blueprints rm", name+" "+version, func() error { return b.Blueprints.Remove(ctx, name, version, digests...) })
 }
 
 func (s *audited) Secrets() Secrets { return auditedSecrets{s.Service.Secrets(), s.auditor} }
@@ -117,9 +129,7 @@ func (x auditedSecrets) Update(ctx context.Context, name string, c SecretChange)
 	return noted(ctx, x.a, "secrets update", name, func() (SecretInfo, error) { return x.Secrets.Update(ctx, name, c) })
 }
 func (x auditedSecrets) Remove(ctx context.Context, name string) error {
-	err := x.Secrets.Remove(ctx, name)
-	x.a.done(ctx, "secrets rm", name, err)
-	return err
+	return changed(ctx, x.a, "secrets rm", name, func() error { return x.Secrets.Remove(ctx, name) })
 }
 func (x auditedSecrets) Export(ctx context.Context, o SecretExport) (SecretExported, error) {
 	return noted(ctx, x.a, "secrets export", o.Prefix, func() (SecretExported, error) { return x.Secrets.Export(ctx, o) })
@@ -145,9 +155,7 @@ func (h auditedHosts) Update(ctx context.Context, pool, name string, w hostpool.
 	return noted(ctx, h.a, "hosts update", pool+" "+name, func() (*hostpool.Host, error) { return h.Hosts.Update(ctx, pool, name, w) })
 }
 func (h auditedHosts) Remove(ctx context.Context, pool, name string) error {
-	err := h.Hosts.Remove(ctx, pool, name)
-	h.a.done(ctx, "hosts rm", pool+" "+name, err)
-	return err
+	return changed(ctx, h.a, "hosts rm", pool+" "+name, func() error { return h.Hosts.Remove(ctx, pool, name) })
 }
 func (h auditedHosts) ApplyHosts(ctx context.Context, pool string, wanted map[string]hostpool.Wanted, checkpoint *uint64) (HostList, error) {
 	return noted(ctx, h.a, "hosts apply", pool, func() (HostList, error) { return h.Hosts.ApplyHosts(ctx, pool, wanted, checkpoint) })
@@ -161,14 +169,10 @@ type auditedLocations struct {
 }
 
 func (l auditedLocations) Put(ctx context.Context, info LocationInfo, create bool) error {
-	err := l.Locations.Put(ctx, info, create)
-	l.a.done(ctx, "locations put", info.Name, err)
-	return err
+	return changed(ctx, l.a, "locations put", info.Name, func() error { return l.Locations.Put(ctx, info, create) })
 }
 func (l auditedLocations) Remove(ctx context.Context, name string) error {
-	err := l.Locations.Remove(ctx, name)
-	l.a.done(ctx, "locations rm", name, err)
-	return err
+	return changed(ctx, l.a, "locations rm", name, func() error { return l.Locations.Remove(ctx, name) })
 }
 
 func (s *audited) Accounts() Accounts { return auditedAccounts{s.Service.Accounts(), s.auditor} }
@@ -182,9 +186,7 @@ func (x auditedAccounts) CreateTenant(ctx context.Context, t Tenant) (Tenant, er
 	return noted(ctx, x.a, "tenants add", t.Name, func() (Tenant, error) { return x.Accounts.CreateTenant(ctx, t) })
 }
 func (x auditedAccounts) RemoveTenant(ctx context.Context, name string) error {
-	err := x.Accounts.RemoveTenant(ctx, name)
-	x.a.done(ctx, "tenants rm", name, err)
-	return err
+	return changed(ctx, x.a, "tenants rm", name, func() error { return x.Accounts.RemoveTenant(ctx, name) })
 }
 func (x auditedAccounts) CreateUser(ctx context.Context, u NewUser) (User, error) {
 	return noted(ctx, x.a, "users add", u.Name, func() (User, error) { return x.Accounts.CreateUser(ctx, u) })
@@ -193,9 +195,7 @@ func (x auditedAccounts) UpdateUser(ctx context.Context, name string, c UserChan
 	return noted(ctx, x.a, "users set", name, func() (User, error) { return x.Accounts.UpdateUser(ctx, name, c) })
 }
 func (x auditedAccounts) RemoveUser(ctx context.Context, name string) error {
-	err := x.Accounts.RemoveUser(ctx, name)
-	x.a.done(ctx, "users rm", name, err)
-	return err
+	return changed(ctx, x.a, "users rm", name, func() error { return x.Accounts.RemoveUser(ctx, name) })
 }
 func (x auditedAccounts) Grant(ctx context.Context, user, tenant string, role Role) (User, error) {
 	return noted(ctx, x.a, "tenants grant", tenant+" "+user+" "+string(role), func() (User, error) { return x.Accounts.Grant(ctx, user, tenant, role) })
@@ -204,9 +204,7 @@ func (x auditedAccounts) CreateToken(ctx context.Context, t NewToken) (IssuedTok
 	return noted(ctx, x.a, "tokens create", "for "+t.User, func() (IssuedToken, error) { return x.Accounts.CreateToken(ctx, t) })
 }
 func (x auditedAccounts) RevokeToken(ctx context.Context, id string) error {
-	err := x.Accounts.RevokeToken(ctx, id)
-	x.a.done(ctx, "tokens revoke", id, err)
-	return err
+	return changed(ctx, x.a, "tokens revoke", id, func() error { return x.Accounts.RevokeToken(ctx, id) })
 }
 func (x auditedAccounts) Bootstrap(ctx context.Context, user string) (IssuedToken, error) {
 	return noted(ctx, x.a, "users bootstrap", user, func() (IssuedToken, error) { return x.Accounts.Bootstrap(ctx, user) })

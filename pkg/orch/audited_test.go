@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/orch-project/orch/pkg/orch"
@@ -17,8 +18,18 @@ type notebook struct {
 }
 
 func (n *notebook) Record(_ context.Context, e orch.AuditEntry) error {
+	if n.err != nil {
+		return n.err
+	}
+	if i := slices.IndexFunc(n.entries, func(have orch.AuditEntry) bool { return have.ID == e.ID }); i >= 0 {
+		if n.entries[i].Result != orch.AuditBegun {
+			return errors.New("it has an outcome already")
+		}
+		n.entries[i] = e
+		return nil
+	}
 	n.entries = append(n.entries, e)
-	return n.err
+	return nil
 }
 
 func TestChangesInThisProcessAreAudited(t *testing.T) {
@@ -49,7 +60,10 @@ func TestChangesInThisProcessAreAudited(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 	log.err = errors.New("disk full")
-	if _, err := svc.Apply(ctx, orch.Request{Deployment: "demo", Verb: orch.Undeploy}); err != nil || trouble == nil {
-		t.Errorf("%v, %v", err, trouble)
+	if _, err := svc.Apply(ctx, orch.Request{Deployment: "demo", Verb: orch.Undeploy}); kindOf(err) != orch.KindStore {
+		t.Errorf("a change that cannot be recorded: %v", err)
+	}
+	if d, err := svc.Deployment(ctx, "demo"); err != nil || d.Status != "deployed" || trouble != nil {
+		t.Errorf("it was done all the same: %+v, %v, %v", d, err, trouble)
 	}
 }
