@@ -1,11 +1,41 @@
 package main
 
 import (
+	"context"
+	"log/slog"
+	"os"
+	"strings"
+
 	"github.com/orch-project/orch/internal/cli"
 	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/internal/server/auth"
+	"github.com/orch-project/orch/pkg/access"
 	"github.com/orch-project/orch/pkg/orch"
 )
+
+// firstAdmin makes the admin that the configuration names, on a server that has none.
+func firstAdmin(ctx context.Context, c *config.Config, svc *service, log *slog.Logger) error {
+	a := access.FirstAdmin{Name: c.Auth.Admin, Hash: c.Auth.AdminPasswordHash}
+	if a.Name == "" {
+		return nil
+	}
+	if (a.Hash == "") == (c.Auth.AdminPasswordFile == "") {
+		return &orch.Error{Kind: orch.KindUser, Msg: "auth.admin needs a password: either auth.admin_password_file or auth.admin_password_hash", Hint: "see docs/server.md"}
+	}
+	if a.Hash == "" {
+		data, err := os.ReadFile(c.Auth.AdminPasswordFile)
+		if err != nil {
+			return &orch.Error{Kind: orch.KindUser, Msg: "cannot read the first admin's password (auth.admin_password_file)", Err: err}
+		}
+		a.Password = strings.TrimRight(string(data), "\r\n")
+	}
+	made, err := svc.access.EnsureAdmin(ctx, a)
+	if err != nil || !made {
+		return err
+	}
+	log.Info("the first admin is made", "user", a.Name)
+	return svc.access.Record(ctx, orch.AuditEntry{User: userName(), Via: "configuration", Action: "users bootstrap", Target: a.Name, Result: orch.AuditDone})
+}
 
 // authenticator of a server: the users in its store, and whom the configuration lets in besides.
 func authenticator(c *config.Config, svc *service, o cli.ServeOptions) (*auth.Authenticator, error) {

@@ -36,6 +36,9 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, o cli.ServeO
 			err = cerr
 		}
 	}()
+	if err := firstAdmin(ctx, c, svc, log); err != nil {
+		return err
+	}
 	who, err := authenticator(c, svc, o)
 	if err != nil {
 		return err

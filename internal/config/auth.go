@@ -4,6 +4,10 @@ package config
 type Auth struct {
 	// CertificateRole in the default tenant of clients whose certificate is valid and names no user; "" refuses them.
 	CertificateRole string `yaml:"certificate_role" env:"ORCH_CERTIFICATE_ROLE" doc:"role of clients whose valid certificate names no user; default: they are refused"`
+	// Admin is the first admin, made when a server starts whose store has none; afterwards these settings change nothing.
+	Admin             string `yaml:"admin" env:"ORCH_ADMIN" doc:"first admin, made when a server starts whose store has none"`
+	AdminPasswordFile string `yaml:"admin_password_file" env:"ORCH_ADMIN_PASSWORD_FILE" doc:"file with the first admin's password"`
+	AdminPasswordHash string `yaml:"admin_password_hash" env:"ORCH_ADMIN_PASSWORD_HASH" doc:"argon2id hash of the first admin's password, as a PHC string"`
 	// Rate is how many requests a second an address may send, Burst how many at once; a rate of 0 does not limit.
 	Rate  int `yaml:"rate" env:"ORCH_RATE" doc:"requests a second of one address; 0 does not limit"`
 	Burst int `yaml:"burst" env:"ORCH_BURST" doc:"requests at once of one address"`
