@@ -12,7 +12,6 @@ import (
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca"
-	"github.com/orch-project/orch/pkg/tosca/convert"
 )
 
 // convertDocument writes a document in another dialect, and loads the result in its place, without import paths, to see what it means.
@@ -27,14 +26,11 @@ func convertDocument(ctx context.Context, c *config.Config, b *cli.Bundle, targe
 	if a.Findings.HasErrors() || a.Root == nil {
 		return out, nil
 	}
-	n, lost := convert.To(target, convert.Input{Root: a.Root, Topology: a.Topology})
+	place := func(data []byte) (*source.Bundle, error) { return inPlace(bundle, data) }
+	data, lost, err := a.Convert(ctx, target, place, tosca.Options{Libraries: libraries})
 	out.Lost = lost
-	if n == nil {
-		return out, nil
-	}
-	data, err := source.Marshal(n)
-	if err != nil {
-		return nil, err
+	if err != nil || data == nil {
+		return out, err
 	}
 	out.Text = string(data)
 	again, _ := inPlace(bundle, data)

@@ -43,12 +43,15 @@ func convertCmd(env *environment) *cobra.Command {
 	targets := []string{"tosca_simple_yaml_1_3", "tosca_2_0"}
 	c := &cobra.Command{
 		Use:   "convert FILE",
-		Short: "Write a TOSCA, Alien4Cloud or Yorc document in TOSCA 1.3 or 2.0",
+		Short: "Write a TOSCA, Alien4Cloud, Yorc or Cloudify document in TOSCA 1.3 or 2.0",
 		Long: `Writes the document, with the types that it uses of everything it imports, as one document of another dialect. Files keep
 their places: the result belongs where the source lies. What the other dialect cannot say is reported with its place in the
 source. The result is validated and its meaning (validate --normal-form) compared with the source's.
 
-Exit code 1 when the result does not validate by itself. Cloudify's blueprints are not converted: they call plugins' code.`,
+Of a Cloudify blueprint types, templates, relationships, scripts with their inputs, groups, policies and outputs are written. Its types
+derive from TOSCA's then (contained_in from HostedOn, connected_to from ConnectsTo) and declare what its templates use of them.
+
+Exit code 1 when the result does not validate by itself.`,
 		Example: "  orch convert app.yaml --to tosca_2_0 > app-2.0.yaml\n  orch convert types.yml --to tosca_simple_yaml_1_3 --import-path archives --out types-1.3.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

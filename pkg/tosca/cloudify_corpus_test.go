@@ -22,6 +22,26 @@ var cloudifyUploaded = map[string]string{
 	"connected-host-openstack": "open-source-vnf/connected-host/openstack.yaml",
 }
 
+// cloudifyUploads is an import path with the blueprints that others import by name.
+func cloudifyUploads(t *testing.T) string {
+	t.Helper()
+	examples := filepath.Join(corpusDir, "cloudify/blueprint-examples")
+	uploaded := t.TempDir()
+	for id, main := range cloudifyUploaded {
+		if err := os.CopyFS(filepath.Join(uploaded, id), os.DirFS(filepath.Join(examples, filepath.Dir(main)))); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(filepath.Join(examples, main))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(uploaded, id, "blueprint.yaml"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return uploaded
+}
+
 func TestCloudifyCorpus(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(corpusDir, "cloudify.json"))
 	if err != nil {
@@ -37,20 +57,7 @@ func TestCloudifyCorpus(t *testing.T) {
 	if err := json.Unmarshal(data, &entries); err != nil {
 		t.Fatal(err)
 	}
-	examples := filepath.Join(corpusDir, "cloudify/blueprint-examples")
-	uploaded := t.TempDir()
-	for id, main := range cloudifyUploaded {
-		if err := os.CopyFS(filepath.Join(uploaded, id), os.DirFS(filepath.Join(examples, filepath.Dir(main)))); err != nil {
-			t.Fatal(err)
-		}
-		text, err := os.ReadFile(filepath.Join(examples, main))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(uploaded, id, "blueprint.yaml"), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	uploaded := cloudifyUploads(t)
 	filter := os.Getenv("CORPUS")
 	right, all := map[string]int{}, map[string]int{}
 	for _, e := range entries {

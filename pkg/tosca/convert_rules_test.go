@@ -145,6 +145,21 @@ topology_template:
 `,
 			lost: []string{"that nodes depend on each other in a circle (a → b → a)"},
 		},
+		{
+			name: "a blueprint", target: "tosca_simple_yaml_1_3", doc: blueprintDoc,
+			want: []string{
+				"derived_from: tosca.nodes.Compute", "derived_from: tosca.relationships.HostedOn", "derived_from: tosca.relationships.ConnectsTo",
+				"- contained_in:", "add_target:", "Standard:", "type: App.settings", "default_instances: 2", "get_attribute:", "members:",
+			},
+			lost: []string{
+				"the plugin's function fabric.fabric_plugin.tasks.run_task, which the operation stop calls,", "the workflow check, which is code",
+				"the function merge", "the label env", "that url is a capability of the deployment", "that the groups of the policy grow scale as one",
+			},
+		},
+		{
+			name: "a blueprint in TOSCA 2.0", target: "tosca_2_0", doc: blueprintDoc,
+			want: []string{"tosca_definitions_version: tosca_2_0", "$get_attribute:", "valid_capability_types:"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "app.yaml")
@@ -184,3 +199,34 @@ topology_template:
 		})
 	}
 }
+
+const blueprintDoc = `tosca_definitions_version: cloudify_dsl_1_4
+imports: [ cloudify/types/types.yaml, plugin:cloudify-fabric-plugin ]
+inputs: { port: { type: integer, default: 8080 } }
+node_types:
+  App:
+    derived_from: cloudify.nodes.ApplicationServer
+    properties: { port: { type: integer }, settings: { default: {} }, tags: { default: {} } }
+    interfaces:
+      cloudify.interfaces.lifecycle:
+        create: { implementation: act.sh, inputs: { PORT: { default: { get_property: [ SELF, port ] } } } }
+        stop: fabric.fabric_plugin.tasks.run_task
+node_templates:
+  vm: { type: cloudify.nodes.Compute, instances: { deploy: 2 } }
+  app:
+    type: App
+    properties: { port: { get_input: port }, settings: { name: x, sizes: [ 1, 2 ] }, tags: { merge: [ { a: b }, { c: d } ] } }
+    relationships:
+      - { type: cloudify.relationships.contained_in, target: vm }
+      - type: cloudify.relationships.connected_to
+        target: db
+        source_interfaces:
+          cloudify.interfaces.relationship_lifecycle: { establish: { implementation: act.sh, inputs: { HOST: { get_attribute: [ TARGET, address ] } } } }
+  db: { type: cloudify.nodes.DBMS, relationships: [ { type: cloudify.relationships.contained_in, target: vm } ] }
+groups: { all: { members: [ vm ] } }
+policies: { grow: { type: cloudify.policies.scaling, targets: [ all ], properties: { default_instances: 1 } } }
+outputs: { address: { value: { get_attribute: [ db, address ] } } }
+capabilities: { url: { value: { concat: [ 'http://', { get_attribute: [ vm, ip ] } ] } } }
+labels: { env: { values: [ test ] } }
+workflows: { check: { mapping: scripts/check.py } }
+`

@@ -25,18 +25,83 @@ func converted(t *testing.T, file string, target string, imports []string) (befo
 	if a.Topology == nil || a.Root == nil || a.Findings.HasErrors() {
 		return nil, nil, nil, a.Findings, ""
 	}
-	n, lost := convert.To(target, convert.Input{Root: a.Root, Topology: a.Topology})
-	if n == nil {
-		return a.Topology, nil, lost, nil, ""
+	abs, _ := filepath.Abs(file)
+	place := func(data []byte) (*source.Bundle, error) {
+		b, list := source.OpenDocument(file, func(p string) ([]byte, bool) { return data, p == abs })
+		return b, list.Err()
 	}
-	data, err := source.Marshal(n)
+	data, lost, err := a.Convert(context.Background(), target, place, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	abs, _ := filepath.Abs(file)
-	b, _ = source.OpenDocument(file, func(p string) ([]byte, bool) { return data, p == abs })
+	if data == nil {
+		return a.Topology, nil, lost, nil, ""
+	}
+	if b, err = place(data); err != nil {
+		t.Fatal(err)
+	}
 	top, list := Load(context.Background(), Options{Bundle: b})
 	return a.Topology, top, lost, list, string(data)
+}
+
+// cloudifyConvertFloors are the least shares of blueprints, in %, whose conversion loads; the rest say why not.
+var cloudifyConvertFloors = map[string]int{"tosca_simple_yaml_1_3": 90, "tosca_2_0": 85}
+
+// TestConvertCloudifyCorpus converts every eighth blueprint, all of them with ORCH_CHAOS_LONG.
+func TestConvertCloudifyCorpus(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(corpusDir, "cloudify.json"))
+	if err != nil {
+		t.Skip("the corpus is not here")
+	}
+	filter, long := os.Getenv("CORPUS"), os.Getenv("ORCH_CHAOS_LONG") != ""
+	if raceDetector || testing.Short() {
+		t.Skip("every document is loaded five times")
+	}
+	var entries []struct{ Path, Expect string }
+	if err := json.Unmarshal(data, &entries); err != nil {
+		t.Fatal(err)
+	}
+	loads, all, losses := map[string]int{}, map[string]int{}, 0
+	for i, e := range entries {
+		if e.Expect != "valid" || filter != "" && !strings.Contains(e.Path, filter) || filter == "" && !long && i%8 != 0 {
+			continue
+		}
+		for _, target := range convert.Targets {
+			before, after, lost, wrong, text := converted(t, filepath.Join(corpusDir, e.Path), target, []string{filepath.Join(corpusDir, "cloudify/plugins"), cloudifyUploads(t)})
+			if before == nil {
+				continue
+			}
+			all[target]++
+			losses += len(lost)
+			if after != nil && !wrong.HasErrors() {
+				loads[target]++
+				if len(after.Nodes) != len(before.Nodes) {
+					t.Errorf("%s → %s has %d nodes, not %d", e.Path, target, len(after.Nodes), len(before.Nodes))
+				}
+			} else {
+				msg := ""
+				for _, d := range wrong {
+					if d.Severity == diag.Error && len(msg) < 2000 {
+						msg += "\n\t" + d.String()
+					}
+				}
+				t.Logf("%s → %s: %s", e.Path, target, msg)
+			}
+			if filter != "" {
+				fmt.Println(text)
+				for _, d := range lost {
+					t.Log(d)
+				}
+			}
+		}
+	}
+	for target, n := range all {
+		t.Logf("%s: %d of %d blueprints load as documents of TOSCA", target, loads[target], n)
+		if filter == "" && loads[target]*100 < n*cloudifyConvertFloors[target] {
+			t.Errorf("%s: only %d of %d conversions load, fewer than %d %%", target, loads[target], n, cloudifyConvertFloors[target])
+		}
+	}
+	t.Logf("%d losses are named", losses)
 }
 
 // convertFloors are the least numbers of conversions over the corpus that mean the same, by target.

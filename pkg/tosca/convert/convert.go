@@ -29,8 +29,8 @@ const (
 
 func init() {
 	diag.Register(
-		diag.Code{ID: CodeLost, Title: "The other dialect cannot say this", Text: "A conversion leaves out what the dialect that it writes has no words for, such as conditions of 1.x's triggers in TOSCA 2.0 or Alien4Cloud's abstract types in TOSCA 1.3. The finding names the place in the source. What the document means without it may differ; `orch validate --normal-form` shows what."},
-		diag.Code{ID: CodeTarget, Title: "There is no conversion between these dialects", Text: "Documents of the TOSCA family (TOSCA 1.0 to 2.0, Alien4Cloud's, Yorc's) are converted to tosca_simple_yaml_1_3 and tosca_2_0. Cloudify's blueprints are not: their operations call Python functions of plugins, which TOSCA has no words for."},
+		diag.Code{ID: CodeLost, Title: "The other dialect cannot say this", Text: "A conversion leaves out what the dialect that it writes has no words for, such as conditions of 1.x's triggers in TOSCA 2.0 or Alien4Cloud's abstract types in TOSCA 1.3. The finding names the place in the source. What the document means without it may differ; `orch validate --normal-form` shows what. Of Cloudify's blueprints functions of plugins, workflows that are code and scripts in the document have no words in TOSCA."},
+		diag.Code{ID: CodeTarget, Title: "There is no conversion between these dialects", Text: "Documents are converted to tosca_simple_yaml_1_3 and tosca_2_0: those of the TOSCA family (TOSCA 1.0 to 2.0, Alien4Cloud's, Yorc's) and blueprints of Cloudify."},
 	)
 }
 
@@ -48,18 +48,24 @@ type Input struct {
 func To(target string, in Input) (*source.Node, diag.List) {
 	c := newConverter(target, in)
 	doc := in.Root.Doc
-	if !slices.Contains(Targets, target) || doc.Traits.Open {
+	if !slices.Contains(Targets, target) || doc.Traits.Open && c.v2 {
 		c.diags.Errorf(CodeTarget, doc.Pos, "%s cannot be converted to %s", doc.Version, target).Hint = "see `orch explain " + CodeTarget + "`"
 		return nil, c.diags
 	}
 	if o := grammar.OutlineOf(target); o != nil {
 		c.functions = o.Functions
 	}
-	c.document(doc) // finds the types that are written and what templates do with them
+	write := func(c *converter) *source.Node {
+		if doc.Traits.Open {
+			return c.blueprintDocument(doc)
+		}
+		return c.document(doc)
+	}
+	write(c) // finds the types that are written and what templates do with them
 	c.fit()
 	again := newConverter(target, in)
 	again.functions, again.fitted, again.ops, again.loose = c.functions, c.fitted, c.ops, c.loose
-	out := again.document(doc)
+	out := write(again)
 	again.circles()
 	return out, again.diags.Sorted()
 }
@@ -67,7 +73,7 @@ func To(target string, in Input) (*source.Node, diag.List) {
 func newConverter(target string, in Input) *converter {
 	return &converter{
 		Input: in, target: target, v2: target == "tosca_2_0", names: map[*document.Type]string{}, taken: map[string]*document.Type{}, ops: map[string][]string{},
-		defined: map[*document.Function]string{}, fitted: newFitting(), stubs: map[string]*document.Type{},
+		defined: map[*document.Function]string{}, ctx: map[string]bool{}, central: map[string]bool{}, fitted: newFitting(), stubs: map[string]*document.Type{},
 	}
 }
 
@@ -85,6 +91,9 @@ type converter struct {
 	ops    map[string][]string
 	loose  []string
 	fitted *fitting
+	// bp is the blueprint that is written, of which scripts that use ctx and nodes without a server are named once; nil for documents of TOSCA.
+	bp           *blueprint
+	ctx, central map[string]bool
 	// defined are the documents' own functions that are written, calls those that still have to be.
 	defined map[*document.Function]string
 	calls   []definedFunction
@@ -182,7 +191,7 @@ func metadata(md map[string]string) *source.Node {
 	return x.or()
 }
 
-func sortedKeys(md map[string]string) []string {
+func sortedKeys[V any](md map[string]V) []string {
 	keys := make([]string, 0, len(md))
 	for k := range md {
 		keys = append(keys, k)

@@ -208,6 +208,12 @@ func (c *converter) fitCall(f *resolve.File, n *source.Node, fn string, args []*
 	}
 	given, _ := c.dataType(c.Root, t.Inputs[at].Schema)
 	have, want := kindOf(given.primitive), kindOf(primitive)
+	if given.in != nil && given.primitive == "" {
+		have = "a " + t.Inputs[at].Schema.Type.Text
+	}
+	if data, _ := c.dataType(f, s); data.in != nil && data.primitive == "" {
+		want = "a " + s.Type.Text
+	}
 	switch {
 	case have == "" || want == "" || have == want || have == "integer" && want == "float":
 		return out

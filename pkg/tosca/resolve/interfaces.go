@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +56,7 @@ func (r *resolver) mergeInterfaces(ctx *context, inherited []*topology.Interface
 				i.Inputs.Set(k, v)
 			}
 			if it != nil {
-				i.Type = it.chain
+				i.Type, i.Operations = it.chain, withOperations(i, it)
 			}
 		case it != nil && len(it.ifaces) == 1:
 			i.Type, i.Operations = it.chain, it.ifaces[0].Operations
@@ -84,6 +85,22 @@ func (r *resolver) mergeInterfaces(ctx *context, inherited []*topology.Interface
 			out[at] = i
 		} else {
 			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// withOperations are an interface's operations with those that the type it is refined to has beside them.
+func withOperations(i *topology.Interface, t *typ) []*topology.Operation {
+	if len(t.ifaces) != 1 {
+		return i.Operations
+	}
+	out := i.Operations
+	for _, o := range t.ifaces[0].Operations {
+		if !slices.ContainsFunc(i.Operations, func(have *topology.Operation) bool { return have.Name == o.Name }) {
+			copied := *o
+			copied.Interface = i.Name
+			out = append(slices.Clip(out), &copied)
 		}
 	}
 	return out
