@@ -33,6 +33,7 @@ import (
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/state/secrets"
 	"github.com/orch-project/orch/pkg/topology"
+	"github.com/orch-project/orch/pkg/tosca"
 )
 
 // openApp opens the service that the configuration asks for. A store file is opened when it is needed and shared with other commands.
@@ -162,7 +163,7 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger, count 
 	}}
 	svc, err := orch.New(orch.Options{
 		Hosts: find.Host, Login: find.Login, Prober: &prober{ways: ways, keys: keys, ssh: remote},
-		Store: store, Accounts: accounts, Load: loader(c, libraries), Bind: where.bind, Infra: made, Remote: reach, Local: here,
+		Store: store, Accounts: accounts, Load: loader(c, libraries), Keep: tosca.Keep, Bind: where.bind, Infra: made, Remote: reach, Local: here,
 		Inventory: inventory{where, hosts}, Pool: hosts, Locations: where, Secrets: vault, Cipher: cipher, Redactor: redactor, Observe: observe(count, tracer), Limits: engine.Limits{Deployment: c.Parallel},
 		Revisions: c.Revisions, Logger: log,
 	})

@@ -119,7 +119,7 @@ func loader(c *config.Config, libraries []*tosca.Library) func(context.Context, 
 				all = append(all, lib)
 			}
 		}
-		t, more := tosca.Load(ctx, tosca.Options{Bundle: bundle, ImportPath: c.ImportPath, Fetch: fetcher(c), Libraries: all})
+		t, more := tosca.Load(ctx, tosca.Options{Bundle: bundle, ImportPath: c.ImportPath, Fetch: fetcher(c), Kept: b.Kept, Libraries: all})
 		return t, append(list, more...)
 	}
 }

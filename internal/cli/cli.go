@@ -197,7 +197,7 @@ Exit codes:
 		env.overrides["import_path"] = v
 		return nil
 	})
-	f.BoolFunc("allow-network", "read imports from http and https addresses (ORCH_ALLOW_NETWORK); a deployment needs it again whenever it is planned", func(v string) error {
+	f.BoolFunc("allow-network", "read imports from http and https addresses (ORCH_ALLOW_NETWORK); what a deployment has read is kept with it", func(v string) error {
 		env.overrides["allow_network"] = v
 		return nil
 	})

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing/fstest"
 
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/topology"
@@ -28,12 +29,32 @@ type recorder struct {
 	fs.FS
 	mu   sync.Mutex
 	seen map[string]bool
+	more fstest.MapFS // files that the bundle has beside those of FS
 }
 
 func recordReads(fsys fs.FS) *recorder { return &recorder{FS: fsys, seen: map[string]bool{}} }
 
+// add puts files into the bundle.
+func (r *recorder) add(files map[string][]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, data := range files {
+		if r.more == nil {
+			r.more = fstest.MapFS{}
+		}
+		r.more[name] = &fstest.MapFile{Data: data, Mode: 0o644}
+		r.seen[name] = true
+	}
+}
+
 // Open implements fs.FS.
 func (r *recorder) Open(name string) (fs.File, error) {
+	r.mu.Lock()
+	more := r.more[name]
+	r.mu.Unlock()
+	if more != nil {
+		return r.more.Open(name)
+	}
 	f, err := r.FS.Open(name)
 	if err == nil {
 		if info, serr := f.Stat(); serr == nil && info.Mode().IsRegular() {
@@ -121,7 +142,7 @@ func pack(parts []*recorder) ([]byte, string, error) {
 	total := int64(0)
 	for i, p := range parts {
 		for _, name := range p.names() {
-			n, err := addFile(w, p.FS, name, strconv.Itoa(i)+"/"+name)
+			n, err := addFile(w, p, name, strconv.Itoa(i)+"/"+name)
 			if err != nil {
 				return nil, "", err
 			}

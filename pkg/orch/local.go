@@ -25,6 +25,8 @@ type Options struct {
 	Store state.Store
 	// Load reads a bundle and resolves it to a topology, with every mistake in it.
 	Load func(ctx context.Context, b Bundle) (*topology.Topology, diag.List)
+	// Keep returns files, by path, that the stored bundle has beside those that were read, so that it loads without the network; nil: none.
+	Keep func(t *topology.Topology) map[string][]byte
 	// Bind lets the location's plugins say which nodes are native and what scales with what; nil: none are.
 	Bind func(ctx context.Context, t *topology.Topology, location string) diag.List
 	// Infra, Remote and Local drivers, and Select and Hosts, as engine.Options has them. Drivers that are Checkers take part in the
@@ -68,6 +70,8 @@ type Bundle struct {
 	Name       string // shown in positions
 	ImportPath []fs.FS
 	Location   string
+	// Kept has what an older revision imported from the network; nil for none.
+	Kept fs.FS
 }
 
 // Cipher encrypts at rest.

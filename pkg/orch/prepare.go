@@ -165,6 +165,13 @@ func (l *Local) loadNew(ctx context.Context, p *prepared) error {
 		b.ImportPath = append(b.ImportPath, r)
 		p.parts = append(p.parts, r)
 	}
+	if p.stored.N > 0 {
+		old, err := l.unpack(ctx, p.stored)
+		if err != nil {
+			return storeError(err)
+		}
+		b.Kept = old.FS
+	}
 	t, diags := l.load(ctx, b)
 	p.diags.Add(diags...)
 	if t == nil || diags.HasErrors() {
@@ -172,6 +179,7 @@ func (l *Local) loadNew(ctx context.Context, p *prepared) error {
 	}
 	p.topology = t
 	touchArtifacts(t)
+	main.add(l.keep(t))
 	given := p.req.Inputs
 	if p.prevIn != nil { // what was given once stays given, as long as the topology still asks for it
 		given = map[string]any{}
@@ -187,6 +195,14 @@ func (l *Local) loadNew(ctx context.Context, p *prepared) error {
 		p.previous, p.prevIn = p.topology, p.inputs
 	}
 	return nil
+}
+
+// keep are the files by which a topology can be loaded again without the network.
+func (l *Local) keep(t *topology.Topology) map[string][]byte {
+	if l.opts.Keep == nil {
+		return nil
+	}
+	return l.opts.Keep(t)
 }
 
 // load resolves and binds a bundle.

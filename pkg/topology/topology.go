@@ -41,6 +41,8 @@ type Topology struct {
 	Sources []string
 	// Entry is the root document in Files.
 	Entry string
+	// Network are the documents that were imported from the network, as they were read.
+	Network []Fetched
 	// Unfulfilled requirements: no node, or no single node, fits. They were warned of; deploying decides what to do.
 	Unfulfilled []Unfulfilled
 	// Substitution is what the topology offers in place of a node; nil for none.
@@ -53,6 +55,12 @@ type Topology struct {
 	HostLookup bool
 
 	index map[string]*Node
+}
+
+// Fetched is a document of the network.
+type Fetched struct {
+	URL  string
+	Data []byte
 }
 
 // Order selects the generated workflow's rule between the ends of a relationship (A4C generates two different orders by dialect).

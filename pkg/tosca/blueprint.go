@@ -409,16 +409,11 @@ func (b *blueprint) imported(ns string, im cloudify.Import, by importer) {
 
 // fetch reads a document from the network, if that is allowed.
 func (b *blueprint) fetch(from part, ns string, im cloudify.Import, by importer) {
-	if b.o.Fetch == nil {
-		b.missing = true
-		d := b.diags.Errorf("network-import", im.Pos, "cannot import %s: the network is not used", im.Target)
-		d.Path, d.Hint = im.Path, "allow it with --allow-network, or keep a copy beside the blueprint and import that"
-		return
-	}
-	data, err := b.o.Fetch(b.ctx, im.Target)
+	data, err := b.read(im.Target)
 	if err != nil {
 		b.missing = true
-		b.diags.Errorf("missing-import", im.Pos, "cannot import %s: %s", im.Target, err).Path = im.Path
+		by.pos, by.path = im.Pos, im.Path
+		b.unread(im.Target, "blueprint and import that", err, by)
 		return
 	}
 	base := path.Base(im.Target)

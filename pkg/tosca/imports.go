@@ -3,6 +3,7 @@ package tosca
 import (
 	"fmt"
 	"io/fs"
+	neturl "net/url"
 	"os"
 	"path"
 	"strings"
@@ -69,6 +70,13 @@ func (l *loader) embedded(im *document.Import) string {
 }
 
 func (l *loader) relative(from *resolve.File, im *document.Import, by importer) *resolve.File {
+	if dir := l.remoteDir(from.Path); dir != "" { // beside a document of the network
+		if base, err := neturl.Parse(dir); err == nil {
+			if ref, err := base.Parse(im.File); err == nil {
+				return l.fetched(ref.String(), by)
+			}
+		}
+	}
 	text := strings.TrimPrefix(im.File, "/")
 	p := path.Join(path.Dir(from.Path), text)
 	if strings.HasPrefix(p, "../") || p == ".." {
@@ -246,14 +254,9 @@ func (l *loader) fetched(url string, by importer) *resolve.File {
 	if f, ok := l.files[url]; ok {
 		return f
 	}
-	if l.o.Fetch == nil {
-		d := l.diags.Errorf("network-import", by.pos, "cannot import %s: the network is not used", url)
-		d.Path, d.Hint = by.path, "allow it with --allow-network, or keep a copy beside the document"
-		return nil
-	}
-	data, err := l.o.Fetch(l.ctx, url)
+	data, err := l.read(url)
 	if err != nil {
-		l.diags.Errorf("missing-import", by.pos, "cannot import %s: %s", url, err).Path = by.path
+		l.unread(url, "document", err, by)
 		return nil
 	}
 	base := path.Base(url)

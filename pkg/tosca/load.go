@@ -32,6 +32,8 @@ type Options struct {
 	Libraries []*Library
 	// Fetch reads imports from the network; nil refuses them.
 	Fetch func(ctx context.Context, url string) ([]byte, error)
+	// Kept has copies of what was read from the network before, which are taken where Fetch is nil; nil for none. See KeptDir.
+	Kept fs.FS
 	// Memo remembers what was parsed, for editors that load a document at every change; nil: nothing.
 	Memo *source.Memo
 }
@@ -84,6 +86,7 @@ type loader struct {
 	// escaped is how many directories a path left the root of a single file's bundle.
 	escaped int
 	search  []*archive
+	network []topology.Fetched
 	partial []string            // Cloudify plugins of which only some types are here
 	dirs    map[string]*archive // directories of the import path that are looked into by name
 }
@@ -121,6 +124,7 @@ func (l *loader) run() *topology.Topology {
 		}
 	}
 	l.diags = slices.DeleteFunc(l.diags, l.foreign)
+	top.Network = l.network
 	if cloudify.Level(root.Doc.Version) > 0 {
 		cloudify.Finish(top, &l.diags)
 	}
