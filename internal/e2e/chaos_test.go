@@ -43,6 +43,13 @@ func long() bool { return os.Getenv("ORCH_CHAOS_LONG") != "" }
 
 func newChaos(t *testing.T) *chaos {
 	u := newUser(t).sandboxed()
+	u.secret("store_token", "token-of-the-store-0123456789")
+	return &chaos{user: u, rng: chance(t), dir: counted(t), seen: map[string]bool{}, before: u.resources()}
+}
+
+// chance is what decides when what breaks.
+func chance(t *testing.T) *rand.Rand {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("ORCH_CHAOS_SEED"); s != "" {
 		var err error
@@ -51,8 +58,7 @@ func newChaos(t *testing.T) *chaos {
 		}
 	}
 	t.Logf("repeat with ORCH_CHAOS_SEED=%d", seed)
-	u.secret("store_token", "token-of-the-store-0123456789")
-	return &chaos{user: u, rng: rand.New(rand.NewPCG(seed, 7)), dir: counted(t), seen: map[string]bool{}, before: u.resources()}
+	return rand.New(rand.NewPCG(seed, 7))
 }
 
 // counted is the Python cluster with scripts that write down, on the server, that they run.

@@ -21,9 +21,10 @@ import (
 
 // fleet is some orch servers, each with a home of its own, on one Consul.
 type fleet struct {
-	t     *testing.T
-	dir   string
-	store string
+	t      *testing.T
+	dir    string
+	store  string
+	consul *tools.ConsulCluster
 }
 
 // server is a running `orch server`.
@@ -35,9 +36,21 @@ type server struct {
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
+	return newFleetOn(t, 1)
+}
+
+// newFleetOn is a fleet on so many Consul servers.
+func newFleetOn(t *testing.T, servers int) *fleet {
+	t.Helper()
 	t.Parallel()
 	_ = os.Getenv("ORCH_TEST_DIGEST") // see newUser
-	return &fleet{t: t, dir: t.TempDir(), store: "consul://" + tools.StartConsul(t, 1).Addr() + "/orch"}
+	f := &fleet{t: t, dir: t.TempDir(), consul: tools.StartConsul(t, servers)}
+	var addrs []string
+	for _, s := range f.consul.Servers {
+		addrs = append(addrs, s.Addr())
+	}
+	f.store = "consul://" + strings.Join(addrs, ",") + "/orch?wait=90s" // on a busy machine an election takes a while
+	return f
 }
 
 // service is what a client of the server has.
@@ -70,14 +83,14 @@ func (s *server) done(t *testing.T, task orch.Task) {
 
 var listening = regexp.MustCompile(`listening on (http://\S+)`)
 
-// start a server; nothing tells it or the others that there are more of them.
+// start a server, or start it again; nothing tells it or the others that there are more of them.
 func (f *fleet) start(name string) *server {
 	f.t.Helper()
 	s := &server{name: name}
 	cmd := exec.Command(binary, "server", "--listen", "127.0.0.1:0")
 	cmd.Env = append(cleanEnv(), "ORCH_HOME="+filepath.Join(f.dir, name), "ORCH_STORE="+f.store, "XDG_STATE_HOME="+f.dir,
 		"ORCH_MASTER_KEY_FILE="+filepath.Join(f.dir, "master.key"))
-	log, err := os.Create(filepath.Join(f.dir, name+".log"))
+	log, err := os.OpenFile(filepath.Join(f.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		f.t.Fatal(err)
 	}

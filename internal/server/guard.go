@@ -149,7 +149,7 @@ func (s *Server) guarded(r route, next echo.HandlerFunc) echo.HandlerFunc {
 	if r.traits&once != 0 {
 		next = s.idempotent(next)
 	}
-	return func(c echo.Context) (err error) {
+	return s.admitting(refused, func(c echo.Context) (err error) {
 		id, err := s.admit(c, r.needs)
 		var begun *orch.AuditEntry
 		if err == nil {
@@ -160,8 +160,10 @@ func (s *Server) guarded(r route, next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		s.audit(c, r.traits, id, begun, err)
 		return err
-	}
+	})
 }
+
+func refused(_ echo.Context, err error) error { return err }
 
 // admit authenticates and authorizes.
 func (s *Server) admit(c echo.Context, needs orch.Role) (orch.Identity, error) {
@@ -198,7 +200,14 @@ func forbidden(id orch.Identity, needs orch.Role) error {
 
 // mounted is guarded for an endpoint that answers in its own words.
 func (s *Server) mounted(m Mount) echo.HandlerFunc {
-	return func(c echo.Context) error {
+	refuse := func(c echo.Context, err error) error {
+		if m.Refuse == nil {
+			return err
+		}
+		m.Refuse(c.Response(), c.Request(), s.problem(c, err))
+		return nil
+	}
+	return s.admitting(refuse, func(c echo.Context) error {
 		id, err := s.admit(c, m.needs(c.Request()))
 		var begun *orch.AuditEntry
 		if err == nil {
@@ -206,17 +215,12 @@ func (s *Server) mounted(m Mount) echo.HandlerFunc {
 		}
 		if err != nil {
 			s.audit(c, 0, id, begun, err)
-			if m.Refuse == nil {
-				return err
-			}
-			p := s.problem(c, err)
-			m.Refuse(c.Response(), c.Request(), p)
-			return nil
+			return refuse(c, err)
 		}
 		m.Handler.ServeHTTP(c.Response(), c.Request())
 		s.audit(c, 0, id, begun, nil)
 		return nil
-	}
+	})
 }
 
 // identity of the request, after guarded.
@@ -236,6 +240,8 @@ func challenge(c echo.Context, p *orch.Problem, err error) {
 	case errors.Is(err, auth.ErrTooMany):
 		p.Status, p.Title = http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests)
 		c.Response().Header().Set(echo.HeaderRetryAfter, "60")
+	case p.Status == http.StatusServiceUnavailable:
+		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
 	case p.Status == http.StatusUnauthorized:
 		c.Response().Header().Add(echo.HeaderWWWAuthenticate, `Bearer realm="orch"`)
 		c.Response().Header().Add(echo.HeaderWWWAuthenticate, `Basic realm="orch", charset="UTF-8"`)

@@ -35,8 +35,9 @@ func (s *Server) operationRoutes() {
 	add := func(path string, needs orch.Role, handle echo.HandlerFunc) {
 		s.echo.GET(path, s.guarded(route{http.MethodGet, path, needs, 0, handle}, handle))
 	}
-	add("/healthz", orch.Public, func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
-	add("/readyz", orch.Public, s.ready)
+	// Who looks after the server is answered to the end.
+	s.echo.GET("/healthz", func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
+	s.echo.GET("/readyz", s.ready)
 	if s.opts.Operation.Metrics != nil {
 		add("/metrics", orch.Viewer, echo.WrapHandler(s.opts.Operation.Metrics))
 	}

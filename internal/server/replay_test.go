@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/state/mem"
 )
 
@@ -25,11 +28,13 @@ type counting struct {
 	fail  error
 	block chan struct{}
 	begun chan struct{}
+	key   string // of the last request
 }
 
-func (c *counting) Apply(_ context.Context, req orch.Request) (orch.Task, error) {
+func (c *counting) Apply(ctx context.Context, req orch.Request) (orch.Task, error) {
 	c.mu.Lock()
 	c.n++
+	c.key = orch.RequestKey(ctx)
 	n, fail := c.n, c.fail
 	c.mu.Unlock()
 	if c.block != nil {
@@ -97,17 +102,98 @@ func TestAFailureMayBeTriedAgain(t *testing.T) {
 
 func TestTheSameKeyAtTheSameTime(t *testing.T) {
 	c := &counting{stub: &stub{}, block: make(chan struct{}), begun: make(chan struct{})}
-	h := New(Options{Service: c, Store: mem.New(mem.Options{})}).Handler()
+	s := New(Options{Service: c, Store: mem.New(mem.Options{})})
+	patience := s.replayed.patience
+	s.replayed.patience, s.replayed.beat = 0, time.Millisecond
+	h := s.Handler()
 	done := make(chan *httptest.ResponseRecorder)
-	go func() { done <- post(h, "k", asJSON, `{"deployment":"web"}`) }()
+	send := func() { done <- post(h, "k", asJSON, `{"deployment":"web"}`) }
+	go send()
 	<-c.begun
 	if rec := post(h, "k", asJSON, `{"deployment":"web"}`); rec.Code != 409 {
-		t.Errorf("while it runs: %d %s", rec.Code, rec.Body)
+		t.Errorf("who does not wait: %d %s", rec.Code, rec.Body)
 	}
+	s.replayed.patience = patience
+	go send()
 	close(c.block)
-	if rec := <-done; rec.Code != 202 {
-		t.Errorf("%d %s", rec.Code, rec.Body)
+	if a, b := <-done, <-done; a.Code != 202 || b.Code != 202 || a.Body.String() != b.Body.String() || c.n != 1 {
+		t.Errorf("%d %s and %d %s, done %d times", a.Code, a.Body, b.Code, b.Body, c.n)
 	}
+}
+
+// A server that died has left a key without an answer: another one does the request, and what the dead one may still do changes nothing.
+func TestTheKeyOfADeadServer(t *testing.T) {
+	c := &counting{stub: &stub{}}
+	store := mem.New(mem.Options{})
+	died, s := newReplayed(store), New(Options{Service: c, Store: store})
+	name := replayName(orch.Identity{Tenant: orch.DefaultTenant, Role: orch.ServerAdmin, Via: "socket"}, "k")
+	kept, mine, err := died.begin(t.Context(), t.Context(), name, fingerprintOf(t, s, `{"deployment":"web"}`))
+	if err != nil || kept != nil {
+		t.Fatal(kept, err)
+	}
+	s.replayed.dead = time.Millisecond
+	rec := post(s.Handler(), "k", asJSON, `{"deployment":"web"}`)
+	if rec.Code != 202 || rec.Header().Get(replayHeader) != "" || c.n != 1 {
+		t.Errorf("%d %s, done %d times", rec.Code, rec.Body, c.n)
+	}
+	if c.key == "" {
+		t.Error("the service is not told by what it finds the task of the dead server")
+	}
+	mine.Status, mine.Body = 202, []byte("late")
+	if err := died.keep(t.Context(), name, mine); err != nil {
+		t.Error(err)
+	}
+	died.drop(t.Context(), name, mine)
+	if again := post(s.Handler(), "k", asJSON, `{"deployment":"web"}`); again.Body.String() != rec.Body.String() || again.Header().Get(replayHeader) != "true" {
+		t.Errorf("%d %s, want %s", again.Code, again.Body, rec.Body)
+	}
+}
+
+// A server that lives may take longer than others wait for a sign of life.
+func TestTheKeyOfASlowServer(t *testing.T) {
+	c := &counting{stub: &stub{}, block: make(chan struct{}), begun: make(chan struct{})}
+	store := mem.New(mem.Options{})
+	slow, other := New(Options{Service: c, Store: store}), New(Options{Service: c, Store: store})
+	slow.replayed.beat, other.replayed.dead = 50*time.Millisecond, 10*time.Second
+	done := make(chan *httptest.ResponseRecorder)
+	go func() { done <- post(slow.Handler(), "k", asJSON, `{"deployment":"web"}`) }()
+	<-c.begun
+	beats := func() int {
+		for day := range []int{0, 1} {
+			key := state.Join(replayPrefix, time.Now().UTC().AddDate(0, 0, -day).Format(time.DateOnly), replayName(orch.Identity{Tenant: orch.DefaultTenant}, "k"))
+			var rec replayRecord
+			if err := store.View(t.Context(), func(tx state.Tx) (err error) { rec, _, err = state.Find[replayRecord](tx, key); return err }); err != nil {
+				t.Fatal(err)
+			}
+			if rec.Beat > 0 {
+				return rec.Beat
+			}
+		}
+		return 0
+	}
+	for end := time.Now().Add(time.Minute); beats() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no sign of life")
+		}
+	}
+	go func() { done <- post(other.Handler(), "k", asJSON, `{"deployment":"web"}`) }()
+	close(c.block)
+	if a, b := <-done, <-done; a.Code != 202 || b.Code != 202 || c.n != 1 {
+		t.Errorf("%d %s and %d %s, done %d times", a.Code, a.Body, b.Code, b.Body, c.n)
+	}
+}
+
+// fingerprintOf a request with a JSON body.
+func fingerprintOf(t *testing.T, s *Server, body string) string {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, base+"/tasks", strings.NewReader(body))
+	r.Header.Set("Content-Type", asJSON)
+	f, release, err := s.spool(echo.New().NewContext(r, httptest.NewRecorder()))
+	release()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 func TestKeysOfOthersAreOtherKeys(t *testing.T) {
@@ -169,30 +255,21 @@ func TestAnswersAreForgottenAfterADay(t *testing.T) {
 	if c.n != 3 {
 		t.Errorf("done %d times", c.n)
 	}
-	// A server that died has left a key without an answer.
-	if _, err := s.replayed.begin(t.Context(), replayName(orch.Identity{Tenant: "default"}, "dead"), "f"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.replayed.begin(t.Context(), replayName(orch.Identity{Tenant: "default"}, "dead"), "f"); err == nil {
-		t.Error("taken while somebody has it")
-	}
-	at = at.Add(resultPatience)
-	if kept, err := s.replayed.begin(t.Context(), replayName(orch.Identity{Tenant: "default"}, "dead"), "f"); err != nil || kept != nil {
-		t.Errorf("%v, %v", kept, err)
-	}
 }
 
 func TestLargeAnswersAreKept(t *testing.T) {
 	r := newReplayed(mem.New(mem.Options{}))
 	ctx := t.Context()
 	body := bytes.Repeat([]byte("0123456789"), 100_000)
-	if kept, err := r.begin(ctx, "n", "f"); kept != nil || err != nil {
+	kept, mine, err := r.begin(ctx, ctx, "n", "f")
+	if kept != nil || err != nil {
 		t.Fatal(kept, err)
 	}
-	if err := r.keep(ctx, "n", replayRecord{Since: r.now(), Fingerprint: "f", Status: 201, Body: bytes.Clone(body)}); err != nil {
+	mine.Status, mine.Body = 201, bytes.Clone(body)
+	if err := r.keep(ctx, "n", mine); err != nil {
 		t.Fatal(err)
 	}
-	kept, err := r.begin(ctx, "n", "f")
+	kept, _, err = r.begin(ctx, ctx, "n", "f")
 	if err != nil || kept == nil || !bytes.Equal(kept.Body, body) {
 		t.Errorf("%v", err)
 	}

@@ -204,7 +204,7 @@ func (s *Server) wait(c echo.Context) error {
 	ctx, cancel := s.streaming(c)
 	defer cancel()
 	t, err := s.service(c).Wait(ctx, param(c, "name"), param(c, "task"))
-	return answer(c, t, err)
+	return answer(c, t, s.interrupted(c, err))
 }
 
 func (s *Server) control(c echo.Context) error {

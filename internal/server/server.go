@@ -53,7 +53,8 @@ type Options struct {
 	Burst int
 	// TLS configuration of the listener; nil serves plain HTTP.
 	TLS *tls.Config
-	// Drain is how long running requests may go on when the server is told to stop; streams end at once. 0 ends every request at once.
+	// Drain is how long running requests may go on when the server is told to stop. Streams and long polls are answered at once, and until the
+	// last request has ended new ones are told to go elsewhere. 0 ends every request at once.
 	Drain time.Duration
 }
 
@@ -67,6 +68,8 @@ type Server struct {
 	opts Options
 	echo *echo.Echo
 	stop chan struct{} // closed when streams are to end
+	// drain lets the running requests finish before the listener is closed.
+	drain *drain
 
 	replayed *replayed
 	handler  http.Handler // echo; tests put something before it
@@ -80,7 +83,7 @@ func New(o Options) *Server {
 	if o.MaxUpload == 0 {
 		o.MaxUpload = defaultMaxUpload
 	}
-	s := &Server{opts: o, echo: echo.New(), stop: make(chan struct{})}
+	s := &Server{opts: o, echo: echo.New(), stop: make(chan struct{}), drain: newDrain()}
 	if o.Store != nil {
 		s.replayed = newReplayed(o.Store)
 	}
@@ -136,7 +139,8 @@ const (
 )
 
 // Serve answers on the listener until ctx ends, then lets running requests finish for a moment, or as long as Drain says. It can be
-// called once.
+// called once. A load balancer sees first that /readyz says no, then that requests are refused (503, Retry-After, Connection: close), and
+// last, when nothing is under way any more, that nobody listens.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	base := ctx
 	if s.opts.Drain > 0 {
@@ -159,6 +163,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		close(s.stop)
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(s.opts.Drain, stopTimeout))
 		defer cancel()
+		if s.opts.Drain > 0 {
+			srv.SetKeepAlivesEnabled(false) // every answer is the last one of its connection
+			s.drain.stop()
+			s.drain.wait(grace)
+		}
 		if srv.Shutdown(grace) != nil {
 			_ = srv.Close()
 		}

@@ -24,5 +24,5 @@ func (s *Server) drift(c echo.Context) error {
 	ctx, cancel := s.streaming(c)
 	defer cancel()
 	d, err := s.service(c).Drift(ctx, req)
-	return answer(c, d, err)
+	return answer(c, d, s.interrupted(c, err))
 }

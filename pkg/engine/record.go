@@ -108,6 +108,8 @@ type Task struct {
 	// Footprint is what its plan works with; Request identifies what was asked for, so that asking again finds it.
 	Footprint plan.Footprint `json:"footprint,omitzero"`
 	Request   string         `json:"request,omitempty"`
+	// Key is that of the one request that it came of, if that had one.
+	Key string `json:"key,omitempty"`
 	// Waits says what a queued task waits for.
 	Waits string `json:"waits,omitempty"`
 	// OnFailure is what a failure leads to: keep, rollback or pause.

@@ -41,6 +41,9 @@ func (l *Local) leftHere(ctx context.Context, deployment, task string) error {
 	if cause == nil || l.runningTask(deployment, task) != nil {
 		return nil
 	}
+	if l.recovers.Load() && errors.Is(cause, state.ErrFenced) {
+		return nil // another server goes on with it, or this one, within seconds
+	}
 	if holders, err := l.store.Holders(ctx, leaseKey(deployment)); err != nil || len(holders) > 0 {
 		return storeError(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/state"
@@ -50,5 +51,41 @@ func TestWatchersOfALeftTaskAreTold(t *testing.T) {
 	}
 	if done, err := f.Wait(t.Context(), "demo", task.ID); err != nil || done.Status != "done" {
 		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+// Who waits on a server that has lost its lease waits on: a server goes on with the task within seconds.
+func TestWatchersOfAServerWaitForTheNext(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	if _, err := f.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	task, let := f.begin(t, "web[0].create")
+	if err := f.opts.Store.BreakLease(t.Context(), state.Join("deployment", "demo")); err != nil {
+		t.Fatal(err)
+	}
+	let()
+	type end struct {
+		task orch.Task
+		err  error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		done, err := f.Wait(t.Context(), "demo", task.ID)
+		ended <- end{done, err}
+	}()
+	for {
+		select {
+		case e := <-ended:
+			if e.err != nil || e.task.Status != "done" {
+				t.Errorf("%+v, %v", e.task, e.err)
+			}
+			return
+		case <-time.After(10 * time.Millisecond):
+			if _, err := f.Recover(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -45,7 +46,7 @@ func (r Request) defaults() Request {
 // Apply implements Service. A request becomes a task at once, or waits in the queue:
 //
 //	the deployment is free, or held here      planned; runs at once unless its footprint overlaps with that of a task before it
-//	another process holds it                  queued in the store, where that process finds it
+//	another process holds it                  queued in the store, where that process finds it; what is not on record is waited for
 func (l *Local) Apply(ctx context.Context, req Request) (Task, error) {
 	if same, err := l.numbered(ctx, req); err != nil || same != nil {
 		return deref(same), err
@@ -54,6 +55,31 @@ func (l *Local) Apply(ctx context.Context, req Request) (Task, error) {
 	if err != nil {
 		return Task{}, err
 	}
+	if same, err := l.cameOf(ctx, req.Deployment); err != nil || same != nil {
+		return deref(same), err
+	}
+	for began := time.Now(); ; {
+		t, err := l.applyOrAsk(ctx, req)
+		switch {
+		case !errors.Is(err, errNoQueue):
+			return t, err
+		case time.Since(began) > unrecordedWait:
+			var held *state.HeldError
+			if errors.As(err, &held) {
+				return Task{}, heldError(req.Deployment, held)
+			}
+			return Task{}, &Error{Kind: KindConflict, Msg: "deployment " + req.Deployment + " is just going", Hint: "ask again in a moment"}
+		}
+		select {
+		case <-ctx.Done():
+			return Task{}, context.Cause(ctx)
+		case <-time.After(unrecordedPace):
+		}
+	}
+}
+
+// applyOrAsk does it, or leaves it to the process that holds the deployment; errNoQueue if neither is possible just now.
+func (l *Local) applyOrAsk(ctx context.Context, req Request) (Task, error) {
 	h, err := l.hold(ctx, req.Deployment)
 	var held *state.HeldError
 	switch {
@@ -63,14 +89,34 @@ func (l *Local) Apply(ctx context.Context, req Request) (Task, error) {
 		return Task{}, err
 	}
 	defer l.letGo(h)
+	l.adopt(ctx, req.Deployment)
 	h.admit.Lock()
 	defer h.admit.Unlock()
 	return l.admit(ctx, h, req, nil)
 }
 
+// unrecordedWait is how long a request for a deployment waits that another process holds and that is not on record: it is just being recorded
+// for the first time, or forgotten, or that process has died and its hold ends.
+const (
+	unrecordedWait = 2 * state.DefaultTTL
+	unrecordedPace = 100 * time.Millisecond
+)
+
 // admit makes a task of a request, or puts it into the queue. from is the task of a request that comes out of the queue, nil for a new one.
-// h.admit is held.
+// h.admit is held, which keeps tasks from starting but not from ending: what was planned while one ended is planned again.
 func (l *Local) admit(ctx context.Context, h *holding, req Request, from *engine.Task) (Task, error) {
+	for {
+		ends := l.endsOf(h)
+		t, err := l.admitAsOf(ctx, h, req, from, ends)
+		if !errors.Is(err, errPlanAgain) {
+			return t, err
+		}
+	}
+}
+
+var errPlanAgain = errors.New("a task has ended while this was planned")
+
+func (l *Local) admitAsOf(ctx context.Context, h *holding, req Request, from *engine.Task, ends int) (Task, error) {
 	p, err := l.prepare(ctx, req)
 	if err != nil {
 		return Task{}, err
@@ -120,12 +166,15 @@ func (l *Local) admit(ctx context.Context, h *holding, req Request, from *engine
 			return Task{}, p.findings().Err()
 		}
 		t.Footprint = p.footprint()
-		if t.Waits, err = l.waits(ctx, h, t); err != nil {
+		if t.Waits, err = l.waits(ctx, h, t, from != nil); err != nil {
 			return Task{}, err
 		}
 		if t.Waits != "" {
 			return l.wait(ctx, h, p, t, from)
 		}
+	}
+	if l.endsOf(h) != ends {
+		return Task{}, errPlanAgain
 	}
 	if req.PlanDigest != "" && req.PlanDigest != p.plan.Digest {
 		return Task{}, &Error{Kind: KindConflict, Msg: "the plan is not the reviewed one any more: something has changed in between", Hint: "review it again with orch plan"}
@@ -180,10 +229,10 @@ func (l *Local) newTask(ctx context.Context, p *prepared, from *engine.Task) (en
 	req := p.req
 	t := engine.Task{ID: ulid.Make().String(), Deployment: p.name, Verb: string(req.Verb), Workflow: workflowName(req), Status: engine.Pending,
 		User: req.User, Created: now(), Force: req.Force, Parallel: req.Parallel, Purge: req.Purge}
-	t.Admin = secrets.ActorOf(asking(ctx)).Admin
+	t.Admin, t.Key = secrets.ActorOf(asking(ctx)).Admin, RequestKey(ctx)
 	switch {
 	case from != nil:
-		t.ID, t.Created, t.Admin = from.ID, from.Created, from.Admin
+		t.ID, t.Created, t.Admin, t.Key = from.ID, from.Created, from.Admin, from.Key
 	case req.Task != "":
 		t.ID = req.Task
 	}
@@ -323,11 +372,14 @@ func ended(t engine.Task, status engine.Status) engine.Task {
 	return t
 }
 
-// ask leaves a request to the process that holds the deployment.
+// ask leaves a request to the process that holds the deployment; errNoQueue if there is nothing on record to which it could be left.
 func (l *Local) ask(ctx context.Context, req Request, held *state.HeldError) (Task, error) {
+	if _, err := loadDeployment(ctx, l.store, req.Deployment); errors.Is(err, ErrNotFound) {
+		return Task{}, errors.Join(errNoQueue, held)
+	}
 	p, err := l.prepare(ctx, req)
-	if errors.Is(err, ErrNotFound) || (req.NoQueue || req.Adopt) && err == nil {
-		return Task{}, heldError(req.Deployment, held) // its first deployment is just being recorded
+	if (req.NoQueue || req.Adopt) && err == nil {
+		return Task{}, heldError(req.Deployment, held)
 	}
 	if err != nil {
 		return Task{}, err

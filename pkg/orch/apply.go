@@ -79,6 +79,7 @@ func (l *Local) begun(tx state.Tx, p *prepared, rev revision, t *engine.Task) (r
 	if d.Status == StatusUndeployed || d.Status == StatusCreated {
 		t.Before.Revision = 0
 	}
+	d.Purging = false
 	p.change(&d, rev, t.ID)
 	if t.Verb == string(Deploy) || t.Verb == string(Undeploy) {
 		t.Doing = d.Doing
@@ -89,7 +90,7 @@ func (l *Local) begun(tx state.Tx, p *prepared, rev revision, t *engine.Task) (r
 			return d, err
 		}
 	}
-	if err := errors.Join(tx.Delete(controlKey(p.name, t.ID)), tx.Delete(queueKey(p.name, t.ID))); err != nil {
+	if err := errors.Join(tx.Delete(controlKey(p.name, t.ID)), tx.Delete(queueKey(p.name, t.ID)), tx.Delete(waitingKey(p.name))); err != nil {
 		return d, err
 	}
 	if err := errors.Join(engine.PutTaskTx(tx, *t), state.Put(tx, deploymentKey(p.name), d)); err != nil {
@@ -106,6 +107,9 @@ func (l *Local) superseded(ctx context.Context, h *holding, self engine.Task) (o
 		return nil, storeError(err)
 	}
 	here := l.works(h)
+	if l.life.Err() != nil {
+		return nil, &Error{Kind: KindConflict, Msg: ErrClosing.Error()} // what has just been left here is for the next process
+	}
 	for _, t := range tasks {
 		if t.ID == self.ID || !t.Status.Works() || here[t.ID] || overlap(self, t) == "" && t.Request != "" {
 			continue

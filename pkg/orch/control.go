@@ -165,7 +165,7 @@ func (l *Local) resumeHeld(ctx context.Context, h *holding, t engine.Task, c Con
 	if err := l.checkStep(ctx, t, c); err != nil {
 		return err
 	}
-	waits, err := l.waits(ctx, h, t)
+	waits, err := l.waits(ctx, h, t, false)
 	switch {
 	case err != nil:
 		return err

@@ -26,6 +26,7 @@ type holding struct {
 	users   int
 	leaving bool
 	tasks   map[string]*running
+	ends    int // of tasks: what was planned before one is of a state that is no more
 
 	// admit is held while a request is planned and its task started or queued: nothing else starts meanwhile, though tasks may end.
 	admit sync.Mutex
@@ -164,6 +165,13 @@ func (l *Local) works(h *holding) map[string]bool {
 		out[id] = true
 	}
 	return out
+}
+
+// endsOf counts the tasks of a holding that have ended.
+func (l *Local) endsOf(h *holding) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return h.ends
 }
 
 // Idle waits until nothing runs here any more.

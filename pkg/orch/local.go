@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -98,6 +99,7 @@ type Local struct {
 	log       *slog.Logger
 	settled   settled // what Recover need not look at
 	abandoned abandoned
+	recovers  atomic.Bool // this process takes over what others leave, and what it has left itself: it is a server
 
 	mu       sync.Mutex
 	holdings map[string]*holding // by deployment

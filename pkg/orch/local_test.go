@@ -173,6 +173,11 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	store := mem.New(mem.Options{})
 	t.Cleanup(func() { store.Close() })
+	return newFixtureOn(t, store)
+}
+
+func newFixtureOn(t *testing.T, store state.Store) *fixture {
+	t.Helper()
 	w := newWorld()
 	f := &fixture{world: w, store: store}
 	f.opts = orch.Options{Store: store, Load: loader, Infra: w, Remote: w, Local: w, Inventory: w, Retry: engine.Retry{Base: time.Millisecond}}

@@ -33,26 +33,32 @@ func queuePrefix(name string) string { return state.Prefix("d", name, "queue") }
 
 func queueKey(name, task string) string { return state.Join("d", name, "queue", task) }
 
+// errNoQueue is putQueue's of a deployment that is not on record, or just going: its lease is to be waited for.
+var errNoQueue = errors.New("nothing can be queued for a deployment that is not on record")
+
 // putQueue records a request that waits; the store need not be fenced: whoever has the lease picks it up.
 func putQueue(ctx context.Context, store state.Store, t engine.Task, q queued) error {
 	err := store.Update(ctx, func(tx state.Tx) error {
-		if err := state.Put(tx, queueKey(t.Deployment, t.ID), q); err != nil {
-			return err
-		}
-		if err := engine.PutTaskTx(tx, t); err != nil {
-			return err
-		}
-		// The deployment's record stays as it is, but who looks for work by its revision finds some.
 		d, found, err := state.Find[record](tx, deploymentKey(t.Deployment))
-		if err == nil && found {
-			err = state.Put(tx, deploymentKey(t.Deployment), d)
+		if err == nil && (!found || d.Purging) {
+			err = errNoQueue
 		}
 		if err != nil {
+			return err
+		}
+		// The deployment's record stays as it is, but who looks for work by its revision finds some, and who forgets it does not overlook this.
+		if err := state.Put(tx, deploymentKey(t.Deployment), d); err != nil {
+			return err
+		}
+		if err := errors.Join(state.Put(tx, queueKey(t.Deployment, t.ID), q), engine.PutTaskTx(tx, t)); err != nil {
 			return err
 		}
 		_, err = state.AppendTx(tx, t.Deployment, queueEvent(t))
 		return err
 	})
+	if errors.Is(err, errNoQueue) {
+		return err
+	}
 	return storeError(err)
 }
 
@@ -140,6 +146,7 @@ func (l *Local) tend(name, task string) {
 			if err != nil {
 				continue // somebody else works on it, or the store is away
 			}
+			l.adopt(l.life, name)
 			l.dispatch(l.life, h)
 			l.letGo(h)
 		}
@@ -233,9 +240,9 @@ func (l *Local) refuse(ctx context.Context, h *holding, t engine.Task, q queued,
 	}
 }
 
-// waits says what a task has to wait for, "" for nothing: the tasks that run here, those that are paused, and those that wait longer than it.
-// self need not be on record yet.
-func (l *Local) waits(ctx context.Context, h *holding, self engine.Task) (string, error) {
+// waits says what a task has to wait for, "" for nothing: the tasks that run here, those that are paused, and those that wait longer than it; one
+// of the queue also for those that a dead process has left, where this process goes on with them. self need not be on record yet.
+func (l *Local) waits(ctx context.Context, h *holding, self engine.Task, queued bool) (string, error) {
 	tasks, err := engine.Tasks(ctx, l.store, h.name)
 	if err != nil {
 		return "", storeError(err)
@@ -244,7 +251,8 @@ func (l *Local) waits(ctx context.Context, h *holding, self engine.Task) (string
 	var reasons []string
 	for _, t := range tasks {
 		longer := t.Status == engine.Queued && t.ID < self.ID
-		if t.ID == self.ID || !here[t.ID] && t.Status != engine.Paused && !longer || self.Verb == string(Undeploy) && longer || over(t, self) {
+		left := queued && self.Verb != string(Undeploy) && t.Status.Works() && l.recovers.Load()
+		if t.ID == self.ID || !here[t.ID] && t.Status != engine.Paused && !longer && !left || self.Verb == string(Undeploy) && longer || over(t, self) {
 			continue
 		}
 		if what := overlap(self, t); what != "" {

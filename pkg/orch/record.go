@@ -12,6 +12,7 @@ import (
 // The service's records beside those of the engine:
 //
 //	deployments/<name>            record
+//	waiting/<name>                of a deployment that was purged and for which requests wait: who looks for work finds them
 //	d/<name>/revision/<n>         revision: which bundle with which inputs
 //	d/<name>/queue/<task>         queued: a request that waits (see queue.go)
 //	d/<name>/control/<task>       controlRecord: a command to the process that works on the deployment
@@ -35,6 +36,8 @@ type record struct {
 	OnFailure   string            `json:"on_failure,omitempty"` // of requests that say nothing else
 	// Blueprint that it was deployed from, "name:version".
 	Blueprint string `json:"blueprint,omitempty"`
+	// Purging: it is about to be forgotten, so that no request is queued for it any more. Who asks for something waits for that.
+	Purging bool `json:"purging,omitempty"`
 	// Infra is set once infrastructure was asked for: only then is there something to prove about the cloud.
 	Infra bool `json:"infra,omitempty"`
 }
@@ -84,9 +87,14 @@ type revision struct {
 	Changes    []string  `json:"changes,omitempty"` // from the one before, in words
 }
 
-const deploymentPrefix = "deployments/"
+const (
+	deploymentPrefix = "deployments/"
+	waitingPrefix    = "waiting/"
+)
 
 func deploymentKey(name string) string { return state.Join("deployments", name) }
+
+func waitingKey(name string) string { return state.Join("waiting", name) }
 
 func revisionKey(name string, n int) string {
 	return state.Join("d", name, "revision", state.Num(uint64(n)))

@@ -47,6 +47,7 @@ func (s *settled) keep(names map[string]state.Rev) {
 // Recover goes on with every task that has not ended and that nobody holds: its process has died, or has let go of it. A server does this
 // when it starts and every few seconds; of several servers the lease decides. It returns the tasks that it has taken.
 func (l *Local) Recover(ctx context.Context) ([]Task, error) {
+	l.recovers.Store(true)
 	open, err := l.unsettled(ctx)
 	if err != nil || len(open) == 0 {
 		return nil, err
@@ -73,6 +74,21 @@ func (l *Local) Recover(ctx context.Context) ([]Task, error) {
 	return taken, errors.Join(errs...)
 }
 
+// adopt goes on, where that is this process's work, with what another one has left of a deployment that is held now, before anything else is
+// done with it: a new request waits for it then, as it would have if it had come a moment later.
+func (l *Local) adopt(ctx context.Context, name string) {
+	if !l.recovers.Load() {
+		return
+	}
+	taken, _, err := l.recover(ctx, name)
+	for _, t := range taken {
+		l.log.Info("going on with a task that its process has left", "deployment", t.Deployment, "task", t.ID)
+	}
+	if err != nil && ctx.Err() == nil && !errors.Is(err, state.ErrHeld) {
+		l.log.Warn("cannot go on with every task", "deployment", name, "error", err)
+	}
+}
+
 // recover goes on with what is left of a deployment: tasks whose process has died, and requests that wait for nobody. busy: there is
 // something that has not ended.
 func (l *Local) recover(ctx context.Context, name string) (taken []Task, busy bool, err error) {
@@ -87,7 +103,11 @@ func (l *Local) recover(ctx context.Context, name string) (taken []Task, busy bo
 			left = append(left, t)
 		}
 	}
-	if len(left) == 0 {
+	d, err := loadDeployment(ctx, l.store, name)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, true, err
+	}
+	if len(left) == 0 && !d.Purging {
 		return nil, busy, nil
 	}
 	h, err := l.hold(ctx, name)
@@ -95,6 +115,11 @@ func (l *Local) recover(ctx context.Context, name string) (taken []Task, busy bo
 		return nil, true, err
 	}
 	defer l.letGo(h)
+	if d.Purging {
+		if err := l.goOnForgetting(ctx, h); err != nil {
+			return nil, true, err
+		}
+	}
 	var errs []error
 	for _, t := range left {
 		if t.Status == engine.Queued {
@@ -113,6 +138,20 @@ func (l *Local) recover(ctx context.Context, name string) (taken []Task, busy bo
 	return taken, true, errors.Join(errs...)
 }
 
+// goOnForgetting ends the purging of a deployment whose process has died.
+func (l *Local) goOnForgetting(ctx context.Context, h *holding) error {
+	h.admit.Lock()
+	defer h.admit.Unlock()
+	d, err := loadDeployment(ctx, l.store, h.name)
+	if errors.Is(err, ErrNotFound) || err == nil && !d.Purging {
+		return nil // it has ended just now
+	}
+	if err != nil {
+		return err
+	}
+	return storeError(l.forget(ctx, h))
+}
+
 // behindPaused: nobody but a user can let the request begin.
 func behindPaused(t engine.Task, tasks []engine.Task) bool {
 	return t.Status == engine.Queued && slices.ContainsFunc(tasks, func(o engine.Task) bool { return o.Status == engine.Paused && overlap(t, o) != "" })
@@ -124,14 +163,16 @@ func (l *Local) unsettled(ctx context.Context) (map[string]state.Rev, error) {
 	err := l.store.View(ctx, func(tx state.Tx) error {
 		clear(all)
 		clear(open)
-		for e, err := range tx.List(deploymentPrefix) {
-			if err != nil {
-				return err
-			}
-			name := state.Last(e.Key)
-			all[name] = e.Rev
-			if !l.settled.is(name, e.Rev) {
-				open[name] = e.Rev
+		for _, prefix := range []string{waitingPrefix, deploymentPrefix} {
+			for e, err := range tx.List(prefix) {
+				if err != nil {
+					return err
+				}
+				name := state.Last(e.Key)
+				all[name] = e.Rev
+				if !l.settled.is(name, e.Rev) {
+					open[name] = e.Rev
+				}
 			}
 		}
 		return nil

@@ -48,6 +48,7 @@ func (l *Local) start(h *holding, d record, t engine.Task, job engine.Job) (Task
 		l.run(h, d.Location, t, job, r)
 		l.mu.Lock()
 		delete(h.tasks, t.ID)
+		h.ends++
 		l.mu.Unlock()
 		l.next(h)
 	}()
@@ -248,13 +249,21 @@ func (l *Local) write(ctx context.Context, lease *state.Lease, t engine.Task, ch
 }
 
 // purge forgets an undeployed deployment altogether, but not the requests that wait for that. A watcher sees its last event before it goes.
+// From the first transaction on no request can be queued, so that what is forgotten is what was looked at. If the process dies before the last
+// one, whoever finds the record goes on.
 func (l *Local) purge(ctx context.Context, h *holding, d record, t engine.Task) error {
-	if err := l.write(ctx, h.lease, t, func(now *record) { now.Status, now.Cause = d.Status, d.Cause }); err != nil {
-		return err
-	}
 	h.admit.Lock()
 	defer h.admit.Unlock()
-	waiting, err := l.queue(ctx, d.Name)
+	if err := l.write(ctx, h.lease, t, func(now *record) { now.Status, now.Cause, now.Purging = d.Status, d.Cause, true }); err != nil {
+		return err
+	}
+	return l.forget(ctx, h)
+}
+
+// forget everything of a deployment that is being purged, but what waits. h.admit is held.
+func (l *Local) forget(ctx context.Context, h *holding) error {
+	name := h.name
+	waiting, err := l.queue(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -264,7 +273,7 @@ func (l *Local) purge(ctx context.Context, h *holding, d record, t engine.Task) 
 	}
 	store := state.Fenced(l.store, h.lease)
 	blobs := state.NewBlobs(store)
-	for _, prefix := range []string{state.Prefix("bundle", d.Name), state.Prefix("plan", d.Name)} {
+	for _, prefix := range []string{state.Prefix("bundle", name), state.Prefix("plan", name)} {
 		infos, err := blobs.List(ctx, prefix)
 		if err != nil {
 			return err
@@ -281,21 +290,26 @@ func (l *Local) purge(ctx context.Context, h *holding, d record, t engine.Task) 
 	return store.Update(ctx, func(tx state.Tx) error {
 		var waiting []queued
 		var tasks []engine.Task
-		for r, err := range state.List[queued](tx, queuePrefix(d.Name)) {
+		for r, err := range state.List[queued](tx, queuePrefix(name)) {
 			if err != nil {
 				return err
 			}
-			t, _, err := engine.FindTaskTx(tx, d.Name, r.Value.Task)
+			t, _, err := engine.FindTaskTx(tx, name, r.Value.Task)
 			if err != nil {
 				return err
 			}
 			waiting, tasks = append(waiting, r.Value), append(tasks, t)
 		}
-		if err := errors.Join(engine.ForgetTx(tx, d.Name), tx.Delete(deploymentKey(d.Name)), state.DropEventsTx(tx, d.Name)); err != nil {
+		if err := errors.Join(engine.ForgetTx(tx, name), tx.Delete(deploymentKey(name)), state.DropEventsTx(tx, name)); err != nil {
 			return err
 		}
+		if len(waiting) > 0 {
+			if err := state.Put(tx, waitingKey(name), struct{}{}); err != nil {
+				return err
+			}
+		}
 		for i, q := range waiting {
-			if err := errors.Join(state.Put(tx, queueKey(d.Name, q.Task), q), engine.PutTaskTx(tx, tasks[i])); err != nil {
+			if err := errors.Join(state.Put(tx, queueKey(name, q.Task), q), engine.PutTaskTx(tx, tasks[i])); err != nil {
 				return err
 			}
 		}

@@ -205,6 +205,9 @@ func (s savedPlans) Apply(ctx context.Context, id string) (Task, error) {
 	if err != nil {
 		return Task{}, err
 	}
+	if same, err := s.l.cameOf(ctx, r.Request.Deployment); err != nil || same != nil {
+		return deref(same), err
+	}
 	if r.Task != "" {
 		return Task{}, &Error{Kind: KindConflict, Msg: "the plan was applied already, by task " + r.Task, Hint: "make a new one with orch plan --save"}
 	}

@@ -87,7 +87,12 @@ func nodes(lines ...string) fs.FS {
 // newNodes is a fixture with nodesLoader in which a topology is deployed already.
 func newNodes(t *testing.T, lines ...string) *fixture {
 	t.Helper()
-	f := newFixture(t)
+	return newFixture(t).nodes(t, lines...)
+}
+
+// nodes makes a fixture one of topologies that list their nodes.
+func (f *fixture) nodes(t *testing.T, lines ...string) *fixture {
+	t.Helper()
 	f.opts.Load = nodesLoader
 	f.restart(t)
 	if len(lines) > 0 {

@@ -92,6 +92,9 @@ func (s *Server) fail(err error, c echo.Context) {
 	if p.status >= http.StatusInternalServerError {
 		s.opts.Logger.Warn("request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
 	}
+	if p.status == http.StatusServiceUnavailable {
+		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
+	}
 	if err := c.JSON(p.status, p.document()); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
 		s.opts.Logger.Debug("cannot write an answer", "error", err)
 	}
