@@ -95,6 +95,9 @@ func (l *Local) run(h *holding, location string, t engine.Task, job engine.Job, 
 	if out.Status == engine.Done {
 		l.results(ctx, &t, job)
 	}
+	l.mu.Lock()
+	h.ends++ // its end is told before this process has let go of it: see over
+	l.mu.Unlock()
 	if err := l.end(ctx, h, t, out); err != nil {
 		l.log.Error("the end of a task could not be stored", "deployment", h.name, "task", t.ID, "error", err)
 	}
