@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -31,6 +32,7 @@ import (
 	"github.com/orch-project/orch/pkg/plugin"
 	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/state"
+	"github.com/orch-project/orch/pkg/state/consul"
 	"github.com/orch-project/orch/pkg/state/secrets"
 	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca"
@@ -214,7 +216,12 @@ func opsDir(c *config.Config) string {
 		}
 		base = filepath.Join(home, ".local", "state")
 	}
-	return filepath.Join(base, "orch", "ops", hash(c.Store))
+	// One server may know of other addresses of Consul than its neighbour. Operations have ids of their own in every store.
+	prefix := ""
+	if o, err := consul.ParseURL(c.Store); err == nil {
+		prefix = cmp.Or(o.Prefix, "orch") + "\n" + o.Namespace + "\n" + o.Partition
+	}
+	return filepath.Join(base, "orch", "ops", hash(prefix))
 }
 
 // inventory proves that nothing is left of a deployment.

@@ -221,6 +221,55 @@ func TestAnotherServerTakesOver(t *testing.T) {
 	checkChain(t, effects, 5)
 }
 
+// The network between the server that works and Consul is cut: it stops before another one can take its deployment, which goes on with it. When the
+// network is back it does nothing more, and answers again.
+func TestPartitionFromConsul(t *testing.T) {
+	f := newFleet(t)
+	direct := f.store
+	p := tools.StartProxy(t, f.consul.Addr())
+	f.store = "consul://" + p.Addr() + "/orch?wait=2s"
+	a := f.start("a")
+	topology, effects := chain(t, f.dir, "cut", 5, 2)
+	task := a.deploy(t, "cut", topology)
+	f.store = direct
+	b := f.start("b")
+	until(t, "n1 begins", time.Minute, begun(effects, "n1"))
+	p.Cut()
+	until(t, "the other server has the deployment", 2*time.Minute, func() bool {
+		d, err := b.service(t).Deployment(t.Context(), "cut")
+		return err == nil && strings.Contains(d.Owner, fmt.Sprintf("process %d on", b.proc.PID()))
+	})
+	b.done(t, task)
+	checkChain(t, effects, 5)
+	if r := status(t, a.url+"/readyz"); r != http.StatusServiceUnavailable {
+		t.Errorf("the server that is cut off says it is ready: %d", r)
+	}
+	p.Heal()
+	until(t, "the first server answers again", time.Minute, func() bool {
+		d, err := a.service(t).Deployment(t.Context(), "cut")
+		return err == nil && d.Status == "deployed" && d.Owner == ""
+	})
+	// Whatever it would still do on its own it does within a look for work, of which this one passes two.
+	second, again := chain(t, f.dir, "after", 2, 2)
+	a.done(t, a.deploy(t, "after", second))
+	checkChain(t, again, 2)
+	checkChain(t, effects, 5)
+	if tasks, err := a.service(t).Tasks(t.Context(), "cut"); err != nil || len(tasks) != 1 || tasks[0].Status != "done" {
+		t.Errorf("%+v, %v", tasks, err)
+	}
+}
+
+func status(t *testing.T, url string) int {
+	t.Helper()
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
 // A server that is told to end lets go at once, and another one goes on at once.
 func TestServerDrains(t *testing.T) {
 	f := newFleet(t)

@@ -2,6 +2,7 @@ package consul
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -73,13 +74,45 @@ func tlsConfig(o Options) (*tls.Config, error) {
 	return conf, nil
 }
 
-// transport sends to one of several hosts, and goes to the next when one fails. Statuses that are no answer of the API become errors:
-// Consul's client would reduce some of them to text.
+// transport sends to one of several hosts, and goes to the next when one fails, or gives no answer in time: a network that is cut drops what
+// is sent, and the kernel would try for a quarter of an hour. Statuses that are no answer of the API become errors: Consul's client would
+// reduce some of them to text.
 type transport struct {
 	base  *http.Transport
 	hosts []string
 	at    atomic.Uint32
+	// patience is how long an answer may take, beyond what the request itself waits for; 0 is answerTime.
+	patience time.Duration
 }
+
+// answerTime is much more than a healthy Consul needs for anything.
+const answerTime = 15 * time.Second
+
+// limit of a request: blocking queries wait for a change, and up to a sixteenth longer.
+func (t *transport) limit(req *http.Request) time.Duration {
+	d := cmp.Or(t.patience, answerTime)
+	if req.Method != http.MethodGet {
+		d *= 2 // large transactions on slow disks
+	}
+	q := req.URL.Query()
+	if wait, err := time.ParseDuration(q.Get("wait")); err == nil && q.Get("index") != "" {
+		d += wait + wait/8
+	}
+	return d
+}
+
+// endingBody ends the time of a request when its answer was read.
+type endingBody struct {
+	io.ReadCloser
+	end context.CancelFunc
+}
+
+func (b endingBody) Close() error {
+	defer b.end()
+	return b.ReadCloser.Close()
+}
+
+var errNoAnswer = errors.New("Consul does not answer")
 
 // statusError is such a status.
 type statusError struct {
@@ -93,18 +126,26 @@ func (e *statusError) Error() string {
 
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	at := t.at.Load()
+	limit := t.limit(req)
+	caller := req.Context()
+	ctx, end := context.WithTimeoutCause(caller, limit, fmt.Errorf("%w within %v", errNoAnswer, limit))
+	req = req.Clone(ctx)
 	if len(t.hosts) > 1 {
 		host := t.hosts[int(at)%len(t.hosts)]
-		req = req.Clone(req.Context())
 		req.URL.Host, req.Host = host, host
 	}
 	resp, err := t.base.RoundTrip(req)
 	if err != nil {
-		if req.Context().Err() == nil {
+		if cause := context.Cause(ctx); errors.Is(cause, errNoAnswer) {
+			err = cause
+		}
+		end()
+		if caller.Err() == nil {
 			t.at.CompareAndSwap(at, at+1)
 		}
 		return nil, err
 	}
+	resp.Body = endingBody{resp.Body, end}
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusNotFound, http.StatusConflict:
 		return resp, nil
