@@ -86,7 +86,7 @@ func hold(ctx context.Context, c *config.Config, log *slog.Logger, level *slog.L
 		return nil, nil, &orch.Error{Kind: orch.KindConflict, Msg: "another orch process works on " + c.Store,
 			Hint: "wait until it has ended, or use another store with --store"}
 	}
-	return svc, s.Close, nil
+	return svc, s.leave, nil
 }
 
 // takeOver goes on with the tasks of dead processes, now and from time to time.

@@ -206,6 +206,13 @@ func (s *shared) keep(l *service) {
 
 // Close waits for tasks that other terminals started here, then lets the store go.
 func (s *shared) Close() error {
+	return s.end(func(svc *service) error { return svc.Idle(context.Background()) })
+}
+
+// leave lets the store go at once: what runs is left to whoever has it next. A server does that, which goes on when it is started again.
+func (s *shared) leave() error { return s.end(func(*service) error { return nil }) }
+
+func (s *shared) end(wait func(*service) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.remote != nil {
@@ -214,7 +221,7 @@ func (s *shared) Close() error {
 	if s.kept == nil {
 		return nil
 	}
-	idle := s.kept.Idle(context.Background())
+	idle := wait(s.kept)
 	s.stop()
 	err := errors.Join(idle, s.kept.Close())
 	s.kept = nil

@@ -286,3 +286,30 @@ func TestServerDrains(t *testing.T) {
 	b.done(t, task)
 	checkChain(t, effects, 4)
 }
+
+// A server with a store of its own is told to end in the middle of an operation, which goes on without it: the next server finds out how it ended.
+func TestServerWithAFileLetsGo(t *testing.T) {
+	t.Parallel()
+	_ = os.Getenv("ORCH_TEST_DIGEST") // see newUser
+	f := &fleet{t: t, dir: t.TempDir()}
+	f.store = "bolt:" + filepath.Join(f.dir, "orch.db")
+	a := f.start("a")
+	topology, effects := chain(t, f.dir, "own", 2, 0)
+	goOn := filepath.Join(f.dir, "go-on")
+	script := fmt.Sprintf("#!/bin/sh\necho \"begin $NODE $$\" >> '%s'\nwhile [ ! -e '%s' ]; do sleep 0.1; done\necho \"end $NODE\" >> '%s'\n", effects, goOn, effects)
+	if err := os.WriteFile(filepath.Join(filepath.Dir(topology), "create.sh"), []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	task := a.deploy(t, "own", topology)
+	until(t, "n0 begins", time.Minute, begun(effects, "n0"))
+	a.proc.Signal(syscall.SIGTERM)
+	until(t, "the server ends", time.Minute, a.proc.Ended)
+	if err := a.proc.Wait(); err != nil {
+		t.Errorf("the server did not end in order: %v", err)
+	}
+	if err := os.WriteFile(goOn, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.start("a").done(t, task)
+	checkChain(t, effects, 2)
+}
