@@ -89,7 +89,7 @@ func (l *Local) applyOrAsk(ctx context.Context, req Request) (Task, error) {
 		return Task{}, err
 	}
 	defer l.letGo(h)
-	l.adopt(ctx, req.Deployment)
+	l.takeUp(ctx, req.Deployment)
 	h.admit.Lock()
 	defer h.admit.Unlock()
 	return l.admit(ctx, h, req, nil)

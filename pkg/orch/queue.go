@@ -146,7 +146,7 @@ func (l *Local) tend(name, task string) {
 			if err != nil {
 				continue // somebody else works on it, or the store is away
 			}
-			l.adopt(l.life, name)
+			l.takeUp(l.life, name)
 			l.dispatch(l.life, h)
 			l.letGo(h)
 		}

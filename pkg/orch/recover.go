@@ -74,9 +74,9 @@ func (l *Local) Recover(ctx context.Context) ([]Task, error) {
 	return taken, errors.Join(errs...)
 }
 
-// adopt goes on, where that is this process's work, with what another one has left of a deployment that is held now, before anything else is
+// takeUp goes on, where that is this process's work, with what another one has left of a deployment that is held now, before anything else is
 // done with it: a new request waits for it then, as it would have if it had come a moment later.
-func (l *Local) adopt(ctx context.Context, name string) {
+func (l *Local) takeUp(ctx context.Context, name string) {
 	if !l.recovers.Load() {
 		return
 	}
