@@ -205,9 +205,17 @@ func (l *Local) keep(t *topology.Topology) map[string][]byte {
 	return l.opts.Keep(t)
 }
 
+// ownFunction is the code of calls that are valid and that nobody can evaluate.
+const ownFunction = "own-function"
+
 // load resolves and binds a bundle.
 func (l *Local) load(ctx context.Context, b Bundle) (*topology.Topology, diag.List) {
 	t, diags := l.opts.Load(ctx, b)
+	for i := range diags {
+		if diags[i].Code == ownFunction {
+			diags[i].Severity = diag.Error // known before anything is made, not when the value is needed
+		}
+	}
 	if t == nil || diags.HasErrors() || l.opts.Bind == nil {
 		return t, diags
 	}

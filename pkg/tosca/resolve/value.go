@@ -90,6 +90,8 @@ func (r *resolver) call(ctx *context, c *topology.Checker, n *source.Node, s *to
 	var gives *topology.Schema
 	if defined != nil {
 		gives = r.apply(c, home, defined, n, args, out, path)
+		d := r.warnf(CodeOwnFunction, n.Pos, path, "the function %s is defined by the document: orch checks its calls and does not run it, so this cannot be deployed", fn)
+		d.Related = []diag.Related{{Pos: defined.Name.Pos, Message: "defined here"}}
 	} else {
 		for i, a := range args {
 			out.Args[i] = c.Value(a, nil, path)
