@@ -164,8 +164,14 @@ func (c *converter) widen(d wide, named, other []resolve.Declared) {
 }
 
 // normativeFeature reports a capability with the name of the one that every node has in TOSCA 1.3, of a type that has nothing to do with it.
+// A document of TOSCA 2.0 may declare the normative types itself.
 func (c *converter) normativeFeature(d *document.CapabilityDef, chain []resolve.Declared) bool {
-	return !c.v2 && c.Root.Doc.Traits.Strict && d.Name.Text == "feature" && len(chain) > 0 && c.normative(chain[len(chain)-1]) == ""
+	if c.v2 || !c.Root.Doc.Traits.Strict || d.Name.Text != "feature" || len(chain) == 0 || c.normative(chain[len(chain)-1]) != "" {
+		return false
+	}
+	return !slices.ContainsFunc(chain, func(t resolve.Declared) bool {
+		return t.Name.Text == "tosca.capabilities.Node" || t.Name.Text == "tosca.capabilities.Root"
+	})
 }
 
 // declaredIn finds the definition of an ancestor that has something to say.
