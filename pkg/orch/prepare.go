@@ -212,7 +212,7 @@ const ownFunction = "own-function"
 func (l *Local) load(ctx context.Context, b Bundle) (*topology.Topology, diag.List) {
 	t, diags := l.opts.Load(ctx, b)
 	for i := range diags {
-		if diags[i].Code == ownFunction {
+		if diags[i].Code == ownFunction || diags[i].Code == topology.CodeAsksInVain && t != nil && !t.HostLookup {
 			diags[i].Severity = diag.Error // known before anything is made, not when the value is needed
 		}
 	}

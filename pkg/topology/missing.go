@@ -8,8 +8,11 @@ import (
 	"github.com/orch-project/orch/pkg/diag"
 )
 
+// CodeAsksInVain marks inputs of operations that ask a node for what it has not.
+const CodeAsksInVain = "asks-in-vain"
+
 // Missing are the properties and attributes that the inputs of operations ask for, and that the node or relationship that is meant does not
-// have. Types' authors write such expressions for nodes that they do not know; only in a topology can they be checked. Each is reported
+// have, as warnings. Types' authors write such expressions for nodes that they do not know; only in a topology can they be checked. Each is reported
 // once, for the first node that it fails for.
 func Missing(t *Topology) diag.List {
 	var out diag.List
@@ -89,5 +92,5 @@ func (e *evaluator) missing(sc Scope, v *Value) (diag.Diagnostic, bool) {
 	if !errors.As(err, &ee) || ee.missing == "" || ee.Pos != v.Pos {
 		return diag.Diagnostic{}, false
 	}
-	return diag.Diagnostic{Code: "unknown-" + ee.missing, Pos: ee.Pos, Message: ee.Message, Hint: ee.Hint}, true
+	return diag.Diagnostic{Severity: diag.Warning, Code: CodeAsksInVain, Pos: ee.Pos, Message: ee.Message, Hint: ee.Hint}, true
 }

@@ -73,7 +73,7 @@ topology_template:
     a: { type: Compute }
     b: { type: SoftwareComponent, requirements: [ { host: { node: a, relationship: On } } ] }
     c: { type: SoftwareComponent, requirements: [ { host: { node: a, relationship: On } } ] }
-`, want: []string{"9 missing-file", "13 unknown-attribute"}},
+`, want: []string{"9 missing-file", "13 ~asks-in-vain"}},
 	"what a target's host has, Alien4Cloud": {v: "alien_dsl_3_0_0", doc: `
 imports: [ tosca-normative-types:1.0.0-ALIEN20 ]
 relationship_types:
@@ -96,7 +96,7 @@ topology_template:
     vm: { type: tosca.nodes.Compute }
     app: { type: App, requirements: [ host: vm, store: { node: db, capability: tosca.capabilities.Node, relationship: Reads } ] }
     db: { type: App, requirements: [ host: vm ] }
-`, want: []string{"9 missing-file", "13 ~unknown-attribute"}},
+`, want: []string{"9 missing-file", "13 ~asks-in-vain"}},
 	"a capability and a requirement of one name": {doc: `
 node_types:
   Both: { derived_from: SoftwareComponent, capabilities: { host: tosca.capabilities.Compute } }

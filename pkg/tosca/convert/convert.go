@@ -67,6 +67,7 @@ func To(target string, in Input) (*source.Node, diag.List) {
 	again.functions, again.fitted, again.ops, again.loose = c.functions, c.fitted, c.ops, c.loose
 	out := write(again)
 	again.circles()
+	again.hosts()
 	return out, again.diags.Sorted()
 }
 

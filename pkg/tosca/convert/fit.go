@@ -79,6 +79,18 @@ func (c *converter) circles() {
 	}
 }
 
+// hosts reports what operations ask nodes for that only their hosts have: other dialects do not look there.
+func (c *converter) hosts() {
+	if c.Topology == nil || !c.Topology.HostLookup {
+		return
+	}
+	strict := *c.Topology
+	strict.HostLookup = false
+	for _, d := range topology.Missing(&strict) {
+		c.lost(d.Pos, d.Path, "that what a node has not is looked for on its host (%s)", d.Message)
+	}
+}
+
 // chainOf is a type with its ancestors, nearest first.
 func chainOf(t resolve.Declared) []resolve.Declared { return t.File.Lookup(t.Kind, t.Name.Text) }
 

@@ -456,13 +456,21 @@ func (c *converter) withFlowInputs(w *document.Workflow, s *document.Step, list 
 		}
 		with := *a
 		for name, v := range op.Inputs.All() {
+			if c.v2 && v.Kind == topology.LitValue && v.Lit == nil && !slices.ContainsFunc(a.Inputs, func(in *document.Input) bool { return in.Name.Text == name }) {
+				c.lost(a.Target.Pos, a.Path, "that %s is called without its input %s", a.Target.Text, name)
+			}
 			if v.Kind != topology.CallValue || v.Call.Fn != "get_input" || len(v.Call.Args) != 1 || v.Call.Args[0].Kind != topology.LitValue {
 				continue
 			}
 			input, _ := v.Call.Args[0].Lit.(string)
 			given := slices.ContainsFunc(a.Inputs, func(in *document.Input) bool { return in.Name.Text == name })
-			if !given && slices.ContainsFunc(w.Inputs, func(p *document.Param) bool { return p.Name.Text == input }) {
-				with.Inputs = append(slices.Clone(with.Inputs), &document.Input{Name: document.Name{Text: name, Pos: a.Target.Pos}, Value: one("get_input", str(input))})
+			at := slices.IndexFunc(w.Inputs, func(p *document.Param) bool { return p.Name.Text == input })
+			if !given && at >= 0 {
+				passed := one("get_input", str(input))
+				if s := w.Inputs[at].Schema; s != nil && (v.Schema == nil || v.Schema.Primitive() == "string") && s.Type.Text != "" && s.Type.Text != "string" {
+					passed = one("concat", seq(passed)) // operations have texts there
+				}
+				with.Inputs = append(slices.Clone(with.Inputs), &document.Input{Name: document.Name{Text: name, Pos: a.Target.Pos}, Value: passed})
 				c.adapted(a.Target.Pos, a.Path, "the workflow's input %s is passed to %s", input, a.Target.Text)
 			}
 		}

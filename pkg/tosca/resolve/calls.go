@@ -56,13 +56,9 @@ func (r *resolver) missing() {
 		reported[d.Pos] = true
 	}
 	for _, d := range topology.Missing(r.top) {
-		if reported[d.Pos] {
-			continue
+		if !reported[d.Pos] {
+			r.diags.Add(d)
 		}
-		if r.in.Root.Doc.Traits.Lenient {
-			d.Severity = diag.Warning
-		}
-		r.diags.Add(d)
 	}
 }
 
