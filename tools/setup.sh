@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that tests use, those that are missing. It needs root and apt-get; without them, or without the network,
-# it says what the tests will do without and goes on: Go alone is enough for all others.
+# it says what the tests will do without, and how an administrator installs it, and goes on: Go alone is enough for all others.
 set -eu
 
 missing='' packages=''
@@ -16,6 +16,8 @@ want() {
 want cc "gcc libc6-dev" "the race detector of go test"
 want ssh openssh-client "tests with the real ssh client"
 want python3 python3-minimal "tests that run operations written in Python on this machine"
+want newuidmap uidmap "servers of the sandbox without root"
+want nsenter util-linux "commands in the network of such servers"
 want busybox busybox "tests of operations on hosts that have nothing but busybox"
 # A person's machine gets no SSH server for the sake of tests.
 if [ -n "${CI-}" ]; then
@@ -30,7 +32,12 @@ give_up() {
   exit 0
 }
 
-[ "$(id -u)" = 0 ] || give_up "not root, so nothing is installed"
+if [ "$(id -u)" != 0 ]; then
+  missing="${missing}An administrator installs them with
+  apt-get install -y --no-install-recommends$packages
+"
+  give_up "not root, so nothing is installed"
+fi
 command -v apt-get >/dev/null 2>&1 || give_up "there is no apt-get, so nothing is installed"
 
 printf 'setup: installing%s\n' "$packages" >&2

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/orch-project/orch/internal/cli"
+	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/internal/version"
 	"github.com/orch-project/orch/pkg/client"
 	"github.com/orch-project/orch/pkg/driver"
@@ -30,6 +31,10 @@ func connect(_ context.Context, r cli.Remote, _ *slog.Logger) (*cli.App, error) 
 	}
 	c = c.WithAccess(client.Access{Token: r.Token, User: r.User, Password: r.Password, Tenant: r.Tenant})
 	s := &remoteService{Client: c, held: heldSecrets{}}
+	// A session goes to the host from here, whose sandbox may be the cloud.
+	if here, err := config.Load(config.Options{}); err == nil {
+		s.dial = dialer(here)
+	}
 	return &cli.App{Service: s, Shell: s.shell, WhoAmI: c.WhoAmI}, nil
 }
 
@@ -99,6 +104,7 @@ func (a agent) CloseIdleConnections() { a.next.(*http.Transport).CloseIdleConnec
 type remoteService struct {
 	*client.Client
 	held heldSecrets
+	dial dialFunc
 }
 
 // Host also keeps the secrets that a session on it needs.
@@ -111,7 +117,7 @@ func (s *remoteService) Host(ctx context.Context, deployment string, in topology
 }
 
 func (s *remoteService) shell(ctx context.Context, h *driver.Host, command []string, stdio cli.Stdio) (int, error) {
-	return interact(ctx, s.held, h, command, stdio)
+	return interact(ctx, s.held, s.dial, h, command, stdio)
 }
 
 var _ orch.Service = (*remoteService)(nil)

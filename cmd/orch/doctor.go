@@ -9,7 +9,7 @@ import (
 
 	"github.com/orch-project/orch/internal/cli"
 	"github.com/orch-project/orch/internal/config"
-	"github.com/orch-project/orch/internal/sandbox/machine"
+	"github.com/orch-project/orch/internal/sandbox"
 	"github.com/orch-project/orch/internal/toolcache"
 	"github.com/orch-project/orch/pkg/driver/terraform"
 	"github.com/orch-project/orch/pkg/openstack"
@@ -122,8 +122,8 @@ func cloudCheck(ctx context.Context, c *config.Config) cli.Check {
 }
 
 func machineCheck() cli.Check {
-	if err := machine.Available(); err != nil {
-		return cli.Check{Name: "sandbox", Status: "warning", Text: "servers of the sandbox cannot run here: " + err.Error(), Fix: "run as root, or allow user namespaces"}
+	if err := sandbox.Available(); err != nil {
+		return cli.Check{Name: "sandbox", Status: "warning", Text: "servers of the sandbox cannot run here: " + err.Error(), Fix: "do what it says, or run orch as root"}
 	}
 	who := "as an ordinary user"
 	if os.Getuid() == 0 {

@@ -21,6 +21,7 @@ type prober struct {
 	ways *bastions
 	keys hostKeys
 	ssh  *ssh.Driver
+	dial dialFunc // from this machine; nil: net.Dialer's
 
 	mu    sync.Mutex
 	known map[string]*bastionView // by deployment
@@ -43,7 +44,7 @@ func (p *prober) Probe(ctx context.Context, t policy.Target, probe policy.Probe)
 		return policy.Sample{}, &policy.Unasked{Err: err}
 	}
 	if from == nil {
-		return policy.Dialer{}.Probe(ctx, t, probe)
+		return policy.Dialer{Dial: p.dial}.Probe(ctx, t, probe)
 	}
 	return policy.Dialer{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := p.ssh.Dial(ctx, from, network, address)

@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
 
 	"github.com/orch-project/orch/internal/cli"
+	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/internal/sandbox"
-	"github.com/orch-project/orch/internal/sandbox/machine"
+	"github.com/orch-project/orch/internal/toolcache"
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -15,7 +20,10 @@ type sandboxControl struct{}
 
 // Up starts a sandbox whose servers are real where the machine allows it.
 func (c sandboxControl) Up(ctx context.Context, dir string) (cli.SandboxStatus, error) {
-	options := sandbox.UpOptions{Machines: machine.Available() == nil}
+	options := sandbox.UpOptions{Machines: sandbox.Available() == nil, Say: func(text string) { fmt.Fprintln(os.Stderr, text) }}
+	if cache, err := toolcache.Dir(); err == nil {
+		options.Cache = filepath.Join(cache, "machine")
+	}
 	if _, err := sandbox.Up(ctx, dir, options); err != nil {
 		return cli.SandboxStatus{}, fmt.Errorf("cannot start the sandbox: %w", err)
 	}
@@ -41,9 +49,12 @@ func (sandboxControl) Status(ctx context.Context, dir string) (cli.SandboxStatus
 		return out, nil
 	}
 	out.Machines = "Linux environments on this machine, one can log in to them"
+	if s.Network != "" {
+		out.Machines += "; other commands reach them with orch sandbox exec"
+	}
 	if !s.Machines {
 		out.Machines = "records only"
-		if err := machine.Available(); err != nil {
+		if err := sandbox.Available(); err != nil {
 			out.Machines += ": " + err.Error()
 		}
 	}
@@ -62,6 +73,35 @@ func (sandboxControl) Status(ctx context.Context, dir string) (cli.SandboxStatus
 		}
 	}
 	return out, nil
+}
+
+// Exec runs a command in the network of the sandbox's servers.
+func (sandboxControl) Exec(ctx context.Context, dir string, command []string, stdio cli.Stdio) (int, error) {
+	code, err := sandbox.Exec(ctx, dir, command, stdio.In, stdio.Out, stdio.Err)
+	if errors.Is(err, sandbox.ErrDown) {
+		err = &orch.Error{Kind: orch.KindUser, Err: err, Hint: "orch sandbox up starts one"}
+	}
+	return code, err
+}
+
+// dialFunc is net.Dialer.DialContext or what does its work.
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialer reaches servers of a sandbox whose network is not this machine's; everything else it dials from here.
+func dialer(c *config.Config) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if s, err := sandbox.Status(ctx, c.SandboxDir()); err == nil && s.Network != "" {
+			client, err := sandbox.Connect(s.Dir)
+			if err != nil {
+				return nil, err
+			}
+			conn, err := client.Dial(ctx, addr)
+			if !errors.Is(err, sandbox.ErrElsewhere) {
+				return conn, err
+			}
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}
 }
 
 // Fault sets, lists or clears injected faults.

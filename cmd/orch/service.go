@@ -46,6 +46,7 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 	open := func(ctx context.Context) (*service, error) { return openService(ctx, c, log, nil) }
 	if ownedByOneProcess(c.Store) {
 		s := newShared(c.Home, c.Tenant, log, open)
+		s.dial = dialer(c)
 		return &cli.App{Service: s, Shell: s.shell, WhoAmI: whoAmI(c.Tenant)}, nil
 	}
 	svc, err := open(ctx)
@@ -63,6 +64,7 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 type service struct {
 	*orch.Local
 	secrets secrets.Drivers
+	dial    dialFunc
 	reach   remoteDriver
 	ssh     *ssh.Driver
 	store   state.Store
@@ -142,7 +144,8 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger, count 
 		return nil, err
 	}
 	keys := hostKeys{store}
-	remote := ssh.New(ssh.Options{Secrets: kept, Pin: keys.Pin, ConsoleKeys: where.consoleKeys, ReadyTimeout: c.SSH.ReadyTimeout, Timeout: c.SSH.OperationTimeout})
+	dial := dialer(c)
+	remote := ssh.New(ssh.Options{Secrets: kept, Pin: keys.Pin, ConsoleKeys: where.consoleKeys, Dial: dial, ReadyTimeout: c.SSH.ReadyTimeout, Timeout: c.SSH.OperationTimeout})
 	here, err := local.New(local.Options{Dir: opsDir(c), Timeout: c.SSH.OperationTimeout, AllowSudo: true})
 	if err != nil {
 		return nil, err
@@ -164,7 +167,7 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger, count 
 		return plugin.SecretRef(deployment, "login", node, what)
 	}}
 	svc, err := orch.New(orch.Options{
-		Hosts: find.Host, Login: find.Login, Prober: &prober{ways: ways, keys: keys, ssh: remote},
+		Hosts: find.Host, Login: find.Login, Prober: &prober{ways: ways, keys: keys, ssh: remote, dial: dial},
 		Store: store, Accounts: accounts, Load: loader(c, libraries), Keep: tosca.Keep, Bind: where.bind, Infra: made, Remote: reach, Local: here,
 		Inventory: inventory{where, hosts}, Pool: hosts, Locations: where, Secrets: vault, Cipher: cipher, Redactor: redactor, Observe: observe(count, tracer), Limits: engine.Limits{Deployment: c.Parallel},
 		Revisions: c.Revisions, Logger: log,
@@ -173,7 +176,7 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger, count 
 		return nil, err
 	}
 	ways.deployments = svc
-	return &service{Local: svc, secrets: kept, reach: reach, ssh: remote, store: store, log: log, tracer: tracer, access: accounts}, nil
+	return &service{Local: svc, secrets: kept, dial: dial, reach: reach, ssh: remote, store: store, log: log, tracer: tracer, access: accounts}, nil
 }
 
 // traceTime bounds sending the last traces.

@@ -43,6 +43,7 @@ type shared struct {
 	stop   func() // ends serving
 	// held are the secrets of hosts that were asked for: a session needs them when the store is no longer open.
 	held heldSecrets
+	dial dialFunc
 }
 
 // patience is how long a call waits for another process's short use of the file; poll is the pace of asking again.

@@ -17,12 +17,12 @@ import (
 
 // shell logs in to a host with the secrets of this process's service.
 func (s *service) shell(ctx context.Context, h *driver.Host, command []string, stdio cli.Stdio) (int, error) {
-	return interact(ctx, s.secrets, h, command, stdio)
+	return interact(ctx, s.secrets, s.dial, h, command, stdio)
 }
 
 // shell logs in to a host with the secrets that Host fetched; the store is not open meanwhile, so that a long session keeps nobody out.
 func (s *shared) shell(ctx context.Context, h *driver.Host, command []string, stdio cli.Stdio) (int, error) {
-	return interact(ctx, s.held, h, command, stdio)
+	return interact(ctx, s.held, s.dial, h, command, stdio)
 }
 
 // heldSecrets are the few that a session needs.
@@ -59,8 +59,8 @@ func (h heldSecrets) Generate(ctx context.Context, ref string, _ func() ([]byte,
 
 func (h heldSecrets) Remove(context.Context, string) error { return nil }
 
-func interact(ctx context.Context, secrets driver.Secrets, h *driver.Host, command []string, stdio cli.Stdio) (int, error) {
-	d := ssh.New(ssh.Options{Secrets: secrets})
+func interact(ctx context.Context, secrets driver.Secrets, dial dialFunc, h *driver.Host, command []string, stdio cli.Stdio) (int, error) {
+	d := ssh.New(ssh.Options{Secrets: secrets, Dial: dial})
 	defer d.Close()
 	tty := isTerminal(stdio.In) && isTerminal(stdio.Out)
 	line := ""

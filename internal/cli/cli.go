@@ -90,6 +90,8 @@ type Sandbox interface {
 	Up(ctx context.Context, dir string) (SandboxStatus, error)
 	Down(ctx context.Context, dir string) error
 	Status(ctx context.Context, dir string) (SandboxStatus, error)
+	// Exec runs a command where the servers' addresses can be reached, and returns its exit code.
+	Exec(ctx context.Context, dir string, command []string, stdio Stdio) (int, error)
 	// Fault adds, lists or clears injected faults; the text form is documented by `orch sandbox fault --help`.
 	Fault(ctx context.Context, dir string, spec string) (string, error)
 }

@@ -60,8 +60,38 @@ machine that one can log in to. While it runs, orch uses it unless a location or
 		env.out.Println("sandbox is down, its servers, networks and files are gone")
 		return nil
 	})
-	c.AddCommand(faultCmd(env, at))
+	c.AddCommand(sandboxExecCmd(env, at), faultCmd(env, at))
 	return c
+}
+
+func sandboxExecCmd(env *environment, dir func() (string, error)) *cobra.Command {
+	return &cobra.Command{
+		Use:   "exec -- COMMAND...",
+		Short: "Run a command where the servers' addresses can be reached",
+		Long: `For root that is everywhere on this machine, and the command just runs. The sandbox of an ordinary
+user has a network of its own: there the command finds the servers' addresses, the sandbox's APIs,
+and by TCP the rest of the world. Its exit code is the command's.
+
+orch's own commands (deploy, ssh, …) need no exec. What they run on this machine does, if it is to
+reach servers.`,
+		Example: `  orch sandbox exec -- curl "$(orch outputs --only url)"
+  orch sandbox exec -- sh`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			d, err := dir()
+			if err != nil {
+				return err
+			}
+			code, err := env.deps.Sandbox.Exec(c.Context(), d, args, env.stdio)
+			if err != nil {
+				return err
+			}
+			if code != 0 {
+				return &exitError{code}
+			}
+			return nil
+		},
+	}
 }
 
 func faultCmd(env *environment, dir func() (string, error)) *cobra.Command {

@@ -24,6 +24,7 @@ import (
 //	POST   /sandbox/faults/servers             fault.ServerRule -> {"id"}
 //	DELETE /sandbox/faults[/{id}]
 //	POST   /sandbox/servers/{id}/ssh           SSHFault (name or id of a server)
+//	GET    /sandbox/dial?address=HOST:PORT     becomes a connection to a server (101), or says why not (502, dialReply)
 const tokenHeader = "X-Sandbox-Token"
 
 // SSHFault is machine.SSHFault with its times as text.
@@ -50,12 +51,17 @@ type Health struct {
 
 func (s *Sandbox) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, h func(*http.Request) (any, error)) {
+	guard := func(pattern string, h http.HandlerFunc) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if subtle.ConstantTimeCompare([]byte(r.Header.Get(tokenHeader)), []byte(s.token)) != 1 {
 				rest.WriteJSON(w, http.StatusUnauthorized, map[string]string{"error": "the token of the sandbox's admin.json is needed"})
 				return
 			}
+			h(w, r)
+		})
+	}
+	handle := func(pattern string, h func(*http.Request) (any, error)) {
+		guard(pattern, func(w http.ResponseWriter, r *http.Request) {
 			answer, err := h(r)
 			if err != nil {
 				rest.WriteJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
@@ -98,6 +104,7 @@ func (s *Sandbox) adminHandler() http.Handler {
 		}
 		return true, s.InjectSSH(r.Context(), r.PathValue("id"), f)
 	})
+	guard("GET "+adminPath+"/dial", s.dial)
 	return mux
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -40,6 +41,13 @@ type UpOptions struct {
 	// Machines makes servers run; without it they are records only. Image is the root file system to start from (see machine.Options).
 	Machines bool   `json:"machines"`
 	Image    string `json:"image,omitempty"`
+	// Cache is a directory that keeps a copy of this machine's packages between the sandboxes of an ordinary user; below the sandbox's when empty.
+	Cache string `json:"-"`
+	// Base is that copy, Taken are the networks of this machine; Up sets them.
+	Base  string         `json:"base,omitempty"`
+	Taken []netip.Prefix `json:"taken,omitempty"`
+	// Say is told of what takes long.
+	Say func(text string) `json:"-"`
 	// Listen is the API's address, a random loopback port when empty.
 	Listen string `json:"listen,omitempty"`
 	// External is the network of floating addresses, chosen when empty.
@@ -53,14 +61,16 @@ type UpOptions struct {
 
 // State is what is known of a background sandbox.
 type State struct {
-	Running  bool      `json:"running"`
-	Dir      string    `json:"dir"`
-	PID      int       `json:"pid,omitempty"`
-	URL      string    `json:"url,omitempty"`
-	AuthURL  string    `json:"auth_url,omitempty"`
-	External string    `json:"external,omitempty"`
-	Machines bool      `json:"machines"`
-	Since    time.Time `json:"since,omitzero"`
+	Running  bool   `json:"running"`
+	Dir      string `json:"dir"`
+	PID      int    `json:"pid,omitempty"`
+	URL      string `json:"url,omitempty"`
+	AuthURL  string `json:"auth_url,omitempty"`
+	External string `json:"external,omitempty"`
+	Machines bool   `json:"machines"`
+	// Network is the network namespace where the servers' addresses are, if that is not this machine's; see Exec and Client.Dial.
+	Network string    `json:"network,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
 	// CloudsFile and OpenRC hold the credentials, Log the daemon's log.
 	CloudsFile string `json:"clouds_file,omitempty"`
 	OpenRC     string `json:"openrc,omitempty"`
@@ -100,8 +110,13 @@ func Up(ctx context.Context, dir string, o UpOptions) (State, error) {
 		return State{}, err
 	}
 	if o.Machines {
-		if err := machine.Available(); err != nil {
+		if err := Available(); err != nil {
 			return State{}, fmt.Errorf("cannot run servers on this machine: %w", err)
+		}
+		if rootless() {
+			if err := o.prepare(ctx, dir); err != nil {
+				return State{}, err
+			}
 		}
 	}
 	return launch(ctx, dir, o)
@@ -127,7 +142,11 @@ func launch(ctx context.Context, dir string, o UpOptions) (State, error) {
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.Env = append(os.Environ(), daemonEnv+"="+dir, daemonEnv+"_OPTIONS="+string(config))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+	start := cmd.Start
+	if o.Base != "" {
+		start = func() error { return startApart(cmd) }
+	}
+	if err := start(); err != nil {
 		return State{}, fmt.Errorf("cannot start the sandbox: %w", err)
 	}
 	ended := make(chan struct{})
@@ -239,7 +258,7 @@ func stop(ctx context.Context, r *daemonRecord) error {
 // clean removes the files of a sandbox that does not run.
 func clean(dir string) error {
 	for _, name := range []string{daemonFile, adminFile, "clouds.yaml", "openrc", "openrc." + DemoSmall, "openrc." + Admin, "machines"} {
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+		if err := removeAll(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("cannot remove what the sandbox left: %w", err)
 		}
 	}
@@ -310,6 +329,7 @@ func waitLock(ctx context.Context, path string) (func() error, error) {
 // started as a sandbox's daemon or machine it does that work and never returns.
 func MaybeRunDaemon() {
 	machine.MaybeInit()
+	maybeEnter()
 	dir := os.Getenv(daemonEnv)
 	if dir == "" {
 		return
@@ -347,6 +367,9 @@ func runDaemon(dir, options string) (err error) {
 		Running: true, Dir: dir, PID: record.PID, URL: s.URL, AuthURL: s.AuthURL(), External: s.External.String(), Machines: s.cloud.Host != nil,
 		Since: record.Since, CloudsFile: s.CloudsFile(), OpenRC: filepath.Join(dir, "openrc"), Log: filepath.Join(dir, logName),
 	}
+	if front := machine.FrontOf(s.cloud.Host); front != nil {
+		record.State.Network = front.Path()
+	}
 	if err := errors.Join(s.writeAdmin(), writeRecord(dir, record)); err != nil {
 		return errors.Join(err, s.Close())
 	}
@@ -364,7 +387,12 @@ func startDaemon(ctx context.Context, dir, options string) (*Sandbox, error) {
 	slog.SetDefault(logger)
 	full := Options{Dir: dir, Listen: o.Listen, Delays: o.Delays, Quotas: o.Quotas, Logger: logger}
 	if o.Machines {
-		full.Machines = &machine.Options{Image: o.Image}
+		full.Machines = &machine.Options{Image: o.Image, Base: o.Base, Taken: o.Taken}
+	}
+	if o.Base != "" {
+		if err := full.standApart(); err != nil {
+			return nil, err
+		}
 	}
 	if o.External != "" {
 		if err := full.External.UnmarshalText([]byte(o.External)); err != nil {

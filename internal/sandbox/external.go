@@ -36,12 +36,17 @@ func (s *Sandbox) chooseExternal(o *Options) error {
 	if err != nil {
 		return err
 	}
+	used = append(used, o.Machines.Taken...)
 	base := candidates.Addr().As4()
 	for i := range 1 << 10 {
 		third := 8 + i // 172.24.4.0/24 is left to devstack and its like
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{base[0], base[1] + byte(third>>8)%4, byte(third), 0}), 24)
 		if overlapsAny(p, used) {
 			continue
+		}
+		if o.outside != nil { // the network is in a namespace that nobody else has
+			s.External = p
+			return nil
 		}
 		release, err := lockNetwork(p)
 		if errors.Is(err, errLocked) {

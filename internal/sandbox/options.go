@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/orch-project/orch/internal/sandbox/gate"
 	"github.com/orch-project/orch/internal/sandbox/machine"
 )
 
@@ -34,6 +35,9 @@ type Options struct {
 	// Region is "RegionOne" when empty.
 	Region string
 	Logger *slog.Logger
+
+	// outside opens the API's socket and the servers' connections outside of this process's network namespace; nil: it has no other.
+	outside *gate.Gate
 }
 
 // Delays are how long the asynchronous parts take that have no machine behind them. Zero means the default, negative none.

@@ -8,6 +8,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,7 +85,7 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	if err := s.chooseExternal(&o); err != nil {
 		return nil, err
 	}
-	listener, err := listen(ctx, o.Listen)
+	listener, err := listen(ctx, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +96,12 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 		return nil, err
 	}
 	s.serve(listener, handler, o.Logger)
+	if o.outside != nil {
+		s.cleanup = append(s.cleanup, o.outside.Close)
+		if err := s.serveFront(ctx, listener.Addr().String()); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.writeCredentials(); err != nil {
 		return nil, err
 	}
@@ -122,12 +129,13 @@ func (s *Sandbox) openDir(dir string) error {
 	return nil
 }
 
-func listen(ctx context.Context, addr string) (net.Listener, error) {
-	if addr == "" {
-		addr = "127.0.0.1:0"
+func listen(ctx context.Context, o *Options) (net.Listener, error) {
+	addr := cmp.Or(o.Listen, "127.0.0.1:0")
+	open := (&net.ListenConfig{}).Listen
+	if o.outside != nil {
+		open = o.outside.Listen
 	}
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", addr)
+	l, err := open(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen for the sandbox's APIs on %s: %w", addr, err)
 	}

@@ -28,14 +28,17 @@ show() {
   "$@"
 }
 
+# An ordinary user's servers are in a network of their own, which commands are put into; root's are in this machine's.
+if [ "$(id -u)" = 0 ]; then inside='' reach=''; else inside='orch sandbox exec -- ' reach='orch sandbox exec --'; fi
+
 # get prints what a URL answers; Go is always there, curl and wget are not.
 get() {
   if command -v curl >/dev/null 2>&1; then
-    curl --noproxy '*' -sS -f -m 10 "$1"
+    $reach curl --noproxy '*' -sS -f -m 10 "$1"
   elif command -v wget >/dev/null 2>&1; then
-    wget --no-proxy -q -T 10 -O - "$1"
+    $reach wget --no-proxy -q -T 10 -O - "$1"
   else
-    go run ./tools/demo/get "$1"
+    $reach go run ./tools/demo/get "$1"
   fi
 }
 
@@ -83,7 +86,7 @@ next_steps() {
   orch status                          # instances, states, addresses
   orch logs                            # what the scripts printed
   orch ssh app 0                       # log in to the first application server
-  curl "\$(orch outputs --only url)"    # ask the application
+  ${inside}curl "\$(orch outputs --only url)"    # ask the application
   orch undeploy                        # remove it
   orch sandbox down                    # stop the OpenStack, forget everything
 NEXT
@@ -110,6 +113,9 @@ printf '# the demo needs no configuration\nparallel: 16\n' >"$ORCH_CONFIG"
 # --- an OpenStack on this machine ---------------------------------------------------------------------------------------------------
 title "1. Start an OpenStack inside this machine"
 show orch sandbox up || give_up $? "cannot start the sandbox"
+if orch sandbox status -o json | grep -q '"machines": *"records only'; then
+  give_up 1 "servers cannot run here, for the reason above"
+fi
 before=$(inventory) && [ -n "$before" ] || give_up 1 "cannot read what the cloud holds"
 
 # --- deploy -------------------------------------------------------------------------------------------------------------------------
@@ -123,7 +129,7 @@ title "3. Ask it"
 show orch outputs || give_up $? "cannot read the outputs"
 url=$(orch outputs --only url) && [ -n "$url" ] || give_up 1 "the deployment has no output url"
 for _ in 1 2 3 4; do
-  printf '%s$ curl %s%s\n' "$bold" "$url" "$off"
+  printf '%s$ %scurl %s%s\n' "$bold" "$inside" "$url" "$off"
   get "$url" || give_up 1 "$url does not answer"
   [ -z "$interrupted" ] || give_up 130
 done

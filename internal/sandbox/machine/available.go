@@ -11,13 +11,18 @@ import (
 )
 
 // Available tells why servers cannot run on this machine, in words that say what to do; nil when they can.
-func Available() error {
+func Available() error { return available(true) }
+
+// AvailableToUser is Available for a Host with a Base, asked in the user namespace.
+func AvailableToUser() error { return available(false) }
+
+// available does not look at this machine's own root file system when servers do not start from it.
+func available(own bool) error {
 	if os.Geteuid() != 0 {
-		return errors.New("root is needed: the servers' files belong to many users and their networks to the kernel, which an ordinary user's namespaces " +
-			"cannot give on this machine's own file system. Run it with sudo, or as root of a container or virtual machine (docker or podman run --privileged)")
+		return errors.New("root is needed: run it with sudo, or as root of a container or virtual machine (docker or podman run --privileged)")
 	}
 	var st unix.Stat_t
-	if err := unix.Stat("/", &st); err == nil && st.Uid != 0 {
+	if err := unix.Stat("/", &st); own && err == nil && st.Uid != 0 {
 		return errors.New("the root file system does not belong to root in this user namespace, so servers cannot start from it: " +
 			"run it as root outside of the namespace, or in a container whose files belong to its own root")
 	}
@@ -30,12 +35,12 @@ func Available() error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: a thread in strange namespaces must end
-		result <- tryNamespaces()
+		result <- tryNamespaces(own)
 	}()
 	return <-result
 }
 
-func tryNamespaces() error {
+func tryNamespaces(own bool) error {
 	for _, n := range []struct {
 		flag int
 		name string
@@ -44,7 +49,7 @@ func tryNamespaces() error {
 			return fmt.Errorf("cannot make a %s namespace (in a container, run it with --privileged): %w", n.name, err)
 		}
 	}
-	if !inUserNamespace() {
+	if !own || !inUserNamespace() {
 		return nil
 	}
 	// The kernel lets nobody look below the mounts that a user namespace was given with its root.

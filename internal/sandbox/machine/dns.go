@@ -36,11 +36,15 @@ const (
 
 // serveNames starts the name service in the fabric.
 func (h *host) serveNames(addr, device string) (*dnsServer, error) {
-	udp, err := h.fabric.listenPacket(addr, device)
+	return h.serveNamesIn(h.fabric.ns, addr, device)
+}
+
+func (h *host) serveNamesIn(ns *namespace, addr, device string) (*dnsServer, error) {
+	udp, err := ns.listenPacket(addr, device)
 	if err != nil {
 		return nil, err
 	}
-	tcp, err := h.fabric.listen("tcp4", addr, device)
+	tcp, err := ns.listen("tcp4", addr, device)
 	if err != nil {
 		_ = udp.Close()
 		return nil, err

@@ -24,8 +24,9 @@ type fabric struct {
 	ns       *namespace
 	host     *namespace
 	hostLink string
-	external netip.Prefix // network address
-	hostAddr netip.Prefix // this machine's end: the first address
+	taken    []netip.Prefix // see Options
+	external netip.Prefix   // network address
+	hostAddr netip.Prefix   // this machine's end: the first address
 
 	mu       sync.Mutex
 	networks map[string]*network
@@ -45,12 +46,12 @@ type network struct {
 	services   *networkServices
 }
 
-func newFabric(external netip.Prefix, hostLink string) (*fabric, error) {
+func newFabric(external netip.Prefix, hostLink string, taken []netip.Prefix) (*fabric, error) {
 	host, err := hostNamespace()
 	if err != nil {
 		return nil, err
 	}
-	f := &fabric{host: host, hostLink: hostLink, external: external.Masked(), networks: map[string]*network{}}
+	f := &fabric{host: host, hostLink: hostLink, taken: taken, external: external.Masked(), networks: map[string]*network{}}
 	f.hostAddr = netip.PrefixFrom(f.external.Addr().Next(), f.external.Bits())
 	if err := f.free(); err != nil {
 		host.close()
@@ -86,6 +87,11 @@ func (f *fabric) free() error {
 
 // conflict tells of a route on this machine that overlaps with the prefix. Default routes do not count.
 func (f *fabric) conflict(p netip.Prefix) error {
+	for _, q := range f.taken {
+		if q.Overlaps(p) {
+			return fmt.Errorf("this machine has an address in %s already", q)
+		}
+	}
 	addrs, err := f.host.nl.AddrList(nil, netlink.FAMILY_V4)
 	if err != nil {
 		return fmt.Errorf("cannot read this machine's addresses: %w", err)

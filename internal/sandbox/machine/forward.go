@@ -83,11 +83,11 @@ func (w *forwarder) carry(in *net.TCPConn) {
 		_ = out.Close()
 	})
 	defer stop()
-	splice(in, out)
+	Splice(in, out)
 }
 
-// splice copies both ways and passes on each side's end of data.
-func splice(a, b net.Conn) {
+// Splice copies both ways and passes on each side's end of data.
+func Splice(a, b net.Conn) {
 	var both sync.WaitGroup
 	half := func(dst, src net.Conn) {
 		_, err := io.Copy(dst, src)

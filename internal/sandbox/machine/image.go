@@ -69,6 +69,8 @@ func (h *host) prepareImage(ctx context.Context) (*image, error) {
 			return nil, err
 		}
 		img.base = base
+	} else if h.base != nil {
+		img.base = h.base.root()
 	} else {
 		img.mounts = separateMounts()
 	}
@@ -90,6 +92,9 @@ func (h *host) fill(ctx context.Context, l *layer) error {
 	steps := []func(*layer) error{hideTop, hideData, hideServices, anonymize, reducePackages, pretendPackages, repairAlternatives, aptSources, renewKeys, addPrograms, h.hideOwn}
 	if h.Image != "" {
 		steps = []func(*layer) error{anonymizeImage, addPrograms}
+	}
+	if h.base != nil && h.Image == "" {
+		steps = append([]func(*layer) error{h.base.apply}, steps...)
 	}
 	for _, step := range steps {
 		if err := ctx.Err(); err != nil {

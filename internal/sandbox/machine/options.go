@@ -24,6 +24,12 @@ type Options struct {
 	External netip.Prefix
 	// Image is a root file system that servers start from; empty is this machine's own, reduced to its base packages.
 	Image string
+	// Base is the copy of this machine's root file system (see CopyBase) that servers start from in a user namespace of an ordinary
+	// user, where this machine's own cannot be used. This process must then have a network namespace of its own, see Front, and Dial
+	// lead out of it.
+	Base string
+	// Taken are networks to which there must be no routes to servers, besides those that this process's network namespace knows.
+	Taken []netip.Prefix
 	// Dial is the servers' way out; nil dials from this machine.
 	Dial Dialer
 	// Stopped is called after a server has ended by itself (somebody ran poweroff in it, or its init was killed).
@@ -40,9 +46,11 @@ type host struct {
 	log    *slog.Logger
 	dial   Dialer
 	lock   *os.File
+	base   *base // of Options.Base
 	fabric *fabric
 	out    *forwarder
 	names  *dnsServer
+	front  *Front // nil without base
 	image  *image
 	spawn  *spawner
 
@@ -63,7 +71,7 @@ func New(ctx context.Context, o Options) (Host, error) {
 	if o.Dir == "" {
 		return nil, errors.New("cannot start the sandbox's machines: no directory given")
 	}
-	if err := Available(); err != nil {
+	if err := available(o.Base == ""); err != nil {
 		return nil, fmt.Errorf("cannot run servers on this machine: %w", err)
 	}
 	if !o.External.IsValid() {
@@ -105,7 +113,12 @@ func (h *host) open(ctx context.Context) error {
 	if err := h.sweep(); err != nil {
 		return err
 	}
-	if h.fabric, err = newFabric(h.External, shortName("orch-", dir)); err != nil {
+	if h.Base != "" {
+		if h.base, err = holdBase(h.Base); err != nil {
+			return err
+		}
+	}
+	if h.fabric, err = newFabric(h.External, shortName("orch-", dir), h.Taken); err != nil {
 		return err
 	}
 	l, err := h.fabric.listen("tcp4", fmt.Sprintf("0.0.0.0:%d", forwardPort), extLink)
@@ -115,6 +128,11 @@ func (h *host) open(ctx context.Context) error {
 	h.out = startForwarder(l, h.dial, h.log, h.notOutside)
 	if h.names, err = h.serveNames(fmt.Sprintf("0.0.0.0:%d", dnsPort), extLink); err != nil {
 		return err
+	}
+	if h.base != nil {
+		if h.front, err = h.openFront(); err != nil {
+			return err
+		}
 	}
 	if h.spawn, err = startSpawner(); err != nil {
 		return err
@@ -195,6 +213,7 @@ func (h *host) release() {
 	if h.names != nil {
 		h.names.close()
 	}
+	h.front.close()
 	if h.fabric != nil {
 		h.fabric.close()
 	}
@@ -204,4 +223,5 @@ func (h *host) release() {
 	if h.lock != nil {
 		_ = h.lock.Close()
 	}
+	h.base.close()
 }

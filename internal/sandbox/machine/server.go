@@ -151,7 +151,7 @@ func (s *server) start(ctx context.Context, delay time.Duration) error {
 	ports := slices.Clone(s.ports)
 	h.mu.Unlock()
 	if err := ns.sysctls([2]string{"-net/ipv6/conf/all/accept_dad", "0"}, [2]string{"-net/ipv6/conf/default/accept_dad", "0"},
-		[2]string{"-net/ipv6/conf/default/accept_ra", "0"}, [2]string{"-net/ipv4/ping_group_range", "0 2147483647"}); err != nil {
+		[2]string{"-net/ipv6/conf/default/accept_ra", "0"}, [2]string{"-net/ipv4/ping_group_range", everyGroup()}); err != nil {
 		return err
 	}
 	for _, p := range ports {

@@ -52,8 +52,12 @@ func (s *networkServices) close() {
 
 // listen opens a TCP listener in the fabric, on one link if device is not empty.
 func (f *fabric) listen(network, addr, device string) (net.Listener, error) {
+	return f.ns.listen(network, addr, device)
+}
+
+func (n *namespace) listen(network, addr, device string) (net.Listener, error) {
 	var l net.Listener
-	err := f.ns.do(func() (err error) {
+	err := n.do(func() (err error) {
 		l, err = config(device).Listen(context.Background(), network, addr)
 		return err
 	})
@@ -63,9 +67,9 @@ func (f *fabric) listen(network, addr, device string) (net.Listener, error) {
 	return l, nil
 }
 
-func (f *fabric) listenPacket(addr, device string) (net.PacketConn, error) {
+func (n *namespace) listenPacket(addr, device string) (net.PacketConn, error) {
 	var c net.PacketConn
-	err := f.ns.do(func() (err error) {
+	err := n.do(func() (err error) {
 		c, err = config(device).ListenPacket(context.Background(), "udp4", addr)
 		return err
 	})

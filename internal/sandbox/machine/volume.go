@@ -120,6 +120,9 @@ func (v *volume) open(path string, gib int) error {
 		}
 	}
 	ctl, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrPermission) && inUserNamespace() {
+		return errors.New("volumes need loop devices, which the kernel gives to root only: run the sandbox as root")
+	}
 	if err != nil {
 		return fmt.Errorf("this machine offers no loop devices, which volumes need: %w", err)
 	}

@@ -34,7 +34,7 @@ func (p *Pool) connect(ctx context.Context, e *entry, h driver.Host, report Repo
 		return nil, err
 	}
 	defer login.close()
-	dial := (&net.Dialer{Timeout: cmp.Or(p.o.ConnectTimeout, 15*time.Second)}).DialContext
+	dial := p.direct
 	var after func()
 	if h.Bastion != nil {
 		b, release, err := p.acquire(ctx, *h.Bastion, forLogin, report)
@@ -60,6 +60,17 @@ func (p *Pool) connect(ctx context.Context, e *entry, h driver.Host, report Repo
 		}
 	}
 	return newConn(c.client, c.address, c.hostKey, p.o, after), nil
+}
+
+// direct dials from this machine.
+func (p *Pool) direct(ctx context.Context, network, addr string) (net.Conn, error) {
+	timeout := cmp.Or(p.o.ConnectTimeout, 15*time.Second)
+	if p.o.Dial == nil {
+		return (&net.Dialer{Timeout: timeout}).DialContext(ctx, network, addr)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return p.o.Dial(ctx, network, addr)
 }
 
 // through dials from a bastion.

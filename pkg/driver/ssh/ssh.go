@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os/user"
 	"sync"
 	"time"
@@ -44,6 +45,8 @@ type Options struct {
 	ReadyTimeout time.Duration
 	// LoginTimeout bounds how long a host with CloudInit may refuse the login; 0 is five minutes.
 	LoginTimeout time.Duration
+	// Dial opens the connections to hosts without a bastion; nil dials from this machine.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// ConnectTimeout of one TCP connection, HandshakeTimeout of SSH's handshake and login on it; 0 is 15 s and 30 s.
 	ConnectTimeout, HandshakeTimeout time.Duration
 	// KeepAlive is the interval of keep-alive requests; three unanswered ones end the connection. 0 is 15 s.
