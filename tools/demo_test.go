@@ -92,6 +92,7 @@ func TestDemoRunsTheCommandsAndLeavesNothing(t *testing.T) {
 	}
 	want := `orch sandbox up
 orch sandbox status -o json
+orch sandbox status -o json
 orch secrets set db_password
 orch deploy examples/01-web-cluster/topology.yaml
 orch outputs

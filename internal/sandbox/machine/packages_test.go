@@ -62,8 +62,8 @@ sudo chmod +x /etc/init.d/old; sudo systemctl daemon-reload; sudo systemctl enab
 		"systemctl is-enabled app old":                                               "enabled\nenabled",
 		"systemctl show -p ActiveState --value app":                                  "active",
 		"head -2 /var/tmp/log":                                                       "pre\nhello world 2 debian",
-		"sudo systemctl start missing; echo $?":                                      "Failed to start missing.service: Unit missing.service not found.\n5",
-		"systemctl stop app; echo $?":                                                "Failed to stop: Access denied\n4",
+		"sudo systemctl start missing 2>&1; echo $?":                                 "Failed to start missing.service: Unit missing.service not found.\n5",
+		"systemctl stop app 2>&1; echo $?":                                           "Failed to stop: Access denied\n4",
 		"sudo service old status; echo $?":                                           "",
 		"sudo systemctl stop old; systemctl is-active old || sudo service old start": "inactive",
 	} {

@@ -53,12 +53,12 @@ func TestGroups(t *testing.T) {
 	if slices.Sort(states); states[0] != "pending" || slices.Contains(states, "terminated") {
 		t.Errorf("two at once: %v", states)
 	}
-	c := s.call(200, "POST", v31+group, object{"action": "kill"})
+	s.call(200, "POST", v31+group, object{"action": "kill"})
 	for _, id := range x["execution_ids"].([]any) {
 		s.until(fmt.Sprint(id), "cancelled")
 	}
 	s.later(0)
-	if c = s.get(group); c["status"] != "cancelled" {
+	if c := s.get(group); c["status"] != "cancelled" {
 		t.Errorf("cancelled: %v", c)
 	}
 	s.behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}})
@@ -69,7 +69,7 @@ func TestGroups(t *testing.T) {
 		}
 		s.later(0)
 	}
-	if c = s.get(group); c["status"] != "terminated" {
+	if c := s.get(group); c["status"] != "terminated" {
 		t.Errorf("resumed: %v", c)
 	}
 	if ev := items(s.get("/events?execution_group_id=" + fmt.Sprint(x["id"]) + "&event_type=workflow_succeeded")); len(ev) != 3 || ev[0]["execution_group_id"] != x["id"] {

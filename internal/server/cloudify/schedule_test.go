@@ -134,14 +134,14 @@ func TestSchedules(t *testing.T) {
 	if c = s.call(200, "GET", path, nil); c["latest_execution"] != latest || len(c["all_next_occurrences"].([]any)) != 1 {
 		t.Errorf("what is too late is left out: %v", c)
 	}
-	c = s.call(201, "PATCH", path, object{"slip": 60, "stop_on_fail": true})
+	s.call(201, "PATCH", path, object{"slip": 60, "stop_on_fail": true})
 	s.behave(fake.Table{"db[0].stop": {Err: fmt.Errorf("no")}, "": {}})
 	s.later(24 * time.Hour)
 	if c = s.call(200, "GET", path, nil); c["latest_execution"] == latest || c["next_occurrence"] != nil {
 		t.Errorf("late, but with slip: %v", c)
 	}
 	s.until(fmt.Sprint(c["latest_execution"]), "failed")
-	c = s.call(201, "PATCH", path, object{"count": 9})
+	s.call(201, "PATCH", path, object{"count": 9})
 	s.later(24 * time.Hour)
 	if c = s.call(200, "GET", path, nil); c["enabled"] != false {
 		t.Errorf("after a failure: %v", c)

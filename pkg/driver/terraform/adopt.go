@@ -312,7 +312,7 @@ func (in *intake) read(ctx context.Context, work *batch) error {
 		}
 	}
 	if len(in.chosen) == 0 {
-		return errors.New("Terraform's provider can read nothing of what is to be adopted")
+		return errors.New("the provider of Terraform can read nothing of what is to be adopted")
 	}
 	return nil
 }

@@ -112,7 +112,7 @@ func (b endingBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-var errNoAnswer = errors.New("Consul does not answer")
+var errNoAnswer = errors.New("no answer from Consul")
 
 // statusError is such a status.
 type statusError struct {
