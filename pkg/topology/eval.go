@@ -17,7 +17,8 @@ type EvalError struct {
 	Message string
 	Hint    string
 
-	missing string // "property" or "attribute": there is none of that name
+	missing string  // "property" or "attribute": there is none of that name
+	at      located // where it was looked for, if something is missing
 }
 
 func (e *EvalError) Error() string {

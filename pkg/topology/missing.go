@@ -13,8 +13,9 @@ const CodeAsksInVain = "asks-in-vain"
 
 // Missing are the properties and attributes that the inputs of operations ask for, and that the node or relationship that is meant does not
 // have, as warnings. Types' authors write such expressions for nodes that they do not know; only in a topology can they be checked. Each is reported
-// once, for the first node that it fails for.
-func Missing(t *Topology) diag.List {
+// once, for the first node that it fails for. known tells whether all is known that a node (or a relationship of it) has beside a name; nil: always.
+// What follows from mistakes that are reported elsewhere is not reported.
+func Missing(t *Topology, known func(n *Node, rel *Relationship, name string) bool) diag.List {
 	var out diag.List
 	seen := map[diag.Pos]bool{}
 	e := &evaluator{ctx: context.Background(), strict: true}
@@ -26,8 +27,8 @@ func Missing(t *Topology) diag.List {
 				}
 				for name, v := range op.Inputs.All() {
 					for _, c := range calls(v, nil) {
-						d, bad := e.missing(Scope{Topology: t, Node: n, Relationship: rel}, c)
-						if !bad || seen[d.Pos] {
+						d, at, bad := e.missing(Scope{Topology: t, Node: n, Relationship: rel}, c)
+						if !bad || seen[d.Pos] || known != nil && !known(at.node, at.rel, at.name) {
 							continue
 						}
 						seen[d.Pos] = true
@@ -81,16 +82,16 @@ func calls(v *Value, out []*Value) []*Value {
 }
 
 // missing evaluates one call as far as that can be done before anything exists.
-func (e *evaluator) missing(sc Scope, v *Value) (diag.Diagnostic, bool) {
+func (e *evaluator) missing(sc Scope, v *Value) (diag.Diagnostic, located, bool) {
 	for _, a := range v.Call.Args {
 		if hasCall(a) {
-			return diag.Diagnostic{}, false
+			return diag.Diagnostic{}, located{}, false
 		}
 	}
 	_, err := e.eval(sc, v)
 	var ee *EvalError
 	if !errors.As(err, &ee) || ee.missing == "" || ee.Pos != v.Pos {
-		return diag.Diagnostic{}, false
+		return diag.Diagnostic{}, located{}, false
 	}
-	return diag.Diagnostic{Severity: diag.Warning, Code: CodeAsksInVain, Pos: ee.Pos, Message: ee.Message, Hint: ee.Hint}, true
+	return diag.Diagnostic{Severity: diag.Warning, Code: CodeAsksInVain, Pos: ee.Pos, Message: ee.Message, Hint: ee.Hint}, ee.at, true
 }

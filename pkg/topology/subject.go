@@ -497,7 +497,7 @@ func (e *evaluator) notFound(l located, kind string) error {
 		slices.Sort(names)
 		hint = "it has " + strings.Join(slices.Compact(names), ", ")
 	}
-	return &EvalError{Message: fmt.Sprintf("%s has no %s %q", owner, kind, l.name), Hint: hint, missing: kind}
+	return &EvalError{Message: fmt.Sprintf("%s has no %s %q", owner, kind, l.name), Hint: hint, missing: kind, at: l}
 }
 
 func isNull(v *Value) bool { return v == nil || v.Kind == LitValue && v.Lit == nil }

@@ -74,6 +74,18 @@ topology_template:
     b: { type: SoftwareComponent, requirements: [ { host: { node: a, relationship: On } } ] }
     c: { type: SoftwareComponent, requirements: [ { host: { node: a, relationship: On } } ] }
 `, want: []string{"9 missing-file", "13 ~asks-in-vain"}},
+	"what a node lacks beside one of an unknown type": {doc: `
+relationship_types:
+  Asks:
+    derived_from: tosca.relationships.DependsOn
+    interfaces: { Configure: { operations: { add_source: { implementation: x.sh, inputs: { a: { value: { get_attribute: [ TARGET, adress ] } } } } } } }
+topology_template:
+  node_templates:
+    lost: { type: Nope }
+    vm: { type: Compute }
+    soft: { type: SoftwareComponent, requirements: [ host: vmm, dependency: { node: vm, relationship: Asks } ] }
+    other: { type: SoftwareComponent, requirements: [ host: vm, dependency: { node: lost, relationship: Asks } ] }
+`, want: []string{"5 missing-file", "5 ~asks-in-vain", "8 unknown-type", "10 unknown-node"}},
 	"what a target's host has, Alien4Cloud": {v: "alien_dsl_3_0_0", doc: `
 imports: [ tosca-normative-types:1.0.0-ALIEN20 ]
 relationship_types:

@@ -86,7 +86,7 @@ func (c *converter) hosts() {
 	}
 	strict := *c.Topology
 	strict.HostLookup = false
-	for _, d := range topology.Missing(&strict) {
+	for _, d := range topology.Missing(&strict, nil) {
 		c.lost(d.Pos, d.Path, "that what a node has not is looked for on its host (%s)", d.Message)
 	}
 }

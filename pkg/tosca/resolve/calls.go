@@ -46,20 +46,39 @@ func (r *resolver) missing() {
 	if r.in.nest != nil {
 		return
 	}
-	for _, n := range r.byName {
-		if n.typ == nil || n.typ.broken {
-			return // what is missing may follow from that
-		}
-	}
 	reported := map[diag.Pos]bool{}
 	for _, d := range *r.diags {
 		reported[d.Pos] = true
 	}
-	for _, d := range topology.Missing(r.top) {
+	for _, d := range topology.Missing(r.top, r.allKnown) {
 		if !reported[d.Pos] {
 			r.diags.Add(d)
 		}
 	}
+}
+
+// allKnown tells whether everything is known that a node or relationship has, so that what it lacks is a mistake of its own: its type, those of its
+// hosts where these are asked, too, and what a requirement of that name leads to.
+func (r *resolver) allKnown(n *topology.Node, rel *topology.Relationship, name string) bool {
+	if rel != nil {
+		t := r.in.Root.lookup(document.RelationshipType, rel.Type.Name())
+		return len(rel.Type) > 0 && (t == nil || !t.broken)
+	}
+	for left := len(r.top.Nodes); left > 0; left-- {
+		of := r.byName[n.Name]
+		if of == nil {
+			return true // of a template that stands in for another node, which was resolved whole
+		}
+		if of.typ == nil || of.typ.broken || hasRequirement(of.typ.reqs, name) {
+			return false
+		}
+		host := r.top.NodeNamed(n.Host())
+		if !r.top.HostLookup || host == nil {
+			return !r.top.HostLookup || !hasRequirement(of.typ.reqs, "host")
+		}
+		n = host
+	}
+	return true
 }
 
 // words are the literal arguments up to the first that is computed; literal is false if the entity or name is.
