@@ -163,6 +163,7 @@ func (l *loader) archive(name, version, what string, by importer) *resolve.File 
 				continue
 			}
 			if a.version == version || version == "" || version == "*" || !exact && compatible(a.version, version) {
+				l.otherVersion(name, version, a.version, what, by)
 				return l.file(path.Join(l.mountArchive(a), a.entry), l.mountArchive(a), true, by)
 			}
 			other = append(other, a.version)
@@ -172,7 +173,11 @@ func (l *loader) archive(name, version, what string, by importer) *resolve.File 
 		for i := range lib.Provides {
 			p := &lib.Provides[i]
 			if p.answers(name, version) {
-				return l.provided(lib, p, by)
+				f := l.provided(lib, p, by)
+				if f != nil {
+					l.otherVersion(name, version, first(f.Doc.ArchiveVersion, profileVersion(f.Doc)), what, by)
+				}
+				return f
 			}
 			if p.answersName(name) {
 				other = append(other, strings.Join(p.Versions, ", "))
@@ -186,6 +191,22 @@ func (l *loader) archive(name, version, what string, by importer) *resolve.File 
 		d.Hint = "there is version " + strings.Join(other, ", ")
 	}
 	return nil
+}
+
+// otherVersion says that an import is answered by another version than the one it names. Alien4Cloud and TOSCA 2.0 want the very one; types of one
+// major number seldom differ in what a document uses, so it is worth a warning, not a refusal.
+func (l *loader) otherVersion(name, want, have, what string, by importer) {
+	if want == "" || want == "*" || have == "" || want == have || by.pos.IsZero() {
+		return
+	}
+	d := l.diags.Warnf("other-version", by.pos, "the %s %s:%s is not here; version %s is used in its place", what, name, want, have)
+	d.Path = by.path
+	d.Hint = "give the directory of that version by --import-path, or import " + name + ":" + have
+}
+
+func profileVersion(doc *document.Document) string {
+	_, v, _ := strings.Cut(doc.Profile.Text, ":")
+	return v
 }
 
 // compatible versions have the same major number: archives are referred to by the version that was current then.

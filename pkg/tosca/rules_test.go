@@ -493,7 +493,20 @@ topology_template:
   node_templates:
     h: { type: tosca.nodes.Compute }
     a: { type: my.App, requirements: [ { server: { node: h } } ] }
-`},
+`, want: []string{"2 ~other-version"}},
+	"A4C: versions of archives": {v: "alien_dsl_2_0_0", doc: `
+imports:
+  - tosca-normative-types:1.0.0-ALIEN20
+  - tosca-normative-types:1.0.0-ALIEN21
+  - base: alien-base-types:2.2.0
+  - { file: yorc-types:* }
+  - tosca-normative-types:2.0.0
+topology_template: { node_templates: { a: { type: tosca.nodes.Compute } } }
+`, want: []string{"4 ~other-version", "5 ~other-version", "7 missing-import"}, hint: "or import tosca-normative-types:1.0.0-ALIEN20"},
+	"2.0: another version of a profile": {v: "tosca_2_0", doc: `
+imports: [ { profile: "org.oasis-open.simple:2.0.1" }, { profile: "org.oasis-open.simple:2.0", namespace: t } ]
+service_template: { node_templates: { a: { type: Compute }, b: { type: "t:Compute" } } }
+`, want: []string{"2 ~other-version"}},
 }
 
 func TestRules(t *testing.T) {
