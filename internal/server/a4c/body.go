@@ -1,17 +1,15 @@
 package a4c
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/orch-project/orch/internal/server/jsonbody"
 )
 
-// body decodes a JSON object. Unknown fields are ignored, as Yorc does: clients of several versions send different ones.
+// body decodes a JSON object. Unknown fields are ignored, as Yorc does.
 func body(c echo.Context, into any) error {
 	data, err := read(c)
 	if err != nil {
@@ -23,39 +21,25 @@ func body(c echo.Context, into any) error {
 // optionalBody is body where there may be none.
 func optionalBody(c echo.Context, into any) error {
 	data, err := read(c)
-	if err != nil || len(bytes.TrimSpace(data)) == 0 {
+	if err != nil || jsonbody.Empty(data) {
 		return err
 	}
 	return decode(data, into)
 }
 
 func read(c echo.Context) ([]byte, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
-	if err != nil {
-		return nil, bodyError(err)
-	}
-	return data, nil
+	data, err := jsonbody.Read(c.Response(), c.Request(), maxBody)
+	return data, bodyError(err)
 }
 
-func decode(data []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	err := d.Decode(into)
-	if err == nil && d.More() {
-		err = errors.New("text after the JSON value")
-	}
-	if err != nil {
-		return badRequest("The request body cannot be read: " + err.Error())
-	}
-	return nil
-}
+func decode(data []byte, into any) error { return bodyError(jsonbody.Decode(data, into)) }
 
 func bodyError(err error) error {
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return err
+	var invalid *jsonbody.Invalid
+	if errors.As(err, &invalid) {
+		return badRequest("The request body cannot be read: " + invalid.Err.Error())
 	}
-	return badRequest("The request body cannot be read: " + err.Error())
+	return err
 }
 
 // inputs are those of commands and workflows. Alien4Cloud and Yorc's own clients write a value in three ways:
@@ -80,12 +64,12 @@ var errFunction = errors.New("functions are not evaluated in the inputs of a com
 func inputValue(v any) (any, error) {
 	m, ok := v.(map[string]any)
 	if !ok || !isBean(m) {
-		return number(v), nil
+		return jsonbody.Plain(v), nil
 	}
 	if fmt.Sprint(m["type"]) == "1" {
 		return nil, errFunction
 	}
-	return number(m["value"]), nil
+	return jsonbody.Plain(m["value"]), nil
 }
 
 // isBean tells a value's envelope from a map that happens to have the key "value": beans have nothing but keys of parameter definitions.
@@ -101,27 +85,4 @@ func isBean(m map[string]any) bool {
 		}
 	}
 	return true
-}
-
-// number turns decoded JSON into plain values: whole numbers stay whole.
-func number(v any) any {
-	switch t := v.(type) {
-	case json.Number:
-		if n, err := t.Int64(); err == nil {
-			return n
-		}
-		if f, err := t.Float64(); err == nil {
-			return f
-		}
-		return t.String()
-	case []any:
-		for i := range t {
-			t[i] = number(t[i])
-		}
-	case map[string]any:
-		for k := range t {
-			t[k] = number(t[k])
-		}
-	}
-	return v
 }

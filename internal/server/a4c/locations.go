@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/orch-project/orch/internal/server/jsonbody"
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -111,7 +112,7 @@ func (s *Server) putLocation(c echo.Context, create bool) error {
 	}
 	l := orch.LocationInfo{Name: param(c, "location"), Plugin: strings.ToLower(b.Type), Properties: map[string]any{}}
 	for k, v := range b.Properties {
-		l.Properties[k] = number(v)
+		l.Properties[k] = jsonbody.Plain(v)
 	}
 	return refused(s.opts.Service.Locations().Put(c.Request().Context(), l, create))
 }

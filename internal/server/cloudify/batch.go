@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/orch-project/orch/internal/server/jsonbody"
 )
 
 // batchRecord is a group of executions: the same workflow for every deployment of a group, so many at once. Those that wait are records of
@@ -148,7 +150,7 @@ func (s *Server) startGroup(q *request) (any, error) {
 			params = map[string]any{}
 		}
 		maps.Copy(params, b.Parameters[id])
-		if params, err = storable(values(params)); err != nil {
+		if params, err = storable(jsonbody.PlainMap(params)); err != nil {
 			return nil, err
 		}
 		x := executionRecord{owned: owned{ID: newID(), Tenant: q.tenant, By: q.user(), Visibility: d.Visibility, Created: now}, Deployment: id, Blueprint: d.Blueprint, Workflow: b.Workflow,

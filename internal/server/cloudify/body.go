@@ -3,13 +3,16 @@ package cloudify
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
+
+	"github.com/orch-project/orch/internal/server/jsonbody"
 )
 
-// body decodes a JSON object, leaving out what is not known: clients of several versions send different fields. The type must be JSON's.
+// body decodes a JSON object. The type must be JSON's.
 func (q *request) body(into any) error {
 	data, err := q.rawJSON()
 	if err != nil {
@@ -20,24 +23,16 @@ func (q *request) body(into any) error {
 
 // optionalBody is body for requests that may have none.
 func (q *request) optionalBody(into any) error {
-	if q.Request().ContentLength == 0 {
-		return nil
-	}
-	data, err := io.ReadAll(http.MaxBytesReader(q.Response(), q.Request().Body, maxBody))
-	if err != nil {
+	data, err := jsonbody.Read(q.Response(), q.Request(), maxBody)
+	if err != nil || jsonbody.Empty(data) {
 		return err
-	}
-	if len(bytes.TrimSpace(data)) == 0 {
-		return nil
 	}
 	return decode(data, into)
 }
 
 // repeatable is the body once more: a list over all tenants is asked for in each of them.
 func (q *request) repeatable() (io.ReadCloser, error) {
-	r := q.Request()
-	data, err := io.ReadAll(http.MaxBytesReader(q.Response(), r.Body, maxBody))
-	r.Body = io.NopCloser(bytes.NewReader(data))
+	data, err := jsonbody.Repeatable(q.Response(), q.Request(), maxBody)
 	return io.NopCloser(bytes.NewReader(data)), err
 }
 
@@ -45,25 +40,26 @@ func (q *request) rawJSON() ([]byte, error) {
 	if t, _, err := mime.ParseMediaType(q.Request().Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return nil, &problem{http.StatusUnsupportedMediaType, "unsupported_content_type_error", "Content type must be application/json"}
 	}
-	return io.ReadAll(http.MaxBytesReader(q.Response(), q.Request().Body, maxBody))
+	return jsonbody.Read(q.Response(), q.Request(), maxBody)
 }
 
-func decode(data []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	err := d.Decode(into)
-	if err == nil && d.More() {
-		err = errors.New("text after the JSON value")
+// changes is body for a change of a kind of thing, which must change something; names are those of its fields.
+func (q *request) changes(kind string, into any) (names []string, err error) {
+	data, err := q.rawJSON()
+	if err != nil {
+		return nil, err
 	}
-	var own *problem
-	switch {
-	case errors.As(err, &own):
-		return own
-	case err != nil:
-		return badParameters("The request's body cannot be read: %v", err)
+	var set map[string]json.RawMessage
+	if err := decode(data, &set); err != nil {
+		return nil, err
 	}
-	return nil
+	if len(set) == 0 {
+		return nil, refused("illegal_action_error", "Update a %s request must include at least one parameter to update", kind)
+	}
+	return slices.Sorted(maps.Keys(set)), decode(data, into)
 }
+
+func decode(data []byte, into any) error { return jsonbody.Decode(data, into) }
 
 // flag is a boolean in a body, which Cloudify's client also writes as text: "force": "false".
 type flag bool
@@ -91,32 +87,4 @@ func (f *flag) UnmarshalJSON(b []byte) error {
 		return badParameters("%s is not a boolean", b)
 	}
 	return nil
-}
-
-// values turns decoded JSON into plain values: whole numbers stay whole.
-func values(m map[string]any) map[string]any {
-	for k := range m {
-		m[k] = plain(m[k])
-	}
-	return m
-}
-
-func plain(v any) any {
-	switch t := v.(type) {
-	case json.Number:
-		if n, err := t.Int64(); err == nil {
-			return n
-		}
-		if f, err := t.Float64(); err == nil {
-			return f
-		}
-		return t.String()
-	case []any:
-		for i := range t {
-			t[i] = plain(t[i])
-		}
-	case map[string]any:
-		values(t)
-	}
-	return v
 }

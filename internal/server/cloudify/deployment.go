@@ -356,24 +356,14 @@ func (s *Server) editDeployment(q *request) (any, error) {
 		DisplayName *string       `json:"display_name"`
 		Creator     *string       `json:"creator"`
 	}
-	data, err := q.rawJSON()
+	names, err := q.changes("deployment", &b)
 	if err != nil {
 		return nil, err
 	}
-	set := map[string]any{}
-	if err := errors.Join(decode(data, &set)); err != nil {
-		return nil, err
-	}
-	if len(set) == 0 {
-		return nil, refused("illegal_action_error", "Update a deployment request must include at least one parameter to update")
-	}
-	for name := range set {
-		if name != "labels" && name != "display_name" && name != "creator" && name != "visibility" {
+	for _, name := range names {
+		if !slices.Contains([]string{"labels", "display_name", "creator", "visibility"}, name) {
 			return nil, conflict("%s is already set", name)
 		}
-	}
-	if err := decode(data, &b); err != nil {
-		return nil, err
 	}
 	return s.changeDeployment(q, func(r *deploymentRecord) error {
 		if b.Labels != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/oklog/ulid/v2"
+
+	"github.com/orch-project/orch/internal/server/jsonbody"
 )
 
 // groupRecord is a group of deployments, to which the same is done.
@@ -118,7 +120,7 @@ func (s *Server) setGroup(q *request) (any, error) {
 			return nil, err
 		}
 	}
-	inputs, err := storable(values(b.Inputs))
+	inputs, err := storable(jsonbody.PlainMap(b.Inputs))
 	if err != nil {
 		return nil, err
 	}
@@ -310,7 +312,7 @@ func (s *Server) makeMembers(ctx context.Context, q *request, g groupRecord, lis
 		if inputs == nil {
 			inputs = map[string]any{}
 		}
-		maps.Copy(inputs, values(n.Inputs))
+		maps.Copy(inputs, jsonbody.PlainMap(n.Inputs))
 		labels := n.Labels
 		for _, l := range g.Labels {
 			labels = append(labels, [2]string{l.Key, l.Value})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/orch-project/orch/internal/server/jsonbody"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
@@ -247,7 +248,7 @@ func (s *Server) editInstance(q *request) (any, error) {
 	if b.Runtime == nil {
 		return answerOne(q, d)
 	}
-	if err := s.opts.Engine.SetAttributes(ctx, d.Deployment, d.in, values(b.Runtime)); err != nil {
+	if err := s.opts.Engine.SetAttributes(ctx, d.Deployment, d.in, jsonbody.PlainMap(b.Runtime)); err != nil {
 		return nil, err
 	}
 	if d, err = s.findInstance(ctx, q, d.ID); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/orch-project/orch/internal/server/jsonbody"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
 )
@@ -67,7 +68,7 @@ func (s *Server) newDeployment(ctx context.Context, q *request, id string, b cre
 	if err != nil {
 		return err
 	}
-	req := orch.Request{Deployment: id, Blueprint: b.Blueprint, Source: bundle.FS, Entry: bundle.Entry, SourceName: bundle.Name, ImportPath: bundle.ImportPath, Inputs: values(b.Inputs),
+	req := orch.Request{Deployment: id, Blueprint: b.Blueprint, Source: bundle.FS, Entry: bundle.Entry, SourceName: bundle.Name, ImportPath: bundle.ImportPath, Inputs: jsonbody.PlainMap(b.Inputs),
 		New: true, User: q.user()}
 	if _, err := s.opts.Engine.Create(ctx, req); err != nil {
 		return s.creationError(id, err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/orch-project/orch/internal/server/jsonbody"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
 )
@@ -62,9 +63,12 @@ func problemOf(err error) *problem {
 	var list *diag.ListError
 	var large *http.MaxBytesError
 	var routed *echo.HTTPError
+	var unreadable *jsonbody.Invalid
 	switch {
 	case errors.As(err, &own):
 		return own
+	case errors.As(err, &unreadable):
+		return withStatus(http.StatusBadRequest, fmt.Sprintf("The request's body cannot be read: %v", unreadable.Err))
 	case errors.As(err, &large):
 		return withStatus(http.StatusRequestEntityTooLarge, fmt.Sprintf("The request is larger than %d bytes", large.Limit))
 	case errors.As(err, &list):

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/orch-project/orch/internal/server/jsonbody"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -188,7 +189,7 @@ func (s *Server) createSchedule(q *request) (any, error) {
 		return nil, badParameters("Missing workflow_id or since in json request body")
 	}
 	r := scheduleRecord{Name: name, Deployment: deployment, Workflow: b.Workflow, Arguments: &argumentsRecord{}, As: q.actor()}
-	if r.Parameters, err = storable(values(b.Parameters)); err != nil {
+	if r.Parameters, err = storable(jsonbody.PlainMap(b.Parameters)); err != nil {
 		return nil, err
 	}
 	if err := b.apply(&r, s.opts.now()); err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/orch-project/orch/internal/server/jsonbody"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/state/secrets"
 )
@@ -115,7 +116,7 @@ func (s *Server) createSecret(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openSecret{s.secretOf(info), plain(b.Value)}, nil
+	return openSecret{s.secretOf(info), jsonbody.Plain(b.Value)}, nil
 }
 
 func checkSecretKey(key string) error {
@@ -135,19 +136,8 @@ func mayOpen(q *request, i orch.SecretInfo) error {
 
 func (s *Server) updateSecret(q *request) (any, error) {
 	ctx, key := q.Request().Context(), q.param("key")
-	data, err := q.rawJSON()
-	if err != nil {
-		return nil, err
-	}
-	var set map[string]any
 	var b secretBody
-	if err := decode(data, &set); err != nil {
-		return nil, err
-	}
-	if len(set) == 0 {
-		return nil, refused("illegal_action_error", "Update a secret request must include at least one parameter to update")
-	}
-	if err := decode(data, &b); err != nil {
+	if _, err := q.changes("secret", &b); err != nil {
 		return nil, err
 	}
 	info, err := s.findSecret(q, key)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orch-project/orch/internal/server/jsonbody"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/orch"
@@ -114,7 +115,7 @@ func (s *Server) understand(ctx context.Context, user string, b startRequest) (*
 		return nil, err
 	}
 	l := &launch{startRequest: b, record: d, model: m, request: orch.Request{Deployment: b.Deployment, User: user}}
-	values(l.Parameters)
+	jsonbody.PlainMap(l.Parameters)
 	if wf := m.Resolved.Workflows[b.Workflow]; wf != nil {
 		return l, l.declared(wf)
 	}

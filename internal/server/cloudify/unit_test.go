@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/orch-project/orch/internal/orchtest/bounded"
+	"github.com/orch-project/orch/internal/server/jsonbody"
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -187,14 +188,14 @@ func FuzzBodies(f *testing.F) {
 		var start startRequest
 		if decode(data, &start) == nil {
 			for name, b := range builtins {
-				if p, err := b.checkParameters(name, values(start.Parameters), bool(start.AllowCustom)); err == nil {
+				if p, err := b.checkParameters(name, jsonbody.PlainMap(start.Parameters), bool(start.AllowCustom)); err == nil {
 					_ = masked(p)
 				}
 			}
 		}
 		var create createRequest
 		if decode(data, &create) == nil {
-			values(create.Inputs)
+			jsonbody.PlainMap(create.Inputs)
 		}
 		var search searchBody
 		if decode(data, &search) == nil {

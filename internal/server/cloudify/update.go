@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/orch-project/orch/internal/server/jsonbody"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/plan"
@@ -79,7 +80,7 @@ func (s *Server) initiateUpdate(q *request) (any, error) {
 	if list.HasErrors() {
 		return nil, refused("invalid_blueprint_error", "Blueprint `%s` is invalid. Error: %s", bp.ID, diagnostics(list))
 	}
-	values(b.Inputs)
+	jsonbody.PlainMap(b.Inputs)
 	if bool(b.AutoCorrect) {
 		corrected(t.Inputs, b.Inputs)
 	}

@@ -14,6 +14,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/orch-project/orch/internal/server/jsonbody"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/source"
 )
@@ -119,7 +120,7 @@ func (p *uploadParams) parts(r *multipart.Reader) (archive []byte, err error) {
 			if err := decode(data, p); err != nil {
 				return nil, err
 			}
-			values(p.Inputs)
+			jsonbody.PlainMap(p.Inputs)
 		case "inputs":
 			if err := json.Unmarshal(data, &p.Inputs); err != nil {
 				return nil, badParameters("The inputs cannot be read: %v", err)
