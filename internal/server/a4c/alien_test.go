@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/orch-project/orch/internal/server/servicetest"
 )
 
 // alien plays Alien4Cloud's orchestrator plugin: two endless polls, and a state machine for one deployment that reacts to what they bring.
@@ -66,25 +68,25 @@ var machine = map[[2]string]string{
 }
 
 func connect(s *site, id string) *alien {
-	s.t.Helper()
+	s.T.Helper()
 	a := &alien{site: s, id: id, state: "UNDEPLOYED", changed: make(chan struct{}), executions: map[string]string{}, attributes: map[string]string{},
 		instances: map[string]string{}, walked: map[string]string{}, quit: make(chan struct{})}
-	if r := s.send("GET", "/server/info", "", nil); r.status != 200 || !strings.Contains(r.body, `"yorc_version":"4`) {
-		s.t.Fatalf("info: %+v", r)
+	if r := s.Send("GET", "/server/info", "", nil); r.Status != 200 || !strings.Contains(r.Body, `"yorc_version":"4`) {
+		s.T.Fatalf("info: %+v", r)
 	}
 	indexes := map[string]uint64{}
 	for _, what := range []string{"events", "logs"} {
-		r := s.send("HEAD", "/"+what, "", nil)
-		n, err := strconv.ParseUint(r.header.Get("X-Yorc-Index"), 10, 64)
-		if err != nil || r.status != 200 {
-			s.t.Fatalf("HEAD /%s: %+v", what, r)
+		r := s.Send("HEAD", "/"+what, "", nil)
+		n, err := strconv.ParseUint(r.Header.Get("X-Yorc-Index"), 10, 64)
+		if err != nil || r.Status != 200 {
+			s.T.Fatalf("HEAD /%s: %+v", what, r)
 		}
 		indexes[what] = n
 	}
 	a.polls.Add(2)
 	go a.poll("events", indexes["events"], a.takeEvent)
 	go a.poll("logs", indexes["logs"], a.takeLog)
-	s.t.Cleanup(a.disconnect)
+	s.T.Cleanup(a.disconnect)
 	return a
 }
 
@@ -100,7 +102,7 @@ func (a *alien) poll(what string, index uint64, take func(map[string]string)) {
 			return
 		default:
 		}
-		resp, err := http.Get(fmt.Sprintf("%s/%s?index=%d&wait=200ms", a.http.URL, what, index))
+		resp, err := http.Get(fmt.Sprintf("%s/%s?index=%d&wait=200ms", a.HTTP.URL, what, index))
 		if err != nil {
 			a.problem("polling %s: %v", what, err)
 			return
@@ -221,7 +223,7 @@ func (a *alien) input(in string) {
 	case "UNDEPLOYMENT_IN_PROGRESS":
 		a.expect("DELETE", "/deployments/"+a.id, 202)
 	case "UNDEPLOYMENT_PURGING":
-		if r := a.expect("POST", "/deployments/"+a.id+"/purge", 200); strings.TrimSpace(r.body) == `{"errors":null}` {
+		if r := a.expect("POST", "/deployments/"+a.id+"/purge", 200); strings.TrimSpace(r.Body) == `{"errors":null}` {
 			a.enter("UNDEPLOYED")
 		}
 	}
@@ -232,10 +234,10 @@ func (a *alien) enter(state string) {
 	a.change(func() { a.state, a.acted = state, ""; a.passed = append(a.passed, state) })
 }
 
-func (a *alien) expect(method, path string, status int) answered {
-	r := a.send(method, path, "", nil)
-	if r.status != status {
-		a.problem("%s %s: %d %s, want %d", method, path, r.status, r.body, status)
+func (a *alien) expect(method, path string, status int) servicetest.Reply {
+	r := a.Send(method, path, "", nil)
+	if r.Status != status {
+		a.problem("%s %s: %d %s, want %d", method, path, r.Status, r.Body, status)
 	}
 	return r
 }
@@ -249,7 +251,7 @@ func (a *alien) walk() {
 			Name, Value string
 			Links       []link
 		}
-		if err := json.Unmarshal([]byte(r.body), &doc); err != nil {
+		if err := json.Unmarshal([]byte(r.Body), &doc); err != nil {
 			a.problem("GET %s: %v", href, err)
 			return
 		}
@@ -269,7 +271,7 @@ func (a *alien) walk() {
 
 // await waits until something is so.
 func (a *alien) await(what string, so func() bool) {
-	a.t.Helper()
+	a.T.Helper()
 	timeout := time.After(cmp.Or(a.patience, 2*time.Minute))
 	for {
 		a.mu.Lock()
@@ -278,7 +280,7 @@ func (a *alien) await(what string, so func() bool) {
 		state, passed := a.state, a.passed
 		a.mu.Unlock()
 		if problems != "" {
-			a.t.Fatalf("waiting for %s (state %s, passed %v):\n%s", what, state, passed, problems)
+			a.T.Fatalf("waiting for %s (state %s, passed %v):\n%s", what, state, passed, problems)
 		}
 		if ok {
 			return
@@ -286,43 +288,43 @@ func (a *alien) await(what string, so func() bool) {
 		select {
 		case <-changed:
 		case <-timeout:
-			a.t.Fatalf("waiting for %s: nothing happens any more; state %s, passed %v; task %s", what, state, passed, a.send("GET", a.task, "", nil).body)
+			a.T.Fatalf("waiting for %s: nothing happens any more; state %s, passed %v; task %s", what, state, passed, a.Send("GET", a.task, "", nil).Body)
 		}
 	}
 }
 
 func (a *alien) awaitState(state string) {
-	a.t.Helper()
+	a.T.Helper()
 	// Whoever undeploys while the plugin still reads back what is deployed makes it find nothing.
 	a.await("state "+state, func() bool { return a.state == state && (state != "DEPLOYED" || a.acted == state) })
 }
 
 func (a *alien) awaitExecution(id, status string) {
-	a.t.Helper()
+	a.T.Helper()
 	a.await("execution "+id+" "+status, func() bool { return a.executions[id] == status })
 }
 
 // deploy as the user of Alien4Cloud.
 func (a *alien) deploy(files map[string]string) (execution string) {
-	a.t.Helper()
+	a.T.Helper()
 	a.enter("DEPLOYMENT_INIT")
-	r := a.send("PUT", "/deployments/"+a.id, "application/zip", archive(a.t, files))
+	r := a.Send("PUT", "/deployments/"+a.id, "application/zip", archive(a.T, files))
 	return a.started(r, 201)
 }
 
 // started takes the task from an answer.
-func (a *alien) started(r answered, status int) string {
-	a.t.Helper()
-	at := r.header.Get("Location")
-	if r.status != status || !strings.HasPrefix(at, "/deployments/"+a.id+"/tasks/") {
-		a.t.Fatalf("answer %+v, want %d and a location", r, status)
+func (a *alien) started(r servicetest.Reply, status int) string {
+	a.T.Helper()
+	at := r.Header.Get("Location")
+	if r.Status != status || !strings.HasPrefix(at, "/deployments/"+a.id+"/tasks/") {
+		a.T.Fatalf("answer %+v, want %d and a location", r, status)
 	}
 	a.change(func() { a.task = at })
 	return at[strings.LastIndexByte(at, '/')+1:]
 }
 
 func (a *alien) undeploy() {
-	a.t.Helper()
+	a.T.Helper()
 	a.enter("UNDEPLOYMENT_IN_PROGRESS")
-	a.started(a.send("DELETE", "/deployments/"+a.id, "", nil), 202)
+	a.started(a.Send("DELETE", "/deployments/"+a.id, "", nil), 202)
 }

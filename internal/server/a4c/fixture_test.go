@@ -7,27 +7,20 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/orch-project/orch/internal/server/servicetest"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/driver/fake"
-	"github.com/orch-project/orch/pkg/engine"
 	"github.com/orch-project/orch/pkg/hostpool"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/plugin"
-	"github.com/orch-project/orch/pkg/secret"
-	"github.com/orch-project/orch/pkg/source"
-	"github.com/orch-project/orch/pkg/state"
-	"github.com/orch-project/orch/pkg/state/mem"
 	"github.com/orch-project/orch/pkg/state/secrets"
 	"github.com/orch-project/orch/pkg/topology"
-	"github.com/orch-project/orch/pkg/tosca"
 	"github.com/orch-project/orch/plugins"
 )
 
@@ -35,21 +28,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // site is a server on a real service whose operations a fake world does.
 type site struct {
-	t     *testing.T
-	store state.Store
-	world *fake.World
-	local *orch.Local
-	http  *httptest.Server
-	stop  chan struct{}
-	// locations of the configuration.
-	locations orch.LocationSource
-
-	// Of a site whose server is a process of its own.
-	binary string
-	env    []string
-
-	mu     sync.Mutex
-	script fake.Table
+	*servicetest.Site
+	stop chan struct{}
 }
 
 func newSite(t *testing.T) *site { t.Helper(); return newSiteOf(t, configured{}) }
@@ -57,78 +37,38 @@ func newSite(t *testing.T) *site { t.Helper(); return newSiteOf(t, configured{})
 // newSiteOf has locations of its own.
 func newSiteOf(t *testing.T, locations orch.LocationSource) *site {
 	t.Helper()
-	s := &site{t: t, store: mem.New(mem.Options{}), world: &fake.World{}, locations: locations}
-	t.Cleanup(func() { s.store.Close() })
-	s.start()
-	t.Cleanup(s.end)
-	return s
-}
-
-// behave sets how operations go from now on.
-func (s *site) behave(table fake.Table) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.script = table
-}
-
-func (s *site) driver() driver.Driver {
-	return &fake.Driver{World: s.world, Script: func(req *driver.Request) fake.Behaviour {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		b := s.script.Behave(req)
-		if req.Action == driver.Create && b.Err == nil {
-			b.Result.Attributes = map[string]any{"private_address": "10.0.0.1" + req.Instance, "id": "srv-" + req.Instance}
-			b.Result.Host = &driver.Host{Instance: req.ID(), Addresses: []string{"10.0.0.1" + req.Instance}}
-		}
-		b.Output = append(b.Output, "doing "+req.Step)
-		return b
-	}}
-}
-
-func (s *site) start() {
-	s.t.Helper()
 	set, list := plugin.LoadAll(plugins.FS, "")
 	if err := list.Err(); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	loc, list := set.Complete(plugin.Location{Name: "openstack", Plugin: "openstack", Settings: map[string]any{}})
 	if err := list.Err(); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	d := s.driver()
-	vault := secrets.New(s.store, secrets.Options{Key: secret.KeySource{Key: masterKey()}})
-	pool := hostpool.New(hostpool.Options{Store: s.store, Secrets: orch.PoolSecrets{Secrets: secrets.Drivers{Store: vault}}, Reach: s.reach})
-	l, err := orch.New(orch.Options{Store: s.store, Secrets: vault, Cipher: unsealed{}, Pool: pool, Locations: s.locations, Infra: d, Remote: d, Local: d, Retry: engine.Retry{Max: -1},
-		Load: func(ctx context.Context, b orch.Bundle) (*topology.Topology, diag.List) {
-			bundle, list := source.OpenFS(b.Name, b.FS, b.Entry)
-			if list.HasErrors() {
-				return nil, list
-			}
-			t, more := tosca.Load(ctx, tosca.Options{Bundle: bundle, Libraries: tosca.Builtin()})
-			return t, append(list, more...)
+	s := &site{Site: servicetest.New(t)}
+	s.Start(servicetest.Setup{
+		Service: func(o *orch.Options) {
+			o.Locations = locations
+			o.Pool = hostpool.New(hostpool.Options{Store: s.Store, Secrets: orch.PoolSecrets{Secrets: secrets.Drivers{Store: s.Secrets()}}, Reach: reach})
+			o.Bind = func(_ context.Context, t *topology.Topology, _ string) diag.List { return set.Bind(t, loc) }
 		},
-		Bind: func(_ context.Context, t *topology.Topology, _ string) diag.List { return set.Bind(t, loc) }})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.local, s.stop = l, make(chan struct{})
-	s.http = httptest.NewServer(New(Options{Service: l, Feed: l, Collector: l, Stop: s.stop}).Handler())
+		Handler: func() http.Handler {
+			s.stop = make(chan struct{})
+			return New(Options{Service: s.Local, Feed: s.Local, Collector: s.Local, Stop: s.stop}).Handler()
+		},
+		Act:  serve,
+		Stop: func() { close(s.stop) },
+	})
+	return s
 }
 
-// masterKey is the same for all sites of a test: they may share a store.
-var masterKey = sync.OnceValue(func() secret.Value {
-	keys, err := secret.GenerateKeyring()
-	if err != nil {
-		panic(err)
+// serve gives every server that is made an address.
+func serve(req *driver.Request, b *fake.Behaviour) {
+	if req.Action == driver.Create && b.Err == nil {
+		b.Result.Attributes = map[string]any{"private_address": "10.0.0.1" + req.Instance, "id": "srv-" + req.Instance}
+		b.Result.Host = &driver.Host{Instance: req.ID(), Addresses: []string{"10.0.0.1" + req.Instance}}
 	}
-	return keys.Text()
-})
-
-// unsealed seals nothing: what is stored stays readable.
-type unsealed struct{}
-
-func (unsealed) Seal(b []byte) ([]byte, error) { return b, nil }
-func (unsealed) Open(b []byte) ([]byte, error) { return b, nil }
+}
 
 type configured struct{}
 
@@ -144,53 +84,11 @@ func (configured) Check(l orch.LocationInfo) error {
 }
 
 // reach refuses hosts whose address begins with "dead".
-func (s *site) reach(_ context.Context, h *hostpool.Host) error {
+func reach(_ context.Context, h *hostpool.Host) error {
 	if strings.HasPrefix(h.Connection.Host, "dead") {
 		return errors.New("no route to \"host\"")
 	}
 	return nil
-}
-
-func (s *site) end() {
-	close(s.stop)
-	s.http.Close()
-	s.local.Close()
-	http.DefaultClient.CloseIdleConnections()
-}
-
-// restart is a new process on the same store.
-func (s *site) restart() {
-	s.end()
-	s.start()
-}
-
-// answered is what came back.
-type answered struct {
-	status int
-	header http.Header
-	body   string
-}
-
-func (s *site) send(method, path, contentType string, body []byte) answered {
-	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, s.http.URL+path, bytes.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	req.Header.Set("Accept", "application/json")
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return answered{resp.StatusCode, resp.Header, string(data)}
 }
 
 // archive makes a zip as the plugin does: entries of the directories first.

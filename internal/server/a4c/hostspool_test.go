@@ -17,18 +17,18 @@ type asked struct {
 }
 
 func (s *site) converse(steps []asked) {
-	s.t.Helper()
+	s.T.Helper()
 	for _, a := range steps {
 		contentType := ""
 		if a.body != "" {
 			contentType = jsonType
 		}
-		got := s.send(a.method, a.path, contentType, []byte(a.body))
-		if got.status != a.status || !strings.Contains(got.body, a.contains) {
-			s.t.Errorf("%s %s %s: %d %s, want %d %s", a.method, a.path, a.body, got.status, got.body, a.status, a.contains)
+		got := s.Send(a.method, a.path, contentType, []byte(a.body))
+		if got.Status != a.status || !strings.Contains(got.Body, a.contains) {
+			s.T.Errorf("%s %s %s: %d %s, want %d %s", a.method, a.path, a.body, got.Status, got.Body, a.status, a.contains)
 		}
-		if strings.Contains(got.body, "s3cret") || strings.Contains(got.body, "hunter2") {
-			s.t.Errorf("%s %s shows a secret: %s", a.method, a.path, got.body)
+		if strings.Contains(got.Body, "s3cret") || strings.Contains(got.Body, "hunter2") {
+			s.T.Errorf("%s %s shows a secret: %s", a.method, a.path, got.Body)
 		}
 	}
 }
@@ -63,9 +63,9 @@ func TestHostsPool(t *testing.T) {
 		{"DELETE", "/hosts_pool/lab/d", "", 200, ""},
 		{"GET", "/hosts_pool", "", 204, ""},
 	})
-	got := s.send("PUT", "/hosts_pool/lab/x", jsonType, []byte(`{"connection":{"host":"dead.x"}}`))
-	if got.status != http.StatusCreated || got.header.Get("Location") != "/hosts_pool/lab/x" || !strings.Contains(got.header.Get("Warning"), "no route to 'host'") {
-		t.Errorf("%d %v", got.status, got.header)
+	got := s.Send("PUT", "/hosts_pool/lab/x", jsonType, []byte(`{"connection":{"host":"dead.x"}}`))
+	if got.Status != http.StatusCreated || got.Header.Get("Location") != "/hosts_pool/lab/x" || !strings.Contains(got.Header.Get("Warning"), "no route to 'host'") {
+		t.Errorf("%d %v", got.Status, got.Header)
 	}
 }
 

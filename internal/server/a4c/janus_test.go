@@ -10,42 +10,35 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/orch-project/orch/internal/server/servicetest"
 )
 
 // janusSend asks as Janus' plugin does: its library's name, and no type for what has no body.
-func (s *site) janusSend(method, path, contentType string, data []byte) answered {
-	s.t.Helper()
+func (s *site) janusSend(method, path, contentType string, data []byte) servicetest.Reply {
+	s.T.Helper()
 	var r io.Reader
 	if data != nil {
 		r = bytes.NewReader(data)
 	}
-	req, err := http.NewRequestWithContext(s.t.Context(), method, s.http.URL+path, r)
+	req, err := http.NewRequestWithContext(s.T.Context(), method, s.HTTP.URL+path, r)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	req.Header.Set("accept", "application/json")
 	req.Header.Set("user-agent", "unirest-java/1.3.11")
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return answered{resp.StatusCode, resp.Header, string(body)}
+	return s.Do(req)
 }
 
 // strict fails at fields that it does not know, as the mapper of these plugins does.
-func strict(t *testing.T, r answered, into any) {
+func strict(t *testing.T, r servicetest.Reply, into any) {
 	t.Helper()
-	d := json.NewDecoder(strings.NewReader(r.body))
+	d := json.NewDecoder(strings.NewReader(r.Body))
 	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil || r.status != 200 {
+	if err := d.Decode(into); err != nil || r.Status != 200 {
 		t.Fatalf("%+v: %v", r, err)
 	}
 }
@@ -58,15 +51,15 @@ type janusLog struct {
 
 // await follows the events of a path until one has the type and the status.
 func (s *site) janusAwait(path string, index *uint64, typ, status, task string) (seen []string) {
-	s.t.Helper()
+	s.T.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		var doc struct {
 			Events []janusEvent `json:"events"`
 			Last   uint64       `json:"last_index"`
 		}
-		strict(s.t, s.janusSend("GET", fmt.Sprintf("%s?index=%d&filter=&wait=1s", path, *index), "", nil), &doc)
+		strict(s.T, s.janusSend("GET", fmt.Sprintf("%s?index=%d&filter=&wait=1s", path, *index), "", nil), &doc)
 		if doc.Events == nil {
-			s.t.Fatal("events are null")
+			s.T.Fatal("events are null")
 		}
 		*index = doc.Last
 		found := false
@@ -74,14 +67,14 @@ func (s *site) janusAwait(path string, index *uint64, typ, status, task string) 
 			seen = append(seen, e.Type+" "+e.Node+e.Instance+" "+e.Status)
 			found = found || e.Type == typ && e.Status == status && (task == "" || e.Task == task)
 			if all := path == "/events"; e.Timestamp == "" || all && e.Deployment != "shop" || !all && e.Deployment != "" {
-				s.t.Errorf("%s has %+v", path, e)
+				s.T.Errorf("%s has %+v", path, e)
 			}
 		}
 		if found {
 			return seen
 		}
 	}
-	s.t.Fatalf("no event %s %s among %q", typ, status, seen)
+	s.T.Fatalf("no event %s %s among %q", typ, status, seen)
 	return nil
 }
 
@@ -89,13 +82,13 @@ func (s *site) janusAwait(path string, index *uint64, typ, status, task string) 
 func TestJanusSession(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	if r := s.janusSend("GET", "/deployments", "", nil); r.status != 204 || r.body != "" {
+	if r := s.janusSend("GET", "/deployments", "", nil); r.Status != 204 || r.Body != "" {
 		t.Errorf("nothing deployed: %+v", r)
 	}
-	taskOf := func(r answered, status int) string {
+	taskOf := func(r servicetest.Reply, status int) string {
 		t.Helper()
-		at := r.header.Get("Location")
-		if r.status != status || at == "" {
+		at := r.Header.Get("Location")
+		if r.Status != status || at == "" {
 			t.Fatalf("answer %+v, want %d and a location", r, status)
 		}
 		return at[strings.LastIndexByte(at, '/')+1:]
@@ -122,14 +115,14 @@ func TestJanusSession(t *testing.T) {
 	}
 	r := s.janusSend("GET", "/logs?index=1&filter=", "", nil)
 	strict(t, r, &logs)
-	if len(logs.Logs) == 0 || r.header.Get("X-Janus-Index") != fmt.Sprint(logs.Last) {
+	if len(logs.Logs) == 0 || r.Header.Get("X-Janus-Index") != fmt.Sprint(logs.Last) {
 		t.Errorf("logs %+v", r)
 	}
 
 	// Commands name no interface, workflows have no body.
 	task := taskOf(s.janusSend("POST", "/deployments/shop/custom", "application/json", []byte(`{"node":"Mongo","name":"backup","inputs":{"WHERE":"/srv"}}`)), 202)
 	s.janusAwait("/events", &index, "custom-command", "done", task)
-	if r := s.janusSend("POST", "/deployments/shop/workflows/check", "", nil); r.status != 400 || !strings.Contains(r.body, "how") {
+	if r := s.janusSend("POST", "/deployments/shop/workflows/check", "", nil); r.Status != 400 || !strings.Contains(r.Body, "how") {
 		t.Errorf("a workflow without its input: %+v", r)
 	}
 	task = taskOf(s.janusSend("POST", "/deployments/shop/workflows/restart", "", nil), 201)

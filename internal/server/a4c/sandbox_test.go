@@ -1,22 +1,17 @@
 package a4c
 
 import (
-	"bufio"
-	"context"
 	"maps"
-	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/orch-project/orch/internal/orchtest/tools"
 	servers "github.com/orch-project/orch/internal/sandbox/machine"
+	"github.com/orch-project/orch/internal/server/servicetest"
 )
 
 // Alien4Cloud's plugin against the built server, whose deployments are real: Terraform, an OpenStack's API, servers that one can log in to.
@@ -31,21 +26,21 @@ func TestSessionOnServers(t *testing.T) {
 	if err := servers.Available(); err != nil {
 		t.Skipf("no servers on this machine: %v", err)
 	}
-	s := startServer(t)
+	s, run := startServer(t)
 	a := connect(s, "Mongo-Environment")
 	a.patience = 3 * time.Minute
 
 	task := a.deploy(realMongo(t))
 	a.awaitState("FAILED")
 	base := "/deployments/" + a.id + "/tasks/" + task
-	if r := s.send("GET", base, "", nil); !strings.Contains(r.body, "there is no licence") {
-		t.Errorf("the task does not say why: %s", r.body)
+	if r := s.Send("GET", base, "", nil); !strings.Contains(r.Body, "there is no licence") {
+		t.Errorf("the task does not say why: %s", r.Body)
 	}
-	if r := s.send("PUT", base+"/steps/App_create", jsonType, []byte(`{"status":"DONE"}`)); r.status != 200 {
+	if r := s.Send("PUT", base+"/steps/App_create", jsonType, []byte(`{"status":"DONE"}`)); r.Status != 200 {
 		t.Errorf("mending the step: %+v", r)
 	}
 	a.enter("RESUME_DEPLOYMENT")
-	a.started(s.send("PUT", base, "", nil), 202)
+	a.started(s.Send("PUT", base, "", nil), 202)
 	a.awaitState("DEPLOYED")
 	a.awaitExecution(task, "done")
 
@@ -59,18 +54,18 @@ func TestSessionOnServers(t *testing.T) {
 		return slices.ContainsFunc(a.lines, func(l string) bool { return strings.Contains(l, "linked: a small database") })
 	})
 
-	custom := a.started(s.send("POST", "/deployments/"+a.id+"/custom", jsonType, []byte(`{"node":"Mongo","interface":"custom","name":"backup","inputs":{"WHERE":"/srv/copy"}}`)), 202)
+	custom := a.started(s.Send("POST", "/deployments/"+a.id+"/custom", jsonType, []byte(`{"node":"Mongo","interface":"custom","name":"backup","inputs":{"WHERE":"/srv/copy"}}`)), 202)
 	a.awaitExecution(custom, "done")
-	check := a.started(s.send("POST", "/deployments/"+a.id+"/workflows/check", jsonType, []byte(`{"inputs":{"how":"well"}}`)), 201)
+	check := a.started(s.Send("POST", "/deployments/"+a.id+"/workflows/check", jsonType, []byte(`{"inputs":{"how":"well"}}`)), 201)
 	a.awaitExecution(check, "done")
-	more := a.started(s.send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=1", "", nil), 202)
+	more := a.started(s.Send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=1", "", nil), 202)
 	a.awaitExecution(more, "done")
 	a.await("two instances", func() bool { return a.instances["App/1"] == "started" && a.instances["AppHost/1"] == "started" })
-	fewer := a.started(s.send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=-1", "", nil), 202)
+	fewer := a.started(s.Send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=-1", "", nil), 202)
 	a.awaitExecution(fewer, "done")
 	a.await("one instance", func() bool { return a.instances["App/1"] == "" && a.instances["AppHost/1"] == "" })
 
-	slow := a.started(s.send("POST", "/deployments/"+a.id+"/custom", jsonType, []byte(`{"node":"Mongo","interface":"custom","name":"backup","inputs":{"WHERE":"slowly"}}`)), 202)
+	slow := a.started(s.Send("POST", "/deployments/"+a.id+"/custom", jsonType, []byte(`{"node":"Mongo","interface":"custom","name":"backup","inputs":{"WHERE":"slowly"}}`)), 202)
 	a.await("the slow backup", func() bool {
 		return slices.ContainsFunc(a.lines, func(l string) bool { return strings.Contains(l, "taking my time") })
 	})
@@ -80,71 +75,16 @@ func TestSessionOnServers(t *testing.T) {
 
 	a.undeploy()
 	a.awaitState("UNDEPLOYED")
-	if left := s.orch("sandbox", "status"); !strings.Contains(left, "nothing of any user exists") {
+	if left := run("sandbox", "status"); !strings.Contains(left, "nothing of any user exists") {
 		t.Errorf("left in the cloud: %s", left)
 	}
 }
 
-// command runs orch with the site's home.
-func (s *site) orch(args ...string) string {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	c := exec.CommandContext(ctx, s.binary, args...)
-	c.Env = s.env
-	out, err := c.CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("orch %v: %v\n%s", args, err, out)
-	}
-	return string(out)
-}
-
-var serverURL = regexp.MustCompile(`http://\S+`)
-
-// startServer builds orch and starts a sandbox and a server.
-func startServer(t *testing.T) *site {
+// startServer builds orch and starts a sandbox and a server. run runs a command with the same home.
+func startServer(t *testing.T) (s *site, run func(args ...string) string) {
 	t.Helper()
-	home := t.TempDir()
-	s := &site{t: t, binary: filepath.Join(home, "bin", "orch")}
-	if err := tools.BuildOrch(s.binary); err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "OS_") && !strings.HasPrefix(e, "ORCH_") || strings.HasPrefix(e, "ORCH_CACHE=") {
-			s.env = append(s.env, e)
-		}
-	}
-	s.env = append(s.env, "ORCH_HOME="+filepath.Join(home, "state"), "XDG_CONFIG_HOME="+home, "ORCH_TERRAFORM_MIRROR="+tools.ProviderMirror(t), "NO_COLOR=1")
-	s.orch("sandbox", "up")
-	t.Cleanup(func() { s.orch("sandbox", "down") })
-
-	c := exec.Command(s.binary, "server", "--listen", "127.0.0.1:0")
-	c.Env = s.env
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Stderr = c.Stdout
-	server, err := tools.Start(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Stop(syscall.SIGTERM) })
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if url := serverURL.FindString(lines.Text()); url != "" {
-			s.http = &httptest.Server{URL: strings.TrimSuffix(url, "/")}
-			break
-		}
-	}
-	if s.http == nil {
-		t.Fatal("the server did not say where it listens")
-	}
-	go func() {
-		for lines.Scan() { // so that it never waits for a reader
-		}
-	}()
-	return s
+	program, run := servicetest.Program(t)
+	return &site{Site: program}, run
 }
 
 // realMongo is mongo with scripts that do something, in a cloud of the default location.

@@ -16,7 +16,7 @@ import (
 func TestSession(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	if r := s.send("GET", "/deployments", "", nil); r.status != 204 || r.body != "" {
+	if r := s.Send("GET", "/deployments", "", nil); r.Status != 204 || r.Body != "" {
 		t.Errorf("nothing deployed: %+v", r)
 	}
 	a := connect(s, "Mongo-Environment")
@@ -35,43 +35,43 @@ func TestSession(t *testing.T) {
 			t.Errorf("no event %q among %q", step, a.steps)
 		}
 	}
-	if r := s.send("GET", "/deployments/"+a.id+"/outputs/Mongo_url", "", nil); r.status != 200 || !strings.Contains(r.body, `"value":"mongodb://10.0.0.10"`) {
+	if r := s.Send("GET", "/deployments/"+a.id+"/outputs/Mongo_url", "", nil); r.Status != 200 || !strings.Contains(r.Body, `"value":"mongodb://10.0.0.10"`) {
 		t.Errorf("output: %+v", r)
 	}
-	if r := s.send("GET", "/deployments", "", nil); r.status != 200 || !strings.Contains(r.body, `"status":"DEPLOYED"`) {
+	if r := s.Send("GET", "/deployments", "", nil); r.Status != 200 || !strings.Contains(r.Body, `"status":"DEPLOYED"`) {
 		t.Errorf("deployments: %+v", r)
 	}
 
-	custom := a.started(s.send("POST", "/deployments/"+a.id+"/custom", "application/json",
+	custom := a.started(s.Send("POST", "/deployments/"+a.id+"/custom", "application/json",
 		[]byte(`{"node":"Mongo","interface":"custom","name":"backup","inputs":{"WHERE":{"type":0,"value":"/srv"}}}`)), 202)
 	a.awaitExecution(custom, "done")
-	check := a.started(s.send("POST", "/deployments/"+a.id+"/workflows/check", "application/json", []byte(`{"inputs":{"how":"well"}}`)), 201)
+	check := a.started(s.Send("POST", "/deployments/"+a.id+"/workflows/check", "application/json", []byte(`{"inputs":{"how":"well"}}`)), 201)
 	a.awaitExecution(check, "done")
-	if got := s.world.Begun("Mongo[0].backup"); got != 2 {
-		t.Errorf("backup ran %d times, want 2: %v", got, s.world.Order())
+	if got := s.World.Begun("Mongo[0].backup"); got != 2 {
+		t.Errorf("backup ran %d times, want 2: %v", got, s.World.Order())
 	}
-	scaled := a.started(s.send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=5", "", nil), 202)
+	scaled := a.started(s.Send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=5", "", nil), 202)
 	a.awaitExecution(scaled, "done")
 	a.await("three instances", func() bool { return a.instances["App/2"] == "started" && a.instances["AppHost/2"] == "started" })
-	fewer := a.started(s.send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=-2", "", nil), 202)
+	fewer := a.started(s.Send("POST", "/deployments/"+a.id+"/scale/AppHost?delta=-2", "", nil), 202)
 	a.awaitExecution(fewer, "done")
 	a.await("one instance", func() bool { return len(a.instances) == 4 })
 	for task, want := range map[string]string{first: "Deploy", custom: "CustomCommand", check: "CustomWorkflow", scaled: "ScaleOut", fewer: "ScaleIn"} {
-		if r := s.send("GET", "/deployments/"+a.id+"/tasks/"+task, "", nil); !strings.Contains(r.body, `"type":"`+want+`"`) {
-			t.Errorf("task %s, want the type %s", r.body, want)
+		if r := s.Send("GET", "/deployments/"+a.id+"/tasks/"+task, "", nil); !strings.Contains(r.Body, `"type":"`+want+`"`) {
+			t.Errorf("task %s, want the type %s", r.Body, want)
 		}
 	}
 
 	a.undeploy()
 	a.awaitState("UNDEPLOYED")
-	if r := s.send("GET", "/deployments/"+a.id, "", nil); r.status != 404 {
+	if r := s.Send("GET", "/deployments/"+a.id, "", nil); r.Status != 404 {
 		t.Errorf("after the purge: %+v", r)
 	}
-	index := s.send("HEAD", "/events", "", nil).header.Get("X-Yorc-Index")
+	index := s.Send("HEAD", "/events", "", nil).Header.Get("X-Yorc-Index")
 	a.disconnect()
 	a.quit = make(chan struct{})
-	s.restart()
-	if again := s.send("HEAD", "/events", "", nil).header.Get("X-Yorc-Index"); again != index {
+	s.Restart()
+	if again := s.Send("HEAD", "/events", "", nil).Header.Get("X-Yorc-Index"); again != index {
 		t.Errorf("the index was %s, and is %s after a restart", index, again)
 	}
 	b := connect(s, "Mongo-Environment")
@@ -85,13 +85,13 @@ func TestSession(t *testing.T) {
 func TestFailFixResume(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.behave(fake.Table{"App[0].create": {Err: &driver.Error{Op: "run client.sh", ExitCode: 2, Stderr: []string{"no such package"}, Err: errors.New("exit status 2")}}})
+	s.Behave(fake.Table{"App[0].create": {Err: &driver.Error{Op: "run client.sh", ExitCode: 2, Stderr: []string{"no such package"}, Err: errors.New("exit status 2")}}})
 	a := connect(s, "shop")
 	task := a.deploy(mongo(t))
 	a.awaitState("FAILED")
 	a.awaitExecution(task, "failed")
 	base := "/deployments/shop/tasks/" + task
-	if r := s.send("GET", base, "", nil); r.status != 200 || !strings.Contains(r.body, `"status":"FAILED"`) || !strings.Contains(r.body, "no such package") {
+	if r := s.Send("GET", base, "", nil); r.Status != 200 || !strings.Contains(r.Body, `"status":"FAILED"`) || !strings.Contains(r.Body, "no such package") {
 		t.Errorf("task %+v", r)
 	}
 	want := map[string]string{"Mongo_create": "DONE", "App_create": "ERROR", "App_started": "INITIAL"}
@@ -109,7 +109,7 @@ func TestFailFixResume(t *testing.T) {
 		{"Mongo_create", `{"status":"INITIAL"}`, 200},
 		{"App_started", `{"status":"DONE"}`, 401},
 	} {
-		if r := s.send("PUT", base+"/steps/"+c.step, "application/json", []byte(c.body)); r.status != c.status {
+		if r := s.Send("PUT", base+"/steps/"+c.step, "application/json", []byte(c.body)); r.Status != c.status {
 			t.Errorf("%s %s: %+v, want %d", c.step, c.body, r, c.status)
 		}
 	}
@@ -117,14 +117,14 @@ func TestFailFixResume(t *testing.T) {
 		t.Errorf("fixed steps %v", got)
 	}
 	a.enter("RESUME_DEPLOYMENT")
-	if got := a.started(s.send("PUT", base, "", nil), 202); got != task {
+	if got := a.started(s.Send("PUT", base, "", nil), 202); got != task {
 		t.Errorf("resumed as %s, want %s", got, task)
 	}
 	a.awaitState("DEPLOYED")
-	if n, m := s.world.Begun("App[0].create"), s.world.Begun("Mongo[0].create"); n != 1 || m != 2 {
+	if n, m := s.World.Begun("App[0].create"), s.World.Begun("Mongo[0].create"); n != 1 || m != 2 {
 		t.Errorf("App was created %d times, Mongo %d; want 1 and 2", n, m)
 	}
-	if r := s.send("PUT", base, "", nil); r.status != 400 {
+	if r := s.Send("PUT", base, "", nil); r.Status != 400 {
 		t.Errorf("resuming what is done: %+v", r)
 	}
 	a.undeploy()
@@ -134,7 +134,7 @@ func TestFailFixResume(t *testing.T) {
 func stepsOf(t *testing.T, s *site, task string) map[string]string {
 	t.Helper()
 	var docs []stepStatusDocument
-	if err := json.Unmarshal([]byte(s.send("GET", task+"/steps", "", nil).body), &docs); err != nil {
+	if err := json.Unmarshal([]byte(s.Send("GET", task+"/steps", "", nil).Body), &docs); err != nil {
 		t.Fatal(err)
 	}
 	out := map[string]string{}
@@ -148,11 +148,11 @@ func stepsOf(t *testing.T, s *site, task string) map[string]string {
 func TestCancelAndUndeploy(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.behave(fake.Table{"Mongo[0].start": {Hang: true}})
+	s.Behave(fake.Table{"Mongo[0].start": {Hang: true}})
 	a := connect(s, "shop")
 	task := a.deploy(mongo(t))
 	a.await("the start", func() bool { return slices.Contains(a.steps, "Mongo_start running standard.start") })
-	if r := s.send("POST", "/deployments/shop/custom", "application/json", []byte(`{"node":"Mongo","interface":"custom","name":"backup"}`)); r.status != 400 {
+	if r := s.Send("POST", "/deployments/shop/custom", "application/json", []byte(`{"node":"Mongo","interface":"custom","name":"backup"}`)); r.Status != 400 {
 		t.Errorf("a command meanwhile: %+v", r)
 	}
 	a.enter("TASK_CANCELLING")
@@ -161,41 +161,41 @@ func TestCancelAndUndeploy(t *testing.T) {
 	a.awaitExecution(task, "canceled")
 	// The event "purged" comes a moment before the record is gone: until then it is undeployed already, then unknown.
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		r := s.send("DELETE", "/deployments/shop", "", nil)
-		if r.status == 404 {
+		r := s.Send("DELETE", "/deployments/shop", "", nil)
+		if r.Status == 404 {
 			break
 		}
-		if r.status != 400 || time.Now().After(end) {
+		if r.Status != 400 || time.Now().After(end) {
 			t.Fatalf("undeploying what is gone: %+v", r)
 		}
 	}
 }
 
-// Somebody else undeploys: the plugin sends an undeployment of its own when it sees that, and is answered with the running one.
+// Somebody else undeploys: the plugin sends an undeployment of its own when it sees that, and is servicetest.Reply with the running one.
 func TestUndeployedByAnother(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	a := connect(s, "shop")
 	a.deploy(mongo(t))
 	a.awaitState("DEPLOYED")
-	s.behave(fake.Table{"Mongo[0].stop": {Hang: true}})
-	r := s.send("DELETE", "/deployments/shop?stopOnError", "", nil)
-	if r.status != 202 {
+	s.Behave(fake.Table{"Mongo[0].stop": {Hang: true}})
+	r := s.Send("DELETE", "/deployments/shop?stopOnError", "", nil)
+	if r.Status != 202 {
 		t.Fatalf("undeploy: %+v", r)
 	}
 	a.await("the plugin's own undeployment", func() bool { return a.acted == "UNDEPLOYMENT_IN_PROGRESS" })
-	again := s.send("DELETE", "/deployments/shop", "", nil)
-	if again.status != 202 || again.header.Get("Location") != r.header.Get("Location") {
-		t.Errorf("undeploying twice: %+v, want %s", again, r.header.Get("Location"))
+	again := s.Send("DELETE", "/deployments/shop", "", nil)
+	if again.Status != 202 || again.Header.Get("Location") != r.Header.Get("Location") {
+		t.Errorf("undeploying twice: %+v, want %s", again, r.Header.Get("Location"))
 	}
-	s.behave(nil)
-	a.expect("DELETE", r.header.Get("Location"), 202)
+	s.Behave(nil)
+	a.expect("DELETE", r.Header.Get("Location"), 202)
 	a.awaitState("UNDEPLOYMENT_FAILED")
-	if r := s.send("POST", "/deployments/shop/purge", "", nil); r.status != 500 || !strings.Contains(r.body, "UNDEPLOYMENT_FAILED") {
+	if r := s.Send("POST", "/deployments/shop/purge", "", nil); r.Status != 500 || !strings.Contains(r.Body, "UNDEPLOYMENT_FAILED") {
 		t.Errorf("purging what exists: %+v", r)
 	}
 	a.enter("UNDEPLOYMENT_PURGING")
-	if r := s.send("POST", "/deployments/shop/purge?force", "", nil); r.status != 200 || strings.TrimSpace(r.body) != `{"errors":null}` {
+	if r := s.Send("POST", "/deployments/shop/purge?force", "", nil); r.Status != 200 || strings.TrimSpace(r.Body) != `{"errors":null}` {
 		t.Errorf("forced purge: %+v", r)
 	}
 }
@@ -208,43 +208,43 @@ func TestUpdate(t *testing.T) {
 	a := connect(s, "shop")
 	a.deploy(mongo(t))
 	a.awaitState("DEPLOYED")
-	if r := s.send("POST", "/deployments/shop/workflows/pre_update", "application/json", []byte(`{"inputs":{}}`)); r.status != 404 {
+	if r := s.Send("POST", "/deployments/shop/workflows/pre_update", "application/json", []byte(`{"inputs":{}}`)); r.Status != 404 {
 		t.Errorf("no pre_update: %+v", r)
 	}
 	more := updated(t)
-	grown := a.started(s.send("PATCH", "/deployments/shop", "application/zip", archive(t, more)), 202)
+	grown := a.started(s.Send("PATCH", "/deployments/shop", "application/zip", archive(t, more)), 202)
 	a.awaitState("UPDATED")
-	post := a.started(s.send("POST", "/deployments/shop/workflows/post_update", "application/json", []byte(`{"inputs":{}}`)), 201)
+	post := a.started(s.Send("POST", "/deployments/shop/workflows/post_update", "application/json", []byte(`{"inputs":{}}`)), 201)
 	a.awaitExecution(post, "done")
 	a.await("the added node", func() bool { return a.instances["Cache/0"] == "started" })
-	if n := s.world.Begun("Cache[0].create"); n != 1 {
+	if n := s.World.Begun("Cache[0].create"); n != 1 {
 		t.Errorf("the added node was created %d times", n)
 	}
-	if n := s.world.Begun("Mongo[0].backup"); n != 1 {
+	if n := s.World.Begun("Mongo[0].backup"); n != 1 {
 		t.Errorf("post_update ran %d backups, want 1", n)
 	}
-	if r := s.send("GET", "/deployments", "", nil); !strings.Contains(r.body, `"status":"UPDATED"`) {
+	if r := s.Send("GET", "/deployments", "", nil); !strings.Contains(r.Body, `"status":"UPDATED"`) {
 		t.Errorf("deployments: %+v", r)
 	}
-	if r := s.send("PUT", "/deployments/shop", "application/zip", archive(t, more)); r.status != 409 {
+	if r := s.Send("PUT", "/deployments/shop", "application/zip", archive(t, more)); r.Status != 409 {
 		t.Errorf("a second PUT: %+v", r)
 	}
 
-	pre := a.started(s.send("POST", "/deployments/shop/workflows/pre_update", "application/json", []byte(`{"inputs":{}}`)), 201)
+	pre := a.started(s.Send("POST", "/deployments/shop/workflows/pre_update", "application/json", []byte(`{"inputs":{}}`)), 201)
 	a.awaitExecution(pre, "done")
 	a.enter("DEPLOYED") // the plugin's machine takes updates there
-	shrunk := a.started(s.send("PATCH", "/deployments/shop", "application/zip", archive(t, mongo(t))), 202)
+	shrunk := a.started(s.Send("PATCH", "/deployments/shop", "application/zip", archive(t, mongo(t))), 202)
 	a.awaitState("UPDATED")
 	a.await("the removed node", func() bool { return a.instances["Cache/0"] == "" && a.instances["Mongo/0"] == "started" })
-	if n := s.world.Begun("Cache[0].stop"); n != 1 {
+	if n := s.World.Begun("Cache[0].stop"); n != 1 {
 		t.Errorf("the removed node was stopped %d times", n)
 	}
 	for task, want := range map[string]string{grown: "AddNodes", shrunk: "RemoveNodes"} {
-		if r := s.send("GET", "/deployments/shop/tasks/"+task, "", nil); !strings.Contains(r.body, `"type":"`+want+`"`) {
-			t.Errorf("task %s, want the type %s", r.body, want)
+		if r := s.Send("GET", "/deployments/shop/tasks/"+task, "", nil); !strings.Contains(r.Body, `"type":"`+want+`"`) {
+			t.Errorf("task %s, want the type %s", r.Body, want)
 		}
 	}
-	if r := s.send("GET", "/deployments/shop/nodes/Cache", "", nil); r.status != 404 {
+	if r := s.Send("GET", "/deployments/shop/nodes/Cache", "", nil); r.Status != 404 {
 		t.Errorf("the removed node: %+v", r)
 	}
 }
@@ -286,9 +286,9 @@ func TestChosenInstances(t *testing.T) {
 		{`{"inputs":{"how":"x"},"nodesinstances":[{"name":"App","instances":["0"]}]}`, 1},
 		{`{"inputs":{"how":"x"},"nodesinstances":[{"name":"App","instances":["0"]},{"name":"Mongo","instances":["0"]}]}`, 1},
 	} {
-		before := s.world.Begun("Mongo[0].backup")
-		a.awaitExecution(a.started(s.send("POST", "/deployments/shop/workflows/check", "application/json", []byte(c.body)), 201), "done")
-		if got := s.world.Begun("Mongo[0].backup") - before; got != c.runs {
+		before := s.World.Begun("Mongo[0].backup")
+		a.awaitExecution(a.started(s.Send("POST", "/deployments/shop/workflows/check", "application/json", []byte(c.body)), 201), "done")
+		if got := s.World.Begun("Mongo[0].backup") - before; got != c.runs {
 			t.Errorf("%s: %d runs, want %d", c.body, got, c.runs)
 		}
 	}

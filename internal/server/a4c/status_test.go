@@ -68,16 +68,16 @@ func TestRefusals(t *testing.T) {
 		{"events of nothing", "GET", "/deployments/x/events", "", "", 404, "not_found"},
 		{"unknown location", "GET", "/locations/x", "", "", 400, "bad_request"},
 	} {
-		r := s.send(c.method, c.path, c.content, []byte(c.body))
+		r := s.Send(c.method, c.path, c.content, []byte(c.body))
 		var doc errorDocument
-		err := json.Unmarshal([]byte(r.body), &doc)
-		if r.status != c.status || err != nil || len(doc.Errors) != 1 || doc.Errors[0].ID != c.id || doc.Errors[0].Status != c.status ||
-			doc.Errors[0].Title == "" || doc.Errors[0].Detail == "" || r.header.Get("Content-Type") != "application/json" {
-			t.Errorf("%s: %d %s (%v), want %d %s", c.name, r.status, r.body, err, c.status, c.id)
+		err := json.Unmarshal([]byte(r.Body), &doc)
+		if r.Status != c.status || err != nil || len(doc.Errors) != 1 || doc.Errors[0].ID != c.id || doc.Errors[0].Status != c.status ||
+			doc.Errors[0].Title == "" || doc.Errors[0].Detail == "" || r.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %d %s (%v), want %d %s", c.name, r.Status, r.Body, err, c.status, c.id)
 		}
 	}
-	if r := s.send("GET", "/deployments", "", nil); strings.Count(r.body, `"id"`) != 1 {
-		t.Errorf("a refused archive has left something: %s", r.body)
+	if r := s.Send("GET", "/deployments", "", nil); strings.Count(r.Body, `"id"`) != 1 {
+		t.Errorf("a refused archive has left something: %s", r.Body)
 	}
 	a.await("the failed purge", func() bool { return strings.Contains(strings.Join(a.lines, "\n"), `changed to "purge_failed"`) })
 }
@@ -89,7 +89,7 @@ func TestAcceptHeader(t *testing.T) {
 		req := httptest.NewRequest(http.MethodGet, "/server/info?pretty", nil)
 		req.Header.Set("Accept", accept)
 		w := httptest.NewRecorder()
-		New(Options{Service: s.local, Feed: s.local}).Handler().ServeHTTP(w, req)
+		New(Options{Service: s.Local, Feed: s.Local}).Handler().ServeHTTP(w, req)
 		if w.Code != want {
 			t.Errorf("Accept %q: %d, want %d", accept, w.Code, want)
 		}

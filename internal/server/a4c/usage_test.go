@@ -39,12 +39,12 @@ func TestInfraUsage(t *testing.T) {
 		{"POST", "/infra_usage/hostspool/openstack", "", 400, "not of the infrastructure"},
 		{"GET", "/infra_usage/openstack/openstack/tasks/x", "", 404, "not_found"},
 	})
-	r := s.send("POST", "/infra_usage/openstack/openstack?verbose=1", "application/json", []byte("{}"))
-	at := r.header.Get("Location")
-	if r.status != 202 || !strings.HasPrefix(at, "/infra_usage/openstack/openstack/tasks/") {
+	r := s.Send("POST", "/infra_usage/openstack/openstack?verbose=1", "application/json", []byte("{}"))
+	at := r.Header.Get("Location")
+	if r.Status != 202 || !strings.HasPrefix(at, "/infra_usage/openstack/openstack/tasks/") {
 		t.Fatalf("asking: %+v", r)
 	}
-	if again := s.send("POST", "/infra_usage/openstack/openstack", "application/json", []byte("{}")); again.status != 202 || again.header.Get("Location") != at {
+	if again := s.Send("POST", "/infra_usage/openstack/openstack", "application/json", []byte("{}")); again.Status != 202 || again.Header.Get("Location") != at {
 		t.Errorf("asking twice: %+v", again)
 	}
 	s.converse([]asked{
@@ -60,9 +60,9 @@ func TestInfraUsage(t *testing.T) {
 	if doc.Status != "DONE" || doc.Type != "Query" || *doc.Result["compute"]["cores"].Limit != 20 || ram.Used != 512 || ram.Limit != nil || ram.Unit != "MiB" {
 		t.Errorf("collected %+v", doc)
 	}
-	r = s.send("POST", "/infra_usage/openstack/openstack", "application/json", []byte("{}"))
+	r = s.Send("POST", "/infra_usage/openstack/openstack", "application/json", []byte("{}"))
 	cloud.answer <- errors.New("the cloud is away")
-	if doc = s.collected(r.header.Get("Location")); doc.Status != "FAILED" || !strings.Contains(doc.ErrorMessage, "is away") {
+	if doc = s.collected(r.Header.Get("Location")); doc.Status != "FAILED" || !strings.Contains(doc.ErrorMessage, "is away") {
 		t.Errorf("collected %+v", doc)
 	}
 	s.converse([]asked{{"DELETE", at, "", 202, ""}, {"GET", at, "", 404, "not_found"}, {"DELETE", at, "", 404, "not_found"}})
@@ -70,17 +70,17 @@ func TestInfraUsage(t *testing.T) {
 
 // collected polls until the task has ended.
 func (s *site) collected(path string) (doc queryDocument) {
-	s.t.Helper()
+	s.T.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		r := s.send("GET", path, "", nil)
+		r := s.Send("GET", path, "", nil)
 		doc = queryDocument{}
-		if err := json.Unmarshal([]byte(r.body), &doc); err != nil || r.status != 200 {
-			s.t.Fatalf("%+v: %v", r, err)
+		if err := json.Unmarshal([]byte(r.Body), &doc); err != nil || r.Status != 200 {
+			s.T.Fatalf("%+v: %v", r, err)
 		}
 		if doc.Status != "RUNNING" {
 			return doc
 		}
 	}
-	s.t.Fatal("the collection does not end")
+	s.T.Fatal("the collection does not end")
 	return doc
 }

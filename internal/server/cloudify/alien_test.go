@@ -16,7 +16,7 @@ import (
 func TestAlienSession(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}})
+	s.Behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}})
 	const api = "/api/v3"
 	if v := s.call(200, "GET", api+"/version", nil); v["version"] == "" {
 		t.Errorf("version %v", v)
@@ -29,8 +29,8 @@ func TestAlienSession(t *testing.T) {
 	// The archive has no directory at its root, and the main file's name comes in the query.
 	raw := s.send("PUT", api+"/blueprints/Shop-Environment?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "", shop))
 	var bp object
-	if err := json.Unmarshal([]byte(raw.body), &bp); err != nil || raw.status != 201 || bp["id"] != "Shop-Environment" {
-		t.Fatalf("upload: %d %s", raw.status, raw.body)
+	if err := json.Unmarshal([]byte(raw.Body), &bp); err != nil || raw.Status != 201 || bp["id"] != "Shop-Environment" {
+		t.Fatalf("upload: %d %s", raw.Status, raw.Body)
 	}
 	s.call(201, "PUT", api+"/deployments/Shop-Environment", object{"blueprint_id": "Shop-Environment", "inputs": object{}})
 	s.finished("Shop-Environment")
@@ -94,8 +94,8 @@ func TestAlienSession(t *testing.T) {
 	}
 	raw = s.send("POST", api+"/deployment-updates/Shop-Environment/update/initiate?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "", next))
 	var u object
-	if err := json.Unmarshal([]byte(raw.body), &u); err != nil || raw.status != 200 {
-		t.Fatalf("update: %d %s", raw.status, raw.body)
+	if err := json.Unmarshal([]byte(raw.Body), &u); err != nil || raw.Status != 200 {
+		t.Fatalf("update: %d %s", raw.Status, raw.Body)
 	}
 	s.until(fmt.Sprint(u["execution_id"]), "terminated")
 	s.finished("Shop-Environment")
@@ -111,14 +111,14 @@ func TestAlienSession(t *testing.T) {
 
 // finished waits as the provider does: there are executions, and all of them have ended.
 func (s *site) finished(deployment string) {
-	s.t.Helper()
+	s.T.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		all := items(s.call(200, "GET", "/api/v3/executions?deployment_id="+deployment+"&_include_system_workflows=true", nil))
 		if len(all) > 0 && !slices.ContainsFunc(all, func(x object) bool { return !ended(fmt.Sprint(x["status"])) }) {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("executions do not end: %v", all)
+			s.T.Fatalf("executions do not end: %v", all)
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"maps"
 	"mime/multipart"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -22,45 +21,16 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/orch-project/orch/pkg/access"
-	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/internal/server/servicetest"
 	"github.com/orch-project/orch/pkg/driver"
-	"github.com/orch-project/orch/pkg/driver/fake"
-	"github.com/orch-project/orch/pkg/engine"
 	"github.com/orch-project/orch/pkg/orch"
-	"github.com/orch-project/orch/pkg/secret"
-	"github.com/orch-project/orch/pkg/source"
-	"github.com/orch-project/orch/pkg/state"
-	"github.com/orch-project/orch/pkg/state/mem"
-	"github.com/orch-project/orch/pkg/state/secrets"
-	"github.com/orch-project/orch/pkg/topology"
-	"github.com/orch-project/orch/pkg/tosca"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// plainCipher encrypts nothing.
-type plainCipher struct{}
-
-func (plainCipher) Seal(b []byte) ([]byte, error) { return b, nil }
-func (plainCipher) Open(b []byte) ([]byte, error) { return b, nil }
-
-// masterKey is the same for a site's restarts.
-var masterKey = sync.OnceValue(func() secret.Value {
-	k, err := secret.GenerateKeyring()
-	if err != nil {
-		panic(err)
-	}
-	return k.Text()
-})
-
 // site is a server on a real service whose operations a fake world does.
 type site struct {
-	t     *testing.T
-	store state.Store
-	world *fake.World
-	local *orch.Local
-	http  *httptest.Server
+	*servicetest.Site
 	// endpoint does what is due when it is told to, at the time that clock says.
 	endpoint *Server
 	clock    atomic.Int64 // nanoseconds after the real time
@@ -69,59 +39,18 @@ type site struct {
 	patience time.Duration
 	// who asks; the server before the endpoint would have found out.
 	who orch.Identity
-
-	mu     sync.Mutex
-	script fake.Table
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, patience: 3 * time.Minute, store: mem.New(mem.Options{}), world: &fake.World{}, who: orch.Identity{User: "admin", Tenant: orch.DefaultTenant, Role: orch.ServerAdmin, Via: "basic"}}
-	t.Cleanup(func() { s.store.Close() })
-	s.start()
-	t.Cleanup(s.end)
+	s := &site{Site: servicetest.New(t), patience: 3 * time.Minute, who: orch.Identity{User: "admin", Tenant: orch.DefaultTenant, Role: orch.ServerAdmin, Via: "basic"}}
+	s.Start(servicetest.Setup{Handler: s.handler})
 	return s
 }
 
-// behave sets how operations go from now on.
-func (s *site) behave(table fake.Table) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.script = table
-}
-
-func load(ctx context.Context, b orch.Bundle) (*topology.Topology, diag.List) {
-	bundle, list := source.OpenFS(b.Name, b.FS, b.Entry)
-	if list.HasErrors() {
-		return nil, list
-	}
-	libraries := tosca.Builtin()
-	for _, f := range b.ImportPath {
-		lib, more := tosca.ReadLibrary(f)
-		list.Add(more...)
-		if lib != nil {
-			libraries = append(libraries, lib)
-		}
-	}
-	t, more := tosca.Load(ctx, tosca.Options{Bundle: bundle, Libraries: libraries})
-	return t, append(list, more...)
-}
-
-func (s *site) start() {
-	s.t.Helper()
-	d := &fake.Driver{World: s.world, Script: func(req *driver.Request) fake.Behaviour {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		b := s.script.Behave(req)
-		b.Output = append(b.Output, "doing "+req.Step)
-		return b
-	}}
-	l, err := orch.New(orch.Options{Store: s.store, Infra: d, Remote: d, Local: d, Retry: engine.Retry{Max: -1}, Cipher: plainCipher{}, Load: load, Accounts: access.New(s.store),
-		Secrets: secrets.New(s.store, secrets.Options{Key: secret.KeySource{Key: masterKey()}})})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.local = l
+// handler is the endpoint of every tenant on the service that has started.
+func (s *site) handler() http.Handler {
+	l := s.Local
 	var mu sync.Mutex
 	all := map[string]*Server{}
 	var of func(tenant string) *Server
@@ -134,12 +63,12 @@ func (s *site) start() {
 					orch.Feed
 					orch.Creator
 					orch.Modeller
-				}{orch.FeedInTenant(l, tenant), orch.CreatorInTenant(l, tenant), orch.ModellerInTenant(l, tenant)}, Store: s.store, Fetch: s.fetch, MaxUpload: 1 << 20})
+				}{orch.FeedInTenant(l, tenant), orch.CreatorInTenant(l, tenant), orch.ModellerInTenant(l, tenant)}, Store: s.Store, Fetch: s.fetch, MaxUpload: 1 << 20})
 		}
 		return all[tenant]
 	}
 	s.endpoint = of(orch.DefaultTenant)
-	s.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tenant := realTenant(r.Header.Get("Tenant"))
 		if tenant == "" {
 			tenant = orch.DefaultTenant
@@ -147,106 +76,65 @@ func (s *site) start() {
 		who := s.who
 		who.Tenant = tenant
 		of(tenant).Handler().ServeHTTP(w, r.WithContext(orch.WithTenant(orch.WithIdentity(r.Context(), who), tenant)))
-	}))
-}
-
-func (s *site) end() {
-	s.http.Close()
-	s.local.Close()
-	http.DefaultClient.CloseIdleConnections()
+	})
 }
 
 // later lets time pass and does what is due then.
 func (s *site) later(d time.Duration) {
-	s.t.Helper()
+	s.T.Helper()
 	s.clock.Add(int64(d))
-	tenants, err := Due(s.t.Context(), s.store, s.endpoint.opts.now())
+	tenants, err := Due(s.T.Context(), s.Store, s.endpoint.opts.now())
 	if err == nil && len(tenants) > 0 {
-		err = s.endpoint.Work(s.t.Context())
+		err = s.endpoint.Work(s.T.Context())
 	}
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 }
 
-// restart is a new process on the same store.
-func (s *site) restart() {
-	s.end()
-	s.start()
-}
-
-// reply is what came back.
-type reply struct {
-	status int
-	header http.Header
-	body   string
-}
-
-func (s *site) send(method, path, contentType string, body []byte, header ...string) reply {
-	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, s.http.URL+path, bytes.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	req.Header.Set("Tenant", shownTenant(s.who.Tenant))
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-		if header[i+1] == "" {
-			req.Header.Del(header[i])
-		}
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return reply{resp.StatusCode, resp.Header, string(data)}
+// send is Send in the tenant of who asks, unless the headers name another one.
+func (s *site) send(method, path, contentType string, body []byte, header ...string) servicetest.Reply {
+	s.T.Helper()
+	return s.Send(method, path, contentType, body, append([]string{"Tenant", shownTenant(s.who.Tenant)}, header...)...)
 }
 
 type object = map[string]any
 
 // call sends JSON as Cloudify's client does, expects a status, and decodes the answer.
 func (s *site) call(want int, method, path string, body any) object {
-	s.t.Helper()
+	s.T.Helper()
 	var data []byte
 	if body != nil {
 		var err error
 		if data, err = json.Marshal(body); err != nil {
-			s.t.Fatal(err)
+			s.T.Fatal(err)
 		}
 	}
 	r := s.send(method, path, "application/json", data)
-	if r.status != want {
-		s.t.Fatalf("%s %s: %d %s, want %d", method, path, r.status, r.body, want)
+	if r.Status != want {
+		s.T.Fatalf("%s %s: %d %s, want %d", method, path, r.Status, r.Body, want)
 	}
-	if r.body == "" {
+	if r.Body == "" {
 		return nil
 	}
 	var out object
-	if err := json.Unmarshal([]byte(r.body), &out); err != nil {
-		s.t.Fatalf("%s %s: %v: %s", method, path, err, r.body)
+	if err := json.Unmarshal([]byte(r.Body), &out); err != nil {
+		s.T.Fatalf("%s %s: %v: %s", method, path, err, r.Body)
 	}
 	return out
 }
 
-func (s *site) get(path string) object { s.t.Helper(); return s.call(200, "GET", v31+path, nil) }
+func (s *site) get(path string) object { s.T.Helper(); return s.call(200, "GET", v31+path, nil) }
 
 // refused expects an error with a code.
 func (s *site) refused(status int, code, method, path string, body any) object {
-	s.t.Helper()
+	s.T.Helper()
 	out := s.call(status, method, path, body)
 	if out["error_code"] != code {
-		s.t.Errorf("%s %s: %v, want %s", method, path, out, code)
+		s.T.Errorf("%s %s: %v, want %s", method, path, out, code)
 	}
 	if _, ok := out["server_traceback"]; !ok || out["message"] == "" {
-		s.t.Errorf("%s %s: an error without message or server_traceback: %v", method, path, out)
+		s.T.Errorf("%s %s: an error without message or server_traceback: %v", method, path, out)
 	}
 	return out
 }
@@ -295,38 +183,38 @@ func tarball(t testing.TB, dir string, files map[string]string) []byte {
 
 // upload is cfy 7's: a form, asynchronous.
 func (s *site) upload(id, main string, archive []byte, params object) object {
-	s.t.Helper()
+	s.T.Helper()
 	all := object{"visibility": "tenant", "async_upload": true, "skip_execution": false, "application_file_name": url.PathEscape(main)}
 	maps.Copy(all, params)
 	text, err := json.Marshal(all)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
 	if err := w.WriteField("params", string(text)); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	f, err := w.CreateFormFile("blueprint_archive", "filename")
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	_, _ = f.Write(archive)
 	w.Close()
 	r := s.send("PUT", v31+"/blueprints/"+id, w.FormDataContentType(), body.Bytes())
-	if r.status != 201 {
-		s.t.Fatalf("upload %s: %d %s", id, r.status, r.body)
+	if r.Status != 201 {
+		s.T.Fatalf("upload %s: %d %s", id, r.Status, r.Body)
 	}
 	var out object
-	if err := json.Unmarshal([]byte(r.body), &out); err != nil {
-		s.t.Fatal(err)
+	if err := json.Unmarshal([]byte(r.Body), &out); err != nil {
+		s.T.Fatal(err)
 	}
 	return out
 }
 
 // follow polls an execution and its events as cfy does, and returns both when it has ended.
 func (s *site) follow(id string) (execution object, events []object) {
-	s.t.Helper()
+	s.T.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; {
 		execution = s.get("/executions/" + id)
 		status, _ := execution["status"].(string)
@@ -347,7 +235,7 @@ func (s *site) follow(id string) (execution object, events []object) {
 			return execution, events
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("execution %s does not end: %v, %d events", id, execution, len(events))
+			s.T.Fatalf("execution %s does not end: %v, %d events", id, execution, len(events))
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -355,14 +243,14 @@ func (s *site) follow(id string) (execution object, events []object) {
 
 // until polls an execution for a status.
 func (s *site) until(id, status string) object {
-	s.t.Helper()
+	s.T.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		x := s.get("/executions/" + id)
 		if x["status"] == status {
 			return x
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("execution %s does not become %s: %v", id, status, x)
+			s.T.Fatalf("execution %s does not become %s: %v", id, status, x)
 		}
 	}
 }
@@ -378,7 +266,7 @@ func startBody(deployment, workflow string, parameters object, more object) obje
 
 // run starts a workflow and follows it to its end.
 func (s *site) run(deployment, workflow string, parameters object, more object) (object, []object) {
-	s.t.Helper()
+	s.T.Helper()
 	x := s.call(201, "POST", v31+"/executions", startBody(deployment, workflow, parameters, more))
 	return s.follow(fmt.Sprint(x["id"]))
 }

@@ -15,7 +15,7 @@ func TestGroups(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.who.Via = "socket" // a user whom the store does not keep
-	s.behave(fake.Table{"": {}})
+	s.Behave(fake.Table{"": {}})
 	s.upload("shop", "blueprint.yaml", tarball(t, "blueprint", shop), nil)
 	s.refused(409, "conflict_error", "PUT", v31+"/deployment-groups/none", object{"new_deployments": []object{{}}})
 	g := s.call(200, "PUT", v31+"/deployment-groups/g", object{"blueprint_id": "shop", "default_inputs": object{"port": 81}, "description": "all shops", "labels": []object{{"stage": "test"}},
@@ -43,7 +43,7 @@ func TestGroups(t *testing.T) {
 	s.refused(404, "not_found_error", "PATCH", v31+"/deployment-groups/byrule", object{"add": object{"deployment_ids": []string{"nobody"}}})
 
 	// Two of three at once.
-	s.behave(fake.Table{"db[0].create": {Hang: true}, "": {}})
+	s.Behave(fake.Table{"db[0].create": {Hang: true}, "": {}})
 	x := s.call(201, "POST", v31+"/execution-groups", object{"deployment_group_id": "g", "workflow_id": "install", "concurrency": 2, "default_parameters": object{}, "parameters": object{}})
 	group := "/execution-groups/" + fmt.Sprint(x["id"])
 	if n := len(x["execution_ids"].([]any)); n != 3 || x["status"] != "started" && x["status"] != "pending" {
@@ -61,7 +61,7 @@ func TestGroups(t *testing.T) {
 	if c := s.get(group); c["status"] != "cancelled" {
 		t.Errorf("cancelled: %v", c)
 	}
-	s.behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}})
+	s.Behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}})
 	s.call(200, "POST", v31+group, object{"action": "resume"})
 	for deadline := time.Now().Add(time.Minute); s.get(group)["status"] != "terminated"; time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {

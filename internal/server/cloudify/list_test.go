@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/orch-project/orch/internal/server/servicetest"
 )
 
 // TestLists pages, sorts, projects and filters.
@@ -126,8 +128,8 @@ node_templates:
 		{"PATCH", "/events", "", "", 405, "method_not_allowed_error", nil},
 	} {
 		r := s.send(c.method, v31+c.path, c.contentType, []byte(c.body), c.header...)
-		if r.status != c.status || !strings.Contains(r.body, `"`+c.code+`"`) {
-			t.Errorf("%s %s: %d %s, want %d %s", c.method, c.path, r.status, r.body, c.status, c.code)
+		if r.Status != c.status || !strings.Contains(r.Body, `"`+c.code+`"`) {
+			t.Errorf("%s %s: %d %s, want %d %s", c.method, c.path, r.Status, r.Body, c.status, c.code)
 		}
 	}
 }
@@ -136,11 +138,13 @@ node_templates:
 func TestUploads(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	send := func(path string, body []byte) reply { return s.send("PUT", v31+path, "application/octet-stream", body) }
+	send := func(path string, body []byte) servicetest.Reply {
+		return s.send("PUT", v31+path, "application/octet-stream", body)
+	}
 	if r := send("/blueprints/old?application_file_name=main%2520file.yaml&visibility=private&labels=a%3Db", tarball(t, "anything", map[string]string{"main file.yaml": shopBlueprint,
-		"scripts/create.sh": "", "scripts/start.sh": "", "scripts/stop.sh": "", "scripts/link.sh": "", "scripts/backup.sh": ""})); r.status != 201 || !strings.Contains(r.body, `"main_file_name":"main file.yaml"`) ||
-		!strings.Contains(r.body, `"visibility":"private"`) {
-		t.Errorf("raw upload: %d %s", r.status, r.body)
+		"scripts/create.sh": "", "scripts/start.sh": "", "scripts/stop.sh": "", "scripts/link.sh": "", "scripts/backup.sh": ""})); r.Status != 201 || !strings.Contains(r.Body, `"main_file_name":"main file.yaml"`) ||
+		!strings.Contains(r.Body, `"visibility":"private"`) {
+		t.Errorf("raw upload: %d %s", r.Status, r.Body)
 	}
 	for _, c := range []struct {
 		path string
@@ -156,13 +160,13 @@ func TestUploads(t *testing.T) {
 		{"/blueprints/9x", tarball(t, "blueprint", shop), "bad_parameters_error"},
 		{"/blueprints/x?async_upload=perhaps", tarball(t, "blueprint", shop), "bad_parameters_error"},
 	} {
-		if r := send(c.path, c.body); r.status != 400 || !strings.Contains(r.body, c.code) {
-			t.Errorf("%s: %d %s, want %s", c.path, r.status, r.body, c.code)
+		if r := send(c.path, c.body); r.Status != 400 || !strings.Contains(r.Body, c.code) {
+			t.Errorf("%s: %d %s, want %s", c.path, r.Status, r.Body, c.code)
 		}
 	}
 	s.refused(404, "not_found_error", "GET", v31+"/blueprints/x", nil)
-	if r := send("/blueprints/old", tarball(t, "blueprint", shop)); r.status != 409 {
-		t.Errorf("uploaded twice: %d %s", r.status, r.body)
+	if r := send("/blueprints/old", tarball(t, "blueprint", shop)); r.Status != 409 {
+		t.Errorf("uploaded twice: %d %s", r.Status, r.Body)
 	}
 
 	// Asynchronous: the answer is good, the result is not.
@@ -180,13 +184,13 @@ func TestUploads(t *testing.T) {
 		t.Errorf("a better one: %v", b)
 	}
 	data := tarball(t, "blueprint", shop)
-	if r := s.send("GET", v31+"/blueprints/x/archive", "", nil); r.status != 200 || r.body != string(data) || r.header.Get("Content-Disposition") != "attachment; filename=x.tar.gz" {
-		t.Errorf("download: %d %v", r.status, r.header)
+	if r := s.send("GET", v31+"/blueprints/x/archive", "", nil); r.Status != 200 || r.Body != string(data) || r.Header.Get("Content-Disposition") != "attachment; filename=x.tar.gz" {
+		t.Errorf("download: %d %v", r.Status, r.Header)
 	}
 
 	v := s.send("PUT", v31+"/blueprints/y/validate?application_file_name=blueprint.yaml", "application/octet-stream", data)
-	if v.status != 201 {
-		t.Errorf("validate: %d %s", v.status, v.body)
+	if v.Status != 201 {
+		t.Errorf("validate: %d %s", v.Status, v.Body)
 	}
 	s.refused(404, "not_found_error", "GET", v31+"/blueprints/y", nil)
 

@@ -44,22 +44,22 @@ func TestSecrets(t *testing.T) {
 
 	// What one exports another imports.
 	r := s.send("GET", v31+"/secrets/share/export?_passphrase=a+long+phrase", "", nil)
-	if r.status != 200 || strings.Contains(r.body, "hunter") || !strings.Contains(r.body, `"encrypted":true`) {
-		t.Fatalf("export: %d %s", r.status, r.body)
+	if r.Status != 200 || strings.Contains(r.Body, "hunter") || !strings.Contains(r.Body, `"encrypted":true`) {
+		t.Fatalf("export: %d %s", r.Status, r.Body)
 	}
 	s.call(204, "DELETE", v31+"/secrets/rich", nil)
 	s.refused(404, "not_found_error", "GET", v31+"/secrets/rich", nil)
-	body := `{"secrets_list":` + r.body + `,"passphrase":"a long phrase","tenant_map":null,"override_collisions":false}`
+	body := `{"secrets_list":` + r.Body + `,"passphrase":"a long phrase","tenant_map":null,"override_collisions":false}`
 	in := s.send("POST", v31+"/secrets/share/import", "application/json", []byte(body))
-	if in.status != 200 || !strings.Contains(in.body, `"colliding_secrets":{"default_tenant":["db_password"]}`) || !strings.Contains(in.body, `"secrets_errors":{}`) {
-		t.Errorf("import: %d %s", in.status, in.body)
+	if in.Status != 200 || !strings.Contains(in.Body, `"colliding_secrets":{"default_tenant":["db_password"]}`) || !strings.Contains(in.Body, `"secrets_errors":{}`) {
+		t.Errorf("import: %d %s", in.Status, in.Body)
 	}
 	if v := s.get("/secrets/rich")["value"]; fmt.Sprint(v) != `{"port":5432,"user":"u"}` {
 		t.Errorf("imported %v", v)
 	}
 	wrong := s.send("POST", v31+"/secrets/share/import", "application/json", []byte(strings.Replace(body, "a long phrase", "another phrase", 1)))
-	if wrong.status != 200 || !strings.Contains(wrong.body, "wrong passphrase") {
-		t.Errorf("import with the wrong passphrase: %d %s", wrong.status, wrong.body)
+	if wrong.Status != 200 || !strings.Contains(wrong.Body, "wrong passphrase") {
+		t.Errorf("import with the wrong passphrase: %d %s", wrong.Status, wrong.Body)
 	}
 
 	// A hidden one is not shown to others.
@@ -113,21 +113,21 @@ imports: [ cloudify/types/types.yaml, "plugin:cloudify-shop-plugin?version= >=1.
 node_templates:
   shelf: { type: shop.nodes.Shelf }
 `}
-	if r := s.send("PUT", v31+"/blueprints/b?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "blueprint", bp)); r.status != 400 || !strings.Contains(r.body, "cloudify-shop-plugin") {
-		t.Errorf("without the plugin: %d %s", r.status, r.body)
+	if r := s.send("PUT", v31+"/blueprints/b?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "blueprint", bp)); r.Status != 400 || !strings.Contains(r.Body, "cloudify-shop-plugin") {
+		t.Errorf("without the plugin: %d %s", r.Status, r.Body)
 	}
 	for _, bad := range [][]byte{[]byte("nothing"), tarball(t, "x", map[string]string{"a": "b"}), wagon(t, map[string]string{"plugin.yaml": "a: [ b"})} {
-		if r := s.send("POST", v31+"/plugins?visibility=tenant", "application/octet-stream", bad); r.status != 400 {
-			t.Errorf("a bad plugin: %d %s", r.status, r.body)
+		if r := s.send("POST", v31+"/plugins?visibility=tenant", "application/octet-stream", bad); r.Status != 400 {
+			t.Errorf("a bad plugin: %d %s", r.Status, r.Body)
 		}
 	}
 	data := wagon(t, map[string]string{"plugin.yaml": shopPlugin})
 	r := s.send("POST", v31+"/plugins?visibility=tenant&title=Shop", "application/octet-stream", data)
-	if r.status != 201 || !strings.Contains(r.body, `"package_name":"cloudify-shop-plugin"`) || !strings.Contains(r.body, `"distribution":"centos"`) || !strings.Contains(r.body, `"title":"Shop"`) {
-		t.Fatalf("upload: %d %s", r.status, r.body)
+	if r.Status != 201 || !strings.Contains(r.Body, `"package_name":"cloudify-shop-plugin"`) || !strings.Contains(r.Body, `"distribution":"centos"`) || !strings.Contains(r.Body, `"title":"Shop"`) {
+		t.Fatalf("upload: %d %s", r.Status, r.Body)
 	}
-	if r := s.send("POST", v31+"/plugins?visibility=tenant", "application/octet-stream", data); r.status != 409 {
-		t.Errorf("uploaded twice: %d %s", r.status, r.body)
+	if r := s.send("POST", v31+"/plugins?visibility=tenant", "application/octet-stream", data); r.Status != 409 {
+		t.Errorf("uploaded twice: %d %s", r.Status, r.Body)
 	}
 	all := items(s.get("/plugins?package_name=cloudify-shop-plugin&_sort=-uploaded_at"))
 	if len(all) != 1 {
@@ -135,16 +135,16 @@ node_templates:
 	}
 	id := fmt.Sprint(all[0]["id"])
 	s.get("/plugins/" + id)
-	if r := s.send("GET", v31+"/plugins/"+id+"/archive", "", nil); r.body != string(data) {
+	if r := s.send("GET", v31+"/plugins/"+id+"/archive", "", nil); r.Body != string(data) {
 		t.Error("the archive is another")
 	}
-	if r := s.send("GET", v31+"/plugins/"+id+"/yaml?dsl_version=cloudify_dsl_1_3", "", nil); r.body != shopPlugin {
-		t.Errorf("yaml: %d %s", r.status, r.body)
+	if r := s.send("GET", v31+"/plugins/"+id+"/yaml?dsl_version=cloudify_dsl_1_3", "", nil); r.Body != shopPlugin {
+		t.Errorf("yaml: %d %s", r.Status, r.Body)
 	}
 	s.upload("b", "blueprint.yaml", tarball(t, "blueprint", bp), nil)
 	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "b"})
 	s.call(204, "DELETE", v31+"/plugins/"+id, object{"force": false})
-	s.restart()
+	s.Restart()
 	if n := items(s.get("/nodes?deployment_id=d")); len(n) != 1 || n[0]["properties"].(object)["height"] != 2.0 {
 		t.Errorf("nodes %v", n)
 	}
@@ -272,8 +272,8 @@ imports: [ cloudify/types/types.yaml, "base--blueprint:shop" ]
 node_templates:
   guest: { type: cloudify.nodes.Root, relationships: [ { type: cloudify.relationships.connected_to, target: base--db } ] }
 `}
-	if r := s.send("PUT", v31+"/blueprints/guest?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "blueprint", bp)); r.status != 400 || !strings.Contains(r.body, "blueprint shop is not here") {
-		t.Errorf("without it: %d %s", r.status, r.body)
+	if r := s.send("PUT", v31+"/blueprints/guest?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "blueprint", bp)); r.Status != 400 || !strings.Contains(r.Body, "blueprint shop is not here") {
+		t.Errorf("without it: %d %s", r.Status, r.Body)
 	}
 	s.upload("shop", "blueprint.yaml", tarball(t, "blueprint", shop), nil)
 	if up := s.upload("guest", "blueprint.yaml", tarball(t, "blueprint", bp), nil); up["state"] != "uploaded" {
@@ -281,11 +281,11 @@ node_templates:
 	}
 	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "guest"})
 	bp["scripts/create.sh"] = "another"
-	if r := s.send("PUT", v31+"/blueprints/other?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "blueprint", bp)); r.status != 400 || !strings.Contains(r.body, "both have a file scripts/create.sh") {
-		t.Errorf("two scripts of one name: %d %s", r.status, r.body)
+	if r := s.send("PUT", v31+"/blueprints/other?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "blueprint", bp)); r.Status != 400 || !strings.Contains(r.Body, "both have a file scripts/create.sh") {
+		t.Errorf("two scripts of one name: %d %s", r.Status, r.Body)
 	}
 	s.call(204, "DELETE", v31+"/blueprints/shop", nil)
-	s.restart()
+	s.Restart()
 	if got := pick(items(s.get("/nodes?deployment_id=d&_sort=id")), "id"); !slices.Equal(got, []string{"base--app", "base--db", "guest"}) {
 		t.Errorf("nodes %v", got)
 	}

@@ -1,22 +1,17 @@
 package cloudify
 
 import (
-	"bufio"
-	"context"
 	"fmt"
-	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/orch-project/orch/internal/orchtest/tools"
 	servers "github.com/orch-project/orch/internal/sandbox/machine"
+	"github.com/orch-project/orch/internal/server/servicetest"
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -139,58 +134,6 @@ func TestOpenStackBlueprintOnServers(t *testing.T) {
 // startServer builds orch and starts a sandbox and a server. run runs a command with the same home.
 func startServer(t *testing.T) (s *site, run func(args ...string) string) {
 	t.Helper()
-	home := t.TempDir()
-	binary := filepath.Join(home, "bin", "orch")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../../cmd/orch").CombinedOutput(); err != nil {
-		t.Fatalf("cannot build orch: %v\n%s", err, out)
-	}
-	var env []string
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "OS_") && !strings.HasPrefix(e, "ORCH_") || strings.HasPrefix(e, "ORCH_CACHE=") {
-			env = append(env, e)
-		}
-	}
-	env = append(env, "ORCH_HOME="+filepath.Join(home, "state"), "XDG_CONFIG_HOME="+home, "NO_COLOR=1")
-	run = func(args ...string) string {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-		defer cancel()
-		c := exec.CommandContext(ctx, binary, args...)
-		c.Env = env
-		out, err := c.CombinedOutput()
-		if err != nil {
-			t.Fatalf("orch %v: %v\n%s", args, err, out)
-		}
-		return string(out)
-	}
-	run("sandbox", "up")
-	t.Cleanup(func() { run("sandbox", "down") })
-	c := exec.Command(binary, "server", "--listen", "127.0.0.1:0")
-	c.Env = append(slices.Clone(env), "ORCH_RATE=0") // the test asks as fast as it can
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Stderr = c.Stdout
-	server, err := tools.Start(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Stop(syscall.SIGTERM) })
-	s = &site{t: t, who: orch.Identity{Tenant: orch.DefaultTenant}, patience: 20 * time.Minute}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if url := regexp.MustCompile(`http://\S+`).FindString(lines.Text()); url != "" {
-			s.http = &httptest.Server{URL: strings.TrimSuffix(url, "/")}
-			break
-		}
-	}
-	if s.http == nil {
-		t.Fatal("the server did not say where it listens")
-	}
-	go func() {
-		for lines.Scan() { // so that it never waits for a reader
-		}
-	}()
-	return s, run
+	program, run := servicetest.Program(t)
+	return &site{Site: program, who: orch.Identity{Tenant: orch.DefaultTenant}, patience: 20 * time.Minute}, run
 }

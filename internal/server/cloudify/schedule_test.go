@@ -51,7 +51,7 @@ func TestScheduledExecution(t *testing.T) {
 		t.Errorf("beside what is scheduled: %v", x)
 	}
 	s.later(10 * time.Minute)
-	s.restart()
+	s.Restart()
 	s.later(time.Hour)
 	s.later(0) // another server, or the same once more
 	x, events := s.follow(fmt.Sprint(x["id"]))
@@ -70,7 +70,7 @@ func TestScheduledExecution(t *testing.T) {
 func TestScheduledInVain(t *testing.T) {
 	t.Parallel()
 	s := installed(t, shop)
-	if _, err := s.local.Accounts().CreateUser(t.Context(), orch.NewUser{Name: "ann", Password: "long enough", Tenants: map[string]orch.Role{orch.DefaultTenant: orch.Operator}}); err != nil {
+	if _, err := s.Local.Accounts().CreateUser(t.Context(), orch.NewUser{Name: "ann", Password: "long enough", Tenants: map[string]orch.Role{orch.DefaultTenant: orch.Operator}}); err != nil {
 		t.Fatal(err)
 	}
 	s.who = orch.Identity{User: "ann", Tenant: orch.DefaultTenant, Role: orch.Operator, Via: "basic"}
@@ -78,7 +78,7 @@ func TestScheduledInVain(t *testing.T) {
 	b["scheduled_time"] = time.Now().UTC().Add(time.Hour).Format(time.RFC3339)
 	first := s.call(201, "POST", v31+"/executions", b)
 	yes := true
-	if _, err := s.local.Accounts().UpdateUser(t.Context(), "ann", orch.UserChange{Disabled: &yes}); err != nil {
+	if _, err := s.Local.Accounts().UpdateUser(t.Context(), "ann", orch.UserChange{Disabled: &yes}); err != nil {
 		t.Fatal(err)
 	}
 	s.later(2 * time.Hour)
@@ -135,7 +135,7 @@ func TestSchedules(t *testing.T) {
 		t.Errorf("what is too late is left out: %v", c)
 	}
 	s.call(201, "PATCH", path, object{"slip": 60, "stop_on_fail": true})
-	s.behave(fake.Table{"db[0].stop": {Err: fmt.Errorf("no")}, "": {}})
+	s.Behave(fake.Table{"db[0].stop": {Err: fmt.Errorf("no")}, "": {}})
 	s.later(24 * time.Hour)
 	if c = s.call(200, "GET", path, nil); c["latest_execution"] == latest || c["next_occurrence"] != nil {
 		t.Errorf("late, but with slip: %v", c)

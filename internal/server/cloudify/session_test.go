@@ -14,7 +14,7 @@ import (
 func TestCfySession(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}})
+	s.Behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}})
 
 	// cfy profiles use
 	if st := s.get("/status"); st["status"] != "OK" {
@@ -201,7 +201,7 @@ func TestCancelFailResume(t *testing.T) {
 	s := newSite(t)
 	s.upload("shop", "blueprint.yaml", tarball(t, "blueprint", shop), nil)
 	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "shop", "inputs": object{}})
-	s.behave(fake.Table{"db[0].create": {Hang: true}, "": {}})
+	s.Behave(fake.Table{"db[0].create": {Hang: true}, "": {}})
 	x := s.call(201, "POST", v31+"/executions", startBody("d", "install", nil, nil))
 	id := fmt.Sprint(x["id"])
 	s.refused(400, "existing_running_execution_error", "POST", v31+"/executions", startBody("d", "install", nil, nil))
@@ -220,7 +220,7 @@ func TestCancelFailResume(t *testing.T) {
 		t.Errorf("deployment %v", d["latest_execution_status"])
 	}
 
-	s.behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "app[0].start": {Err: fmt.Errorf("no such port")}, "": {}})
+	s.Behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "app[0].start": {Err: fmt.Errorf("no such port")}, "": {}})
 	x = s.call(200, "POST", v31+"/executions/"+id, object{"action": "resume"})
 	if x["status"] != "pending" && !ended(fmt.Sprint(x["status"])) {
 		t.Errorf("resumed: %v", x)
@@ -240,8 +240,8 @@ func TestCancelFailResume(t *testing.T) {
 		t.Errorf("deployment %v", d)
 	}
 
-	s.restart()
-	s.behave(fake.Table{"": {}})
+	s.Restart()
+	s.Behave(fake.Table{"": {}})
 	s.call(200, "POST", v31+"/executions/"+id, object{"action": "resume"})
 	s.until(id, "terminated")
 	s.refused(409, "conflict_error", "POST", v31+"/executions/"+id, object{"action": "resume"})
@@ -253,7 +253,7 @@ func TestQueue(t *testing.T) {
 	s := newSite(t)
 	s.upload("shop", "blueprint.yaml", tarball(t, "blueprint", shop), nil)
 	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "shop", "inputs": object{}})
-	s.behave(fake.Table{"db[0].create": {Hang: true}, "": {}})
+	s.Behave(fake.Table{"db[0].create": {Hang: true}, "": {}})
 	first := fmt.Sprint(s.call(201, "POST", v31+"/executions", startBody("d", "install", nil, nil))["id"])
 	second := s.call(201, "POST", v31+"/executions", startBody("d", "scale", object{"scalable_entity_name": "front"}, object{"queue": "true", "force": "true"}))
 	if second["status"] != "queued" {

@@ -40,7 +40,7 @@ func stable(s string) string {
 func TestShapes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}})
+	s.Behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}})
 	s.upload("shop", "blueprint.yaml", tarball(t, "blueprint", shop), nil)
 	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "shop", "inputs": object{"port": 8081}})
 	x, _ := s.run("d", "install", nil, nil)
@@ -66,7 +66,7 @@ func TestShapes(t *testing.T) {
 			continue
 		}
 		var out bytes.Buffer
-		if err := json.Indent(&out, []byte(s.send("GET", v31+path, "", nil).body), "", "  "); err != nil {
+		if err := json.Indent(&out, []byte(s.send("GET", v31+path, "", nil).Body), "", "  "); err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
 		got := stable(out.String())

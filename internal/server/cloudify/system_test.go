@@ -16,8 +16,8 @@ func TestSystem(t *testing.T) {
 		"/api/v3.1/managers", "/api/v3.1/brokers", "/api/v3.1/db-nodes", "/api/v3.1/cluster-status", "/api/v3.1/config?scope=rest", "/api/v3.1/config/blueprint_folder_max_files", "/api/v3.1/ssl",
 		"/api/v3.1/license", "/api/v3.1/user", "/api/v3.1/user-groups", "/api/v3.1/snapshots", "/api/v3.1/agents", "/api/v3.1/deployment-groups", "/api/v3.1/execution-groups",
 		"/api/v3.1/execution-schedules", "/api/v3.1/secrets-providers", "/api/v3.1/deployment-updates", "/api/v2/deployments", "/api/v2.1/events?type=cloudify_event"} {
-		if r := s.send("GET", path, "", nil); r.status != http.StatusOK || !strings.HasPrefix(r.header.Get("Content-Type"), "application/json") {
-			t.Errorf("%s: %d %s", path, r.status, r.body)
+		if r := s.send("GET", path, "", nil); r.Status != http.StatusOK || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+			t.Errorf("%s: %d %s", path, r.Status, r.Body)
 		}
 	}
 	c := s.get("/config?scope=rest")
@@ -25,8 +25,8 @@ func TestSystem(t *testing.T) {
 		t.Errorf("config %v", c)
 	}
 	for _, path := range []string{"/api/v3/managers", "/api/v2/secrets", "/api/v9/blueprints"} { // newer than their version
-		if r := s.send("GET", path, "", nil); r.status != http.StatusNotFound {
-			t.Errorf("%s: %d", path, r.status)
+		if r := s.send("GET", path, "", nil); r.Status != http.StatusNotFound {
+			t.Errorf("%s: %d", path, r.Status)
 		}
 	}
 }
@@ -39,11 +39,11 @@ func TestOthersDeployments(t *testing.T) {
 	s.upload("shop", "blueprint.yaml", tarball(t, "blueprint", shop), nil)
 	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "shop", "display_name": "the first"})
 	for _, req := range []orch.Request{{Verb: orch.Undeploy, Deployment: "d", Purge: true}, {Verb: orch.Deploy, Deployment: "d", Blueprint: "shop"}} {
-		task, err := s.local.Apply(ctx, req)
+		task, err := s.Local.Apply(ctx, req)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.local.Wait(ctx, "d", task.ID); err != nil {
+		if _, err := s.Local.Wait(ctx, "d", task.ID); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -33,7 +33,7 @@ const updateOperations = `        preupdate: { implementation: scripts/start.sh,
 func installed(t *testing.T, files map[string]string) *site {
 	t.Helper()
 	s := newSite(t)
-	s.behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}})
+	s.Behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}})
 	s.upload("shop", "blueprint.yaml", tarball(t, "blueprint", files), nil)
 	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "shop", "inputs": object{}})
 	if x, _ := s.run("d", "install", nil, nil); x["status"] != "terminated" {
@@ -55,11 +55,11 @@ func acts(events []object) (out []string) {
 
 // update updates d and follows it to its end.
 func (s *site) update(body object) (update object, done []string) {
-	s.t.Helper()
+	s.T.Helper()
 	u := s.call(200, "POST", v31+"/deployment-updates/d/update/initiate", body)
 	x, events := s.follow(fmt.Sprint(u["execution_id"]))
 	if x["status"] != "terminated" {
-		s.t.Fatalf("update %v: %v", body, x)
+		s.T.Fatalf("update %v: %v", body, x)
 	}
 	return s.get("/deployment-updates/" + fmt.Sprint(u["id"])), acts(events)
 }

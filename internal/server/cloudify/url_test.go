@@ -26,7 +26,7 @@ func TestArchiveByURL(t *testing.T) {
 		}
 		return nil, errors.New("404")
 	}
-	s.restart()
+	s.Restart()
 	if bp := s.call(201, "PUT", put, nil); bp["state"] != "uploaded" {
 		t.Errorf("uploaded %v", bp)
 	}
@@ -37,11 +37,11 @@ func TestArchiveByURL(t *testing.T) {
 		s.refused(400, "param_url_not_found_error", "PUT", v31+"/blueprints/other?blueprint_archive_url="+url.QueryEscape(bad), nil)
 	}
 	s.refused(400, "bad_parameters_error", "PUT", v31+"/blueprints/other?blueprint_archive_url="+url.QueryEscape("https://archives.example/large"), nil)
-	if r := s.send("PUT", put, "application/octet-stream", []byte("x")); r.status != 400 {
-		t.Errorf("both: %d %s", r.status, r.body)
+	if r := s.send("PUT", put, "application/octet-stream", []byte("x")); r.Status != 400 {
+		t.Errorf("both: %d %s", r.Status, r.Body)
 	}
 	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "shop"})
-	if r := s.send("PUT", v31+"/deployment-updates/d/update/initiate?application_file_name=blueprint.yaml&preview=true&blueprint_archive_url="+url.QueryEscape(place), "application/octet-stream", nil); r.status != 200 {
-		t.Errorf("an update by URL: %d %s", r.status, r.body)
+	if r := s.send("PUT", v31+"/deployment-updates/d/update/initiate?application_file_name=blueprint.yaml&preview=true&blueprint_archive_url="+url.QueryEscape(place), "application/octet-stream", nil); r.Status != 200 {
+		t.Errorf("an update by URL: %d %s", r.Status, r.Body)
 	}
 }

@@ -18,7 +18,7 @@ func (s *site) as(user, tenant string, tenants map[string]orch.Role) {
 func TestVisibility(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	if _, err := s.local.Accounts().CreateTenant(t.Context(), orch.Tenant{Name: "team"}); err != nil {
+	if _, err := s.Local.Accounts().CreateTenant(t.Context(), orch.Tenant{Name: "team"}); err != nil {
 		t.Fatal(err)
 	}
 	ann := map[string]orch.Role{"team": orch.Operator}
@@ -43,8 +43,8 @@ func TestVisibility(t *testing.T) {
 	s.refused(404, "not_found_error", "GET", v31+"/blueprints/mine", nil)
 	s.refused(404, "not_found_error", "PUT", v31+"/deployments/d", object{"blueprint_id": "mine"})
 	s.refused(404, "not_found_error", "DELETE", v31+"/blueprints/mine", nil)
-	if r := s.send("PUT", v31+"/blueprints/mine?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "blueprint", shop)); r.status != 409 {
-		t.Errorf("a hidden name is taken over: %d %s", r.status, r.body)
+	if r := s.send("PUT", v31+"/blueprints/mine?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "blueprint", shop)); r.Status != 409 {
+		t.Errorf("a hidden name is taken over: %d %s", r.Status, r.Body)
 	}
 	if got := ids("/blueprints?_all_tenants=true"); got != "all ours" {
 		t.Errorf("bob sees of all tenants %s", got)
@@ -62,8 +62,8 @@ func TestVisibility(t *testing.T) {
 	if d := s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "all"}); d["tenant_name"] != "default_tenant" || d["blueprint_id"] != "all" {
 		t.Errorf("a deployment of a global blueprint: %v", d)
 	}
-	if r := s.send("GET", v31+"/blueprints/all/archive", "", nil); r.status != 200 || len(r.body) == 0 {
-		t.Errorf("its archive: %d", r.status)
+	if r := s.send("GET", v31+"/blueprints/all/archive", "", nil); r.Status != 200 || len(r.Body) == 0 {
+		t.Errorf("its archive: %d", r.Status)
 	}
 
 	s.as("bob", "team", both)
