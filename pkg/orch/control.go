@@ -64,7 +64,7 @@ func (l *Local) command(ctx context.Context, t engine.Task, verb string) error {
 	switch {
 	case errors.As(err, &held) && t.Status != engine.Paused:
 		err = l.store.Update(ctx, func(tx state.Tx) error {
-			return state.Put(tx, controlKey(t.Deployment, t.ID), controlRecord{Task: t.ID, Verb: verb, At: now()})
+			return errors.Join(state.Put(tx, controlKey(t.Deployment, t.ID), controlRecord{Task: t.ID, Verb: verb, At: now()}), askTx(tx, t.Deployment))
 		})
 		return storeError(err)
 	case err != nil:

@@ -20,7 +20,8 @@ type holding struct {
 	gone  chan struct{} // closed when the lease is given back
 	lease *state.Lease
 	err   error
-	stop  context.CancelFunc // of what watches the store for other processes' requests
+	stop  context.CancelFunc // of what looks for other processes' requests
+	asked chan struct{}      // one slot: other processes may have asked for something
 
 	// guarded by Local.mu
 	users   int
@@ -47,7 +48,7 @@ func (l *Local) hold(ctx context.Context, name string) (*holding, error) {
 		}
 		h := l.holdings[name]
 		if h == nil {
-			h = &holding{name: name, ready: make(chan struct{}), gone: make(chan struct{}), users: 1, tasks: map[string]*running{}, stop: func() {}}
+			h = &holding{name: name, ready: make(chan struct{}), gone: make(chan struct{}), asked: make(chan struct{}, 1), users: 1, tasks: map[string]*running{}, stop: func() {}}
 			l.holdings[name] = h
 			l.mu.Unlock()
 			return h, l.take(ctx, h)
@@ -108,9 +109,8 @@ func (l *Local) take(ctx context.Context, h *holding) error {
 	h.stop = stop
 	l.mu.Lock()
 	if !l.closed {
-		l.tasks.Add(2)
-		go l.watchQueue(watching, h)
-		go l.watchControl(watching, h)
+		l.listen()
+		l.tasks.Go(func() { l.answer(watching, h) })
 	}
 	l.mu.Unlock()
 	close(h.ready)

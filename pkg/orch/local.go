@@ -104,6 +104,7 @@ type Local struct {
 	mu       sync.Mutex
 	holdings map[string]*holding // by deployment
 	closed   bool
+	listens  bool // to what other processes ask for
 	tasks    sync.WaitGroup
 	// life ends with Close; tasks outlive the requests that start them.
 	life context.Context

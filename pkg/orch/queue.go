@@ -50,7 +50,7 @@ func putQueue(ctx context.Context, store state.Store, t engine.Task, q queued) e
 		if err := state.Put(tx, deploymentKey(t.Deployment), d); err != nil {
 			return err
 		}
-		if err := errors.Join(state.Put(tx, queueKey(t.Deployment, t.ID), q), engine.PutTaskTx(tx, t)); err != nil {
+		if err := errors.Join(putQueuedTx(tx, t.Deployment, q), engine.PutTaskTx(tx, t)); err != nil {
 			return err
 		}
 		_, err = state.AppendTx(tx, t.Deployment, queueEvent(t))
@@ -60,6 +60,11 @@ func putQueue(ctx context.Context, store state.Store, t engine.Task, q queued) e
 		return err
 	}
 	return storeError(err)
+}
+
+// putQueuedTx also tells the process that holds the deployment.
+func putQueuedTx(tx state.Tx, name string, q queued) error {
+	return errors.Join(state.Put(tx, queueKey(name, q.Task), q), askTx(tx, name))
 }
 
 func queueEvent(t engine.Task) event.Event {
@@ -322,19 +327,4 @@ func cancelQueuedTx(tx state.Tx, t engine.Task) error {
 	}
 	_, err = state.AppendTx(tx, t.Deployment, event.Event{Time: now, Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(have.Status)})
 	return err
-}
-
-// watchQueue begins what other processes ask for.
-func (l *Local) watchQueue(ctx context.Context, h *holding) {
-	defer l.tasks.Done()
-	for c, err := range l.store.Watch(ctx, queuePrefix(h.name), 0) {
-		if err != nil {
-			return
-		}
-		if c.Deleted || !l.use(h) {
-			continue
-		}
-		l.dispatch(ctx, h)
-		l.letGo(h)
-	}
 }

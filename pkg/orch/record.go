@@ -90,11 +90,15 @@ type revision struct {
 const (
 	deploymentPrefix = "deployments/"
 	waitingPrefix    = "waiting/"
+	askPrefix        = "asked/"
 )
 
 func deploymentKey(name string) string { return state.Join("deployments", name) }
 
 func waitingKey(name string) string { return state.Join("waiting", name) }
+
+// askKey changes whenever a request for a deployment was left in its queue, or a command for one of its tasks.
+func askKey(name string) string { return state.Join("asked", name) }
 
 func revisionKey(name string, n int) string {
 	return state.Join("d", name, "revision", state.Num(uint64(n)))

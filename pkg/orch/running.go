@@ -303,7 +303,7 @@ func (l *Local) forget(ctx context.Context, h *holding) error {
 			}
 			waiting, tasks = append(waiting, r.Value), append(tasks, t)
 		}
-		if err := errors.Join(engine.ForgetTx(tx, name), tx.Delete(deploymentKey(name)), state.DropEventsTx(tx, name)); err != nil {
+		if err := errors.Join(engine.ForgetTx(tx, name), tx.Delete(deploymentKey(name)), tx.Delete(askKey(name)), state.DropEventsTx(tx, name)); err != nil {
 			return err
 		}
 		if len(waiting) > 0 {
@@ -312,38 +312,10 @@ func (l *Local) forget(ctx context.Context, h *holding) error {
 			}
 		}
 		for i, q := range waiting {
-			if err := errors.Join(state.Put(tx, queueKey(name, q.Task), q), engine.PutTaskTx(tx, tasks[i])); err != nil {
+			if err := errors.Join(putQueuedTx(tx, name, q), engine.PutTaskTx(tx, tasks[i])); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-// watchControl passes on the commands that other processes have left in the store.
-func (l *Local) watchControl(ctx context.Context, h *holding) {
-	defer l.tasks.Done()
-	for c, err := range l.store.Watch(ctx, controlPrefix(h.name), 0) {
-		if err != nil {
-			return
-		}
-		if c.Deleted {
-			continue
-		}
-		req, err := state.DecodeRecord[controlRecord](c.Value)
-		if err != nil {
-			continue
-		}
-		if r := l.runningTask(h.name, req.Task); r != nil {
-			r.command(engine.Command(req.Verb))
-		}
-	}
-}
-
-// controlRecord is a command to the process that runs a task.
-type controlRecord struct {
-	Task string    `json:"task"`
-	Verb string    `json:"verb"`
-	At   time.Time `json:"at"`
-	User string    `json:"user,omitempty"`
 }

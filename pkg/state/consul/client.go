@@ -22,14 +22,21 @@ import (
 	"github.com/orch-project/orch/pkg/state"
 )
 
+// maxConns of a process to one of Consul's servers, which refuses a client's 201st (limits.http_max_conns_per_client): more calls wait for a
+// free one. At most maxWaits of them are held by waits for leases, or nothing else would get through, beats included.
+const (
+	maxConns = 160
+	maxWaits = 40
+)
+
 // newClient makes Consul's client over a transport of ours, which chooses among the addresses and keeps the status of errors.
 func newClient(o Options) (*api.Client, *transport, error) {
 	base := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 5 * time.Second,
-		MaxIdleConns:        128,
-		MaxIdleConnsPerHost: 128,
+		MaxConnsPerHost:     maxConns,
+		MaxIdleConnsPerHost: maxConns,
 		IdleConnTimeout:     60 * time.Second,
 	}
 	scheme := "http"

@@ -39,6 +39,7 @@ type Store struct {
 	writer writer
 	hot    hotKeys
 	live   liveness
+	waits  chan struct{} // slots of blocking queries for leases
 }
 
 var _ state.Store = (*Store)(nil)
@@ -62,6 +63,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s.name = "consul://" + strings.Join(opts.Addresses, ",") + "/" + opts.Prefix
 	s.ctx, s.close = context.WithCancelCause(context.Background())
 	s.live.init()
+	s.waits = make(chan struct{}, maxWaits)
 	s.writer.init()
 	err = s.retry(ctx, func(ctx context.Context) error {
 		_, _, err := s.client.KV().Get(s.root+"schema", s.read(ctx))

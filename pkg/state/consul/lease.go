@@ -150,7 +150,8 @@ func decodeLease(key string, pair *api.KVPair) leaseRecord {
 	return r
 }
 
-// untilChanged waits for a key to change after an index, looking at the clock of the dead too: their keys change when they are freed.
+// untilChanged waits for a key to change after an index: those of the dead do when they are freed. When many wait already it returns after
+// about a second, for another look.
 func (s *Store) untilChanged(ctx context.Context, key string, index uint64, deadline <-chan time.Time) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -164,6 +165,12 @@ func (s *Store) untilChanged(ctx context.Context, key string, index uint64, dead
 			case <-stop:
 			}
 		}()
+	}
+	select {
+	case s.waits <- struct{}{}:
+		defer func() { <-s.waits }()
+	default:
+		return pause(ctx, 10)
 	}
 	return s.retry(ctx, func(ctx context.Context) error {
 		q := s.consistent(ctx)

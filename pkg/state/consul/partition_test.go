@@ -1,6 +1,8 @@
 package consul_test
 
 import (
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,4 +44,45 @@ func TestAServerBehindACutNetwork(t *testing.T) {
 	if err := l.Release(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// Consul serves a client over 200 connections. Many more waits for leases than that, and many calls at once, must not need as many.
+func TestMoreCallsThanConnections(t *testing.T) {
+	t.Parallel()
+	const many = 300
+	c := tools.StartConsul(t, 1)
+	s := connect(t, consul.Options{Addresses: []string{c.Addr()}, Patience: time.Nanosecond}) // the first refusal is one too many
+	held, err := s.Lease(t.Context(), "d", state.LeaseOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var waiting, calling sync.WaitGroup
+	for range many {
+		waiting.Go(func() {
+			l, err := s.Lease(t.Context(), "d", state.LeaseOptions{Wait: time.Minute})
+			if err == nil {
+				err = l.Release(t.Context())
+			}
+			if err != nil {
+				t.Errorf("waiting for the lease: %v", err)
+			}
+		})
+	}
+	for n := range many {
+		calling.Go(func() {
+			for range 5 {
+				if err := s.Update(t.Context(), func(tx state.Tx) error { return state.Put(tx, fmt.Sprint("n", n), n) }); err != nil {
+					t.Errorf("writing: %v", err)
+				}
+				if err := s.View(t.Context(), func(tx state.Tx) error { _, _, err := state.Find[int](tx, fmt.Sprint("n", n)); return err }); err != nil {
+					t.Errorf("reading: %v", err)
+				}
+			}
+		})
+	}
+	calling.Wait()
+	if err := held.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+	waiting.Wait()
 }

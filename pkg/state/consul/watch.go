@@ -16,7 +16,8 @@ import (
 // watchTime is how long one blocking query waits (https://developer.hashicorp.com/consul/api-docs/features/blocking).
 const watchTime = 55 * time.Second
 
-// Watch implements state.Store by blocking queries over the whole prefix, so what is watched should be small. Interruptions of
+// Watch implements state.Store by blocking queries over the whole prefix, so what is watched should be small. Each holds one of the few connections
+// that Consul grants: watch one prefix for all rather than one for each. Interruptions of
 // Consul are waited out; only a refusal ends the watch.
 func (s *Store) Watch(ctx context.Context, prefix string, from state.Rev) iter.Seq2[state.Change, error] {
 	return func(yield func(state.Change, error) bool) {
