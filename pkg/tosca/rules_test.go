@@ -125,6 +125,11 @@ topology_template:
 topology_template:
   node_template: {}
 `, want: []string{"3 unknown-keyname"}, hint: `did you mean "node_templates"?`},
+	"a section of another language": {v: "alien_dsl_3_0_0", doc: `
+functions: { f: { signatures: [ { arguments: [ x ] } ] } }
+interface_types: { I: { o: {} } }
+topology_template: { relationship_templates: { r: { type: x } } }
+`, want: []string{"2 ~unknown-keyname", "3 ~unknown-keyname", "4 ~unknown-keyname"}},
 	"keyname of another version": {v: "tosca_simple_yaml_1_0", doc: `
 topology_template:
   workflows: {}

@@ -64,18 +64,27 @@ func (d *decoder) empty(n *source.Node, path string) {
 	}
 }
 
-// known reports the keynames of a map that the section does not have. It is false if n is no map.
+// known reports the keynames of a map that the section does not have. It is false if n is no map, and where the dialect has no such section: that
+// the keyname which leads there is unknown has been said.
 func (d *decoder) known(n *source.Node, section, path string) bool {
-	if !d.isMap(n, path) {
+	keys := d.keys[section]
+	if keys == nil || !d.isMap(n, path) {
 		return false
 	}
-	keys := d.keys[section]
 	for _, p := range n.Pairs {
 		if !keys.known[p.Key.Text] {
 			d.unknownKeyname(p.Key, keys, section, path)
 		}
 	}
 	return true
+}
+
+// get is the value of a keyname that the section has; one that it has not is reported by known, and means nothing.
+func (d *decoder) get(n *source.Node, section, keyname string) *source.Node {
+	if k := d.keys[section]; k == nil || !k.known[keyname] {
+		return nil
+	}
+	return n.Get(keyname)
 }
 
 func (d *decoder) unknownKeyname(key *source.Node, keys *keyset, section, path string) {

@@ -13,42 +13,46 @@ func (d *decoder) document(root *source.Node, o Options) *document.Document {
 	traits := d.traits
 	doc := &document.Document{Version: root.Get("tosca_definitions_version").Str(), Traits: &traits, Pos: root.Pos}
 	d.known(root, "document", "")
-	doc.Metadata = d.metadata(root.Get("metadata"), "metadata")
-	doc.Metadata = d.tags(root.Get("tags"), doc.Metadata)
+	doc.Metadata = d.metadata(d.get(root, "document", "metadata"), "metadata")
+	doc.Metadata = d.tags(d.get(root, "document", "tags"), doc.Metadata)
 	doc.ArchiveName, doc.ArchiveVersion = doc.Metadata["template_name"], doc.Metadata["template_version"]
-	if n := root.Get("template_name"); n != nil {
+	if n := d.get(root, "document", "template_name"); n != nil {
 		doc.ArchiveName = d.text(n, "template_name")
 	}
-	if n := root.Get("template_version"); n != nil {
+	if n := d.get(root, "document", "template_version"); n != nil {
 		doc.ArchiveVersion = d.text(n, "template_version")
 	}
-	doc.Description = d.text(root.Get("description"), "description")
-	doc.Namespace = d.name(root.Get("namespace"), "namespace")
-	doc.Profile = d.name(root.Get("profile"), "profile")
-	if n := root.Get("dsl_definitions"); n != nil {
+	doc.Description = d.text(d.get(root, "document", "description"), "description")
+	doc.Namespace = d.name(d.get(root, "document", "namespace"), "namespace")
+	doc.Profile = d.name(d.get(root, "document", "profile"), "profile")
+	if n := d.get(root, "document", "dsl_definitions"); n != nil {
 		d.isMap(n, "dsl_definitions")
 	}
-	for _, e := range d.entries(root.Get("repositories"), "repositories") {
+	for _, e := range d.entries(d.get(root, "document", "repositories"), "repositories") {
 		if r := d.repository(e); r != nil {
 			doc.Repositories = append(doc.Repositories, r)
 		}
 	}
-	doc.Imports = d.imports(root.Get("imports"))
+	doc.Imports = d.imports(d.get(root, "document", "imports"))
 	for kind := range document.Kinds {
-		for _, e := range d.entries(root.Get(kind.Section()), kind.Section()) {
+		types := d.get(root, "document", kind.Section())
+		if d.a4c {
+			types = root.Get(kind.Section()) // archives of an old dialect have types for newer ones, which their own parser ignores
+		}
+		for _, e := range d.entries(types, kind.Section()) {
 			if t := d.typeDef(kind, e); t != nil {
 				doc.Types = append(doc.Types, t)
 			}
 		}
 	}
-	for _, e := range d.entries(root.Get("functions"), "functions") {
+	for _, e := range d.entries(d.get(root, "document", "functions"), "functions") {
 		doc.Functions = append(doc.Functions, d.function(e))
 	}
 	section := "topology_template"
 	if d.v2 {
 		section = "service_template"
 	}
-	if n := root.Get(section); n != nil {
+	if n := d.get(root, "document", section); n != nil {
 		all := d.diags
 		if o.Imported && !d.v2 {
 			d.diags = &diag.List{}

@@ -10,31 +10,31 @@ func (d *decoder) topology(n *source.Node, path string) *document.Topology {
 	if !d.known(n, "topology", path) {
 		return t
 	}
-	t.Description = d.text(n.Get("description"), path+".description")
-	t.Metadata = d.tags(n.Get("tags"), d.metadata(n.Get("metadata"), path+".metadata"))
-	t.Inputs = d.params(n.Get("inputs"), "input", path+".inputs")
-	t.Outputs = d.params(n.Get("outputs"), "output", path+".outputs")
-	t.InputArtifacts = d.artifacts(n.Get("input_artifacts"), path+".input_artifacts")
-	if n.Get("node_templates") == nil && d.v2 && !d.slipped(n, "topology", "node_templates") {
+	t.Description = d.text(d.get(n, "topology", "description"), path+".description")
+	t.Metadata = d.tags(d.get(n, "topology", "tags"), d.metadata(d.get(n, "topology", "metadata"), path+".metadata"))
+	t.Inputs = d.params(d.get(n, "topology", "inputs"), "input", path+".inputs")
+	t.Outputs = d.params(d.get(n, "topology", "outputs"), "output", path+".outputs")
+	t.InputArtifacts = d.artifacts(d.get(n, "topology", "input_artifacts"), path+".input_artifacts")
+	if d.get(n, "topology", "node_templates") == nil && d.v2 && !d.slipped(n, "topology", "node_templates") {
 		d.diags.Errorf(CodeMissingKeyname, n.Pos, "the service template has no node_templates").Path = path
 	}
-	nodes := d.withCopies(n.Get("node_templates"), path+".node_templates")
+	nodes := d.withCopies(d.get(n, "topology", "node_templates"), path+".node_templates")
 	for _, e := range nodes {
 		t.Nodes = append(t.Nodes, d.nodeTemplate(e))
 	}
-	for _, e := range d.withCopies(n.Get("relationship_templates"), path+".relationship_templates") {
+	for _, e := range d.withCopies(d.get(n, "topology", "relationship_templates"), path+".relationship_templates") {
 		t.Relationships = append(t.Relationships, d.relationshipTemplate(e))
 	}
-	for _, e := range d.entries(n.Get("groups"), path+".groups") {
+	for _, e := range d.entries(d.get(n, "topology", "groups"), path+".groups") {
 		t.Groups = append(t.Groups, d.group(e))
 	}
-	for _, e := range d.listEntries(n.Get("policies"), path+".policies", !d.v2) {
+	for _, e := range d.listEntries(d.get(n, "topology", "policies"), path+".policies", !d.v2) {
 		t.Policies = append(t.Policies, d.policy(e))
 	}
-	for _, e := range d.entries(n.Get("workflows"), path+".workflows") {
+	for _, e := range d.entries(d.get(n, "topology", "workflows"), path+".workflows") {
 		t.Workflows = append(t.Workflows, d.workflow(e))
 	}
-	if s := n.Get("substitution_mappings"); s != nil {
+	if s := d.get(n, "topology", "substitution_mappings"); s != nil {
 		t.Substitution = d.substitution(s, path+".substitution_mappings")
 	}
 	return t
