@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"github.com/orch-project/orch/pkg/secret"
+	"github.com/orch-project/orch/pkg/topology"
 )
 
 // Values are the attributes of an instance and the outputs of its operations, as stored: JSON, in which a secret is {"$sealed": …}.
@@ -45,40 +46,27 @@ func encodeSmall(v any, c Cipher) (json.RawMessage, error) {
 }
 
 func seal(v any, c Cipher) (any, error) {
-	switch t := v.(type) {
-	case secret.Value:
-		if c == nil {
-			return nil, errNoCipher
-		}
-		b, err := c.Seal([]byte(t.Reveal()))
-		if err != nil {
-			return nil, fmt.Errorf("cannot encrypt a value: %w", err)
-		}
-		return map[string]any{sealedKey: b}, nil
-	case float64:
-		if math.IsNaN(t) || math.IsInf(t, 0) {
-			return nil, fmt.Errorf("%v cannot be stored", t)
-		}
-	case []any:
-		out := make([]any, len(t))
-		for i, x := range t {
-			var err error
-			if out[i], err = seal(x, c); err != nil {
-				return nil, err
+	var failed error
+	sealed := topology.MapLeaves(v, func(leaf any) any {
+		switch t := leaf.(type) {
+		case secret.Value:
+			if c == nil {
+				failed = errNoCipher
+				return nil
+			}
+			b, err := c.Seal([]byte(t.Reveal()))
+			if err != nil {
+				failed = fmt.Errorf("cannot encrypt a value: %w", err)
+			}
+			return map[string]any{sealedKey: b}
+		case float64:
+			if math.IsNaN(t) || math.IsInf(t, 0) {
+				failed = fmt.Errorf("%v cannot be stored", t)
 			}
 		}
-		return out, nil
-	case map[string]any:
-		out := make(map[string]any, len(t))
-		for k, x := range t {
-			var err error
-			if out[k], err = seal(x, c); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
-	}
-	return v, nil
+		return leaf
+	})
+	return sealed, failed
 }
 
 // Decode is the inverse of Encode: integers are int64, secrets secret.Value.

@@ -203,46 +203,25 @@ func masked(m map[string]any, r *secret.Redactor) map[string]any {
 }
 
 func mask(v any, r *secret.Redactor) any {
-	switch t := v.(type) {
-	case secret.Value:
-		return secret.Mask
-	case string:
-		return r.String(t)
-	case []any:
-		out := make([]any, len(t))
-		for i, x := range t {
-			out[i] = mask(x, r)
+	return topology.MapLeaves(v, func(leaf any) any {
+		switch t := leaf.(type) {
+		case secret.Value:
+			return secret.Mask
+		case string:
+			return r.String(t)
 		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(t))
-		for k, x := range t {
-			out[k] = mask(x, r)
-		}
-		return out
-	}
-	return v
+		return leaf
+	})
 }
 
 // revealed is the opposite: plain values.
 func revealed(v any) any {
-	switch t := v.(type) {
-	case secret.Value:
-		return t.Reveal()
-	case []any:
-		out := make([]any, len(t))
-		for i, x := range t {
-			out[i] = revealed(x)
+	return topology.MapLeaves(v, func(leaf any) any {
+		if s, ok := leaf.(secret.Value); ok {
+			return s.Reveal()
 		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(t))
-		for k, x := range t {
-			out[k] = revealed(x)
-		}
-		return out
-	}
-	return v
+		return leaf
+	})
 }
 
 func canonical(m map[string]any) string {

@@ -181,25 +181,15 @@ func canonical(v any) string {
 }
 
 func reveal(v any) any {
-	switch t := v.(type) {
-	case secret.Value:
-		return map[string]string{"secret": t.Reveal()}
-	case topology.Unknown:
-		return map[string]any{"unknown": t.Refs}
-	case []any:
-		out := make([]any, len(t))
-		for i, x := range t {
-			out[i] = reveal(x)
+	return topology.MapLeaves(v, func(leaf any) any {
+		switch t := leaf.(type) {
+		case secret.Value:
+			return map[string]string{"secret": t.Reveal()}
+		case topology.Unknown:
+			return map[string]any{"unknown": t.Refs}
 		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(t))
-		for k, x := range t {
-			out[k] = reveal(x)
-		}
-		return out
-	}
-	return v
+		return leaf
+	})
 }
 
 // form is an expression as text.

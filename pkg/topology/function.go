@@ -480,31 +480,17 @@ func floatText(f float64) string {
 
 // jsonText writes lists and maps with their secrets revealed; hidden tells the caller that there were some.
 func jsonText(v any) (text string, hidden bool) {
-	var plain func(any) any
-	plain = func(v any) any {
-		switch t := v.(type) {
-		case secret.Value:
+	plain := MapLeaves(v, func(leaf any) any {
+		if s, ok := leaf.(secret.Value); ok {
 			hidden = true
-			return t.Reveal()
-		case []any:
-			out := make([]any, len(t))
-			for i, x := range t {
-				out[i] = plain(x)
-			}
-			return out
-		case map[string]any:
-			out := make(map[string]any, len(t))
-			for k, x := range t {
-				out[k] = plain(x)
-			}
-			return out
+			return s.Reveal()
 		}
-		return v
-	}
+		return leaf
+	})
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(plain(v)); err != nil {
+	if err := enc.Encode(plain); err != nil {
 		return fmt.Sprint(v), hidden
 	}
 	return strings.TrimSuffix(b.String(), "\n"), hidden

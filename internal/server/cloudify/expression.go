@@ -128,23 +128,13 @@ func showable(v any) bool {
 
 // visible is an evaluated value as it may be shown: what is not known is null, secrets are masked.
 func visible(v any) any {
-	switch t := v.(type) {
-	case secret.Value:
-		return secret.Mask
-	case topology.Unknown:
-		return nil
-	case []any:
-		out := make([]any, len(t))
-		for i, x := range t {
-			out[i] = visible(x)
+	return topology.MapLeaves(v, func(leaf any) any {
+		switch leaf.(type) {
+		case secret.Value:
+			return secret.Mask
+		case topology.Unknown:
+			return nil
 		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(t))
-		for k, x := range t {
-			out[k] = visible(x)
-		}
-		return out
-	}
-	return v
+		return leaf
+	})
 }

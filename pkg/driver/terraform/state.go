@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"github.com/orch-project/orch/pkg/topology"
 )
 
 // tfState is the part of Terraform's state file (version 4) that is read. The format is the same for OpenTofu.
@@ -103,28 +105,16 @@ func (s *tfState) newer(o *tfState) bool {
 	return s.Lineage == o.Lineage && s.Serial > o.Serial
 }
 
+// normal makes numbers without a fraction int64, as everywhere else.
 func normal(v any) any {
-	switch t := v.(type) {
-	case float64:
-		if i := int64(t); float64(i) == t {
-			return i
+	return topology.MapLeaves(v, func(leaf any) any {
+		if f, ok := leaf.(float64); ok {
+			if i := int64(f); float64(i) == f {
+				return i
+			}
 		}
-	case map[string]any:
-		out := make(map[string]any, len(t))
-		for k, e := range t {
-			out[k] = normal(e)
-		}
-		return out
-	case []any:
-		out := make([]any, len(t))
-		for i, e := range t {
-			out[i] = normal(e)
-		}
-		return out
-	case nil:
-		return nil
-	}
-	return v
+		return leaf
+	})
 }
 
 func idOf(in *stateInstance) string {
