@@ -27,6 +27,7 @@ type blueprintRecord struct {
 	Error       string        `json:"error,omitempty"`
 	Labels      []labelRecord `json:"labels,omitempty"`
 	Secrets     []string      `json:"secrets,omitempty"`
+	Imports     []string      `json:"imports,omitempty"` // blueprints
 	Size        int           `json:"size"`
 	FileName    string        `json:"file_name"` // of the archive
 	HasIcon     bool          `json:"has_icon,omitempty"`
@@ -294,12 +295,16 @@ func sendFile(q *request, name string, size int64, body io.Reader) (any, error) 
 
 func (s *Server) deleteBlueprint(q *request) (any, error) {
 	ctx, id := q.Request().Context(), q.param("id")
-	if _, err := q.flag("force"); err != nil {
+	force, err := q.flag("force")
+	if err != nil {
 		return nil, err
 	}
 	r, err := s.blueprintRecord(ctx, id)
 	if err == nil {
 		err = q.foreign("blueprint", r.owned)
+	}
+	if err == nil && !force {
+		err = s.unimported(ctx, id)
 	}
 	if err != nil {
 		return nil, err
@@ -329,6 +334,25 @@ func (s *Server) deleteBlueprint(q *request) (any, error) {
 		return blueprintOf(r), nil // older clients read what is gone
 	}
 	return nothing()
+}
+
+// unimported refuses to delete what other blueprints import: they could not be deployed any more.
+func (s *Server) unimported(ctx context.Context, id string) error {
+	all, err := s.blueprintRecords(ctx)
+	if err != nil {
+		return err
+	}
+	var by []string
+	for _, b := range all {
+		if b.ID != id && !b.failed() && slices.Contains(b.Imports, id) {
+			by = append(by, b.ID)
+		}
+	}
+	if len(by) == 0 {
+		return nil
+	}
+	return &problem{http.StatusMethodNotAllowed, "blueprint_in_use", fmt.Sprintf("Blueprint `%s` is currently in use. It is imported by the following blueprints: %s. You can force blueprint removal.",
+		id, strings.Join(by, ", "))}
 }
 
 // changeBlueprint changes a blueprint's record, making it for one that has none.

@@ -18,6 +18,8 @@ type deploymentRecord struct {
 	Labels      []labelRecord `json:"labels,omitempty"`
 	Site        string        `json:"site,omitempty"`
 	RuntimeOnly bool          `json:"runtime_only,omitempty"`
+	// Cleared are the events that were deleted.
+	Cleared []clearedRecord `json:"cleared,omitempty"`
 }
 
 type deploymentDocument struct {
@@ -382,21 +384,29 @@ func (s *Server) editDeployment(q *request) (any, error) {
 // changeDeployment changes a deployment's record, making it for one that has none, and answers with the deployment.
 func (s *Server) changeDeployment(q *request, fn func(*deploymentRecord) error) (any, error) {
 	ctx, id := q.Request().Context(), q.param("id")
+	if _, err := s.changeDeploymentNamed(ctx, q, id, func(r *deploymentRecord) error {
+		r.Updated = s.opts.now()
+		return fn(r)
+	}); err != nil {
+		return nil, err
+	}
+	return s.document(ctx, id)
+}
+
+func (s *Server) changeDeploymentNamed(ctx context.Context, q *request, id string, fn func(*deploymentRecord) error) (out deploymentRecord, err error) {
 	r, _, err := s.model(ctx, id)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	err = s.shelf.deployments.change(ctx, q.tenant, id, func(have *deploymentRecord) (*deploymentRecord, error) {
 		if have == nil || !have.Created.Equal(r.Created) {
 			have = &r
 		}
-		have.Updated = s.opts.now()
-		return have, fn(have)
+		err := fn(have)
+		out = *have
+		return have, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return s.document(ctx, id)
+	return out, err
 }
 
 func (s *Server) showDeployment(q *request) (any, error) {

@@ -215,11 +215,20 @@ func (s *Server) events(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	docs, err := s.eventsOf(ctx, q, &e, names)
+	if err != nil {
+		return nil, err
+	}
+	docs = append(docs, s.uploadEvents(ctx, q, &e)...)
+	return e.answer(docs, len(names) != 1)
+}
+
+// eventsOf are the events of deployments that a query accepts and nobody has deleted.
+func (s *Server) eventsOf(ctx context.Context, q *request, e *eventQuery, names []deploymentRecord) (docs []eventDocument, err error) {
 	records, err := s.executionRecords(ctx, q.tenant)
 	if err != nil {
 		return nil, err
 	}
-	var docs []eventDocument
 	for _, r := range names {
 		all, err := s.feeds.of(ctx, r.ID)
 		if err != nil {
@@ -234,13 +243,12 @@ func (s *Server) events(q *request) (any, error) {
 			x := records[d.Execution]
 			d.rename(x.Workflow)
 			d.Group = text0(x.Group)
-			if e.accepts(&d) {
+			if e.accepts(&d) && !slices.ContainsFunc(r.Cleared, func(c clearedRecord) bool { return c.hides(&d) }) {
 				docs = append(docs, d)
 			}
 		}
 	}
-	docs = append(docs, s.uploadEvents(ctx, q, &e)...)
-	return e.answer(docs, len(names) != 1)
+	return docs, nil
 }
 
 // executionRecords tell what executions were started as, and in which group, by their id: scale and update are installations to orch.

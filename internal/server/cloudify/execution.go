@@ -35,6 +35,8 @@ type executionRecord struct {
 	// Arguments and As are of what waits: how it is started, and for whom.
 	Arguments *argumentsRecord `json:"arguments,omitempty"`
 	As        *actor           `json:"as,omitempty"`
+	// Owner is who it was given to; "" is who has started it.
+	Owner string `json:"owner,omitempty"`
 	// Group of executions that it is one of.
 	Group string `json:"group,omitempty"`
 }
@@ -110,6 +112,9 @@ func ofTask(t orch.Task, x *executionRecord, d deploymentRecord) executionDocume
 		doc.Workflow, doc.AllowCustom, doc.Resume, doc.Scheduled, doc.Group = x.Workflow, x.AllowCustom, x.Resumed, stamp(x.Scheduled), text0(x.Group)
 		if x.Parameters != nil {
 			doc.Parameters = x.Parameters
+		}
+		if x.Owner != "" {
+			doc.By = x.Owner
 		}
 		if x.Cancel != "" && !ended(doc.Status) {
 			doc.Status = x.Cancel

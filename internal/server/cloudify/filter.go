@@ -42,92 +42,12 @@ var attributes = map[string][]string{
 	"blueprints":     {"id", "state", "created_by", "visibility", "tenant_name", "main_file_name", "description"},
 	"deployments":    {"id", "display_name", "blueprint_id", "site_name", "created_by", "visibility", "tenant_name", "installation_status", "deployment_status", "latest_execution_status"},
 	"executions":     {"id", "deployment_id", "workflow_id", "status", "created_by", "visibility", "tenant_name"},
-	"nodes":          {"id", "deployment_id", "type", "created_by", "visibility", "tenant_name"},
+	"nodes":          {"id", "deployment_id", "blueprint_id", "type", "created_by", "visibility", "tenant_name"},
 	"node-instances": {"id", "deployment_id", "node_id", "state", "created_by", "visibility", "tenant_name"},
 	"secrets":        {"id", "key", "created_by", "visibility", "tenant_name"},
-}
-
-// searchBody is that of POST /searches/….
-type searchBody struct {
-	Rules       []rule         `json:"filter_rules"`
-	Constraints map[string]any `json:"constraints"`
-}
-
-// savedRules adds the rules of a query's saved filter, and of the body of a search.
-func (s *Server) savedRules(q *request, kind string, l *listing) error {
-	if id := q.QueryParam("_filter_id"); id != "" {
-		r, found, err := s.shelf.filters.get(q.Request().Context(), q.tenant, kind+"/"+id)
-		if err != nil {
-			return err
-		}
-		if !found {
-			return notFound("Filter", id)
-		}
-		l.rules = append(l.rules, r.Rules...)
-	}
-	if q.Request().Method != http.MethodPost {
-		return nil
-	}
-	var b searchBody
-	if err := q.optionalBody(&b); err != nil {
-		return err
-	}
-	for _, r := range b.Rules {
-		if err := r.check(attributes[kind]); err != nil {
-			return err
-		}
-	}
-	l.rules = append(l.rules, b.Rules...)
-	return l.constrain(b.Constraints)
-}
-
-// constrain reads what a form's field allows: names by pattern, labels.
-func (l *listing) constrain(c map[string]any) error {
-	for key, v := range c {
-		switch key {
-		case "name_pattern", "display_name_specs", "id_specs":
-			specs, ok := v.(map[string]any)
-			if !ok {
-				return badParameters("The constraint %s must be a map of operators to texts", key)
-			}
-			attr := "id"
-			if strings.HasPrefix(key, "display_name") {
-				attr = "display_name"
-			}
-			for op, val := range specs {
-				if op == "equals_to" {
-					op = "any_of"
-				}
-				s, ok := val.(string)
-				if !ok || !slices.Contains(operators["attribute"], op) {
-					return badParameters("The constraint %s has the unknown operator %s", key, op)
-				}
-				l.rules = append(l.rules, rule{Key: attr, Values: []string{s}, Operator: op, Type: "attribute"})
-			}
-		case "labels":
-			for _, m := range asMaps(v) {
-				for k, val := range m {
-					l.rules = append(l.rules, rule{Key: k, Values: texts([]any{val}), Operator: "any_of", Type: "label"})
-				}
-			}
-		case "valid_values":
-			l.rules = append(l.rules, rule{Key: "id", Values: texts(v), Operator: "any_of", Type: "attribute"})
-		case "deployment_id", "blueprint_id", "filter_id", "tenants":
-		default:
-			return badParameters("Unknown constraint: %s", key)
-		}
-	}
-	return nil
-}
-
-func asMaps(v any) (out []map[string]any) {
-	list, _ := v.([]any)
-	for _, x := range list {
-		if m, ok := x.(map[string]any); ok {
-			out = append(out, m)
-		}
-	}
-	return out
+	"node-types":     {"deployment_id", "type"},
+	"capabilities":   {"deployment_id"},
+	"scaling-groups": {"deployment_id", "name"},
 }
 
 // filterKind is what the saved filters of a path are about.

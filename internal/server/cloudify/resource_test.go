@@ -284,7 +284,10 @@ node_templates:
 	if r := s.send("PUT", v31+"/blueprints/other?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "blueprint", bp)); r.Status != 400 || !strings.Contains(r.Body, "both have a file scripts/create.sh") {
 		t.Errorf("two scripts of one name: %d %s", r.Status, r.Body)
 	}
-	s.call(204, "DELETE", v31+"/blueprints/shop", nil)
+	if e := s.refused(405, "blueprint_in_use", "DELETE", v31+"/blueprints/shop?force=False", nil); !strings.Contains(fmt.Sprint(e["message"]), "guest") {
+		t.Errorf("in use: %v", e)
+	}
+	s.call(204, "DELETE", v31+"/blueprints/shop?force=True", nil)
 	s.Restart()
 	if got := pick(items(s.get("/nodes?deployment_id=d&_sort=id")), "id"); !slices.Equal(got, []string{"base--app", "base--db", "guest"}) {
 		t.Errorf("nodes %v", got)

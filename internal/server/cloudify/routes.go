@@ -140,12 +140,22 @@ func routes() []route {
 		{patch, "/node-instances/:id", v1, tenantly, (*Server).editInstance},
 		{post, "/searches/node-instances", v3_1, tenantly, everywhere((*Server).instances)},
 
+		{post, "/searches/node-types", v3_1, tenantly, everywhere(searchOf("node-types", nodeTypeDocuments))},
+		{post, "/searches/capabilities", v3_1, tenantly, everywhere(searchOf("capabilities", capabilityDocuments))},
+		{post, "/searches/scaling-groups", v3_1, tenantly, everywhere(searchOf("scaling-groups", scalingGroupDocuments))},
+		{post, "/searches/workflows", v3_1, tenantly, (*Server).workflowList},
+		{get, "/workflows", v3_1, tenantly, (*Server).workflowList},
+
 		{get, "/executions", v1, tenantly, everywhere((*Server).executions)},
 		{post, "/executions", v1, tenantly, (*Server).start},
 		{get, "/executions/:id", v1, tenantly, (*Server).execution},
 		{post, "/executions/:id", v1, tenantly, (*Server).steer},
 		{del, "/executions", v3_1, tenantly, (*Server).deleteExecutions},
+		{patch, "/executions/:id", v1, tenantly, (*Server).editExecution},
+		{get, "/tasks_graphs", v3_1, tenantly, (*Server).taskGraphs},
+		{get, "/operations", v3_1, tenantly, (*Server).graphOperations},
 		{get, "/events", v2, tenantly, (*Server).events},
+		{del, "/events", v2, tenantly, (*Server).clearEvents},
 
 		{get, "/secrets", v3, tenantly, everywhere((*Server).secrets)},
 		{put, "/secrets/:key", v3, tenantly, (*Server).createSecret},

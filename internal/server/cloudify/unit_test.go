@@ -203,7 +203,7 @@ func FuzzBodies(f *testing.F) {
 				_ = r.check(attributes["deployments"])
 				_ = r.holds(deploymentDocument{})
 			}
-			_ = (&listing{}).constrain(search.Constraints)
+			_ = (&listing{equal: map[string][]string{}}).constrain("deployments", search.Constraints)
 		}
 		var up uploadParams
 		_ = decode(data, &up)
