@@ -47,11 +47,12 @@ func Needs(r *http.Request) orch.Role {
 		return orch.Known
 	case first == "tenants" && read:
 		return orch.Known
-	case first == "users" || first == "user-groups" || first == "tenants":
+	case first == "users" || first == "user-groups" || first == "tenants" || first == "permissions" || first == "ldap" || first == "audit" || first == "config" || first == "license" ||
+		first == "maintenance" || first == "ssl" || first == "managers" || first == "brokers" || first == "db-nodes":
 		return orch.ServerAdmin
 	case first == "secrets" && second != "": // values
 		return orch.Operator
-	case read, first == "searches":
+	case read, first == "searches", first == "evaluate":
 		return orch.Viewer
 	}
 	return orch.Operator

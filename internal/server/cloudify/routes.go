@@ -2,6 +2,7 @@ package cloudify
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -87,6 +88,9 @@ func routes() []route {
 		{get, "/tenants/:name", v3, known, (*Server).tenantNamed},
 		{get, "/snapshots", v2, tenantly, emptyList},
 		{get, "/agents", v3_1, tenantly, emptyList},
+		{get, "/log-bundles", v3_1, tenantly, emptyList},
+		{get, "/plugins-updates", v3_1, tenantly, emptyList},
+		{post, "/evaluate/functions", v2, tenantly, (*Server).evaluateFunctions},
 
 		{get, "/blueprints", v1, tenantly, everywhere((*Server).blueprints)},
 		{put, "/blueprints/:id", v1, tenantly, (*Server).uploadBlueprint},
@@ -125,7 +129,9 @@ func routes() []route {
 		{patch, "/execution-schedules/:id", v3_1, tenantly, (*Server).editSchedule},
 		{del, "/execution-schedules/:id", v3_1, tenantly, (*Server).deleteSchedule},
 		{get, "/summary/execution_schedules", v3_1, tenantly, summary("execution_schedules", scheduleDocuments)},
+		{get, "/deployments/inter-deployment-dependencies", v3_1, tenantly, emptyList},
 		{get, "/deployments/:id/inter-deployment-dependencies", v3_1, tenantly, emptyList},
+		{get, "/deployment-modifications", v1, tenantly, emptyList},
 
 		{post, "/deployment-updates/:id/update/initiate", v2_1, tenantly, (*Server).initiateUpdate},
 		{put, "/deployment-updates/:id/update/initiate", v3, tenantly, (*Server).initiateUpdate},
@@ -193,5 +199,5 @@ func routes() []route {
 		{get, "/summary/nodes", v3_1, tenantly, summary("nodes", nodeDocuments)},
 		{get, "/summary/node_instances", v3_1, tenantly, summary("node_instances", instanceDocuments)},
 	}
-	return append(append(out, filterKind("blueprints").routes()...), filterKind("deployments").routes()...)
+	return slices.Concat(out, filterKind("blueprints").routes(), filterKind("deployments").routes(), absentRoutes())
 }

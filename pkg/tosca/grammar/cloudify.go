@@ -52,6 +52,12 @@ var cloudifyFunctions = map[string]arity{
 	"string_lower": {1, 1}, "string_upper": {1, 1},
 }
 
+// IsCloudifyFunction reports whether a name is that of one of Cloudify's intrinsic functions.
+func IsCloudifyFunction(name string) bool {
+	_, ok := cloudifyFunctions[name]
+	return ok
+}
+
 // cloudifyExpressions are Cloudify's intrinsic functions: a map with one key that is a function's name, or that key beside `type`.
 type cloudifyExpressions struct {
 	expressions
