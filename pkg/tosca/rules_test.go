@@ -508,6 +508,12 @@ imports:
   - tosca-normative-types:2.0.0
 topology_template: { node_templates: { a: { type: tosca.nodes.Compute } } }
 `, want: []string{"4 ~other-version", "5 ~other-version", "7 missing-import"}, hint: "or import tosca-normative-types:1.0.0-ALIEN20"},
+	"2.0: a profile with a template": {v: "tosca_2_0", doc: `
+profile: org.example:1
+imports: [ { url: "https://example.org/x.yaml", repository: r } ]
+repositories: { r: "https://example.org" }
+service_template: { node_templates: {} }
+`, want: []string{"3 network-import", "3 wrong-form", "5 ~profile-template"}},
 	"2.0: another version of a profile": {v: "tosca_2_0", doc: `
 imports: [ { profile: "org.oasis-open.simple:2.0.1" }, { profile: "org.oasis-open.simple:2.0", namespace: t } ]
 service_template: { node_templates: { a: { type: Compute }, b: { type: "t:Compute" } } }

@@ -227,10 +227,11 @@ type CapabilityDef struct {
 	Description            string
 	Properties, Attributes []*Param
 	// Values assigned in the definition (Alien4Cloud; TOSCA 2.0 refinements).
-	Values           []Assign
-	ValidSourceTypes []Name
-	Occurrences      *Range
-	Path             string
+	Values []Assign
+	// ValidRelationshipTypes: TOSCA 2.0.
+	ValidSourceTypes, ValidRelationshipTypes []Name
+	Occurrences                              *Range
+	Path                                     string
 }
 
 // RequirementDef is a requirement definition of a node type.
@@ -250,9 +251,11 @@ type RequirementDef struct {
 type RelationshipUse struct {
 	Name                   Name // type or template
 	Properties, Attributes []Assign
-	Interfaces             []*Interface
-	Artifacts              []*Artifact
-	Path                   string
+	// PropertyDefs, AttributeDefs refine the type's, in definitions of requirements (TOSCA 2.0 §8.4).
+	PropertyDefs, AttributeDefs []*Param
+	Interfaces                  []*Interface
+	Artifacts                   []*Artifact
+	Path                        string
 }
 
 // NodeFilter restricts the nodes that may fulfil a requirement.

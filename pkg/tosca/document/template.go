@@ -17,6 +17,8 @@ type Topology struct {
 	Outputs       []*Param
 	Workflows     []*Workflow
 	Substitution  *Substitution
+	// Functions that the template defines or refines (TOSCA 2.0 §10.4).
+	Functions []*Function
 	// InputArtifacts (Alien4Cloud) are artifacts that the deployment gives.
 	InputArtifacts []*Artifact
 	// Capabilities, Labels, BlueprintLabels, ResourceTags and Settings of a Cloudify blueprint: names with their values.

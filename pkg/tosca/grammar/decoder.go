@@ -87,6 +87,12 @@ func (d *decoder) get(n *source.Node, section, keyname string) *source.Node {
 	return n.Get(keyname)
 }
 
+// noted checks the description and the metadata of a section that has them and keeps neither.
+func (d *decoder) noted(n *source.Node, section, path string) {
+	d.text(d.get(n, section, "description"), path+".description")
+	d.metadata(d.get(n, section, "metadata"), path+".metadata")
+}
+
 func (d *decoder) unknownKeyname(key *source.Node, keys *keyset, section, path string) {
 	dg := diag.Diagnostic{
 		Severity: d.unknown, Code: CodeUnknownKeyname, Pos: key.Pos, Path: join(path, key.Text),

@@ -13,8 +13,7 @@ func (d *decoder) function(e entry) *document.Function {
 	if !d.known(e.value, "function", e.path) {
 		return f
 	}
-	d.text(e.value.Get("description"), e.path+".description")
-	d.metadata(e.value.Get("metadata"), e.path+".metadata")
+	d.noted(e.value, "function", e.path)
 	list := e.value.Get("signatures")
 	switch {
 	case list == nil:
@@ -36,6 +35,7 @@ func (d *decoder) signature(n *source.Node, path string) *document.Signature {
 		return nil
 	}
 	s := &document.Signature{Pos: n.Pos, Path: path}
+	d.noted(n, "signature", path)
 	s.Arguments = d.schemas(n.Get("arguments"), path+".arguments")
 	s.Optional = d.schemas(n.Get("optional_arguments"), path+".optional_arguments")
 	if b := d.flag(n.Get("variadic"), path+".variadic"); b != nil {

@@ -21,6 +21,7 @@ const (
 	CodeForm           = "wrong-form"
 	CodeEmpty          = "empty-section"
 	CodeFunction       = "bad-function"
+	CodeProfile        = "profile-template"
 )
 
 // Dialect decodes the documents of some tosca_definitions_versions.

@@ -19,6 +19,8 @@ func (d *decoder) document(root *source.Node, o Options) *document.Document {
 	if n := d.get(root, "document", "template_name"); n != nil {
 		doc.ArchiveName = d.text(n, "template_name")
 	}
+	d.text(d.get(root, "document", "template_author"), "template_author")
+	d.text(d.get(root, "document", "tosca_default_namespace"), "tosca_default_namespace")
 	if n := d.get(root, "document", "template_version"); n != nil {
 		doc.ArchiveVersion = d.text(n, "template_version")
 	}
@@ -53,6 +55,11 @@ func (d *decoder) document(root *source.Node, o Options) *document.Document {
 		section = "service_template"
 	}
 	if n := d.get(root, "document", section); n != nil {
+		if !doc.Profile.IsZero() {
+			dg := d.diags.Warnf(CodeProfile, root.Key(section).Pos, "a document with a profile must not have a %s", section)
+			dg.Path, dg.Hint = section, "put the template into a document of its own that imports this one"
+			dg.Related = []diag.Related{{Pos: doc.Profile.Pos, Message: "the profile is declared here"}}
+		}
 		all := d.diags
 		if o.Imported && !d.v2 {
 			d.diags = &diag.List{}
@@ -72,6 +79,7 @@ func (d *decoder) repository(e entry) *document.Repository {
 	if !d.known(e.value, "repository", e.path) {
 		return nil
 	}
+	d.noted(e.value, "repository", e.path)
 	url := e.value.Get("url")
 	r.URL, r.Type = d.text(url, e.path+".url"), d.text(e.value.Get("type"), e.path+".type")
 	r.Credential = e.value.Get("credential")
@@ -149,12 +157,15 @@ func (d *decoder) importDef(n *source.Node, path string) *document.Import {
 		return nil
 	}
 	im.Repository = d.name(n.Get("repository"), path+".repository")
+	if d.v2 && !im.Repository.IsZero() && (im.Profile != "" || strings.Contains(im.File, "://")) {
+		d.diags.Errorf(CodeForm, im.Repository.Pos, "a repository is for imports of relative paths").Path = path + ".repository"
+	}
 	im.NamespaceURI = d.text(n.Get("namespace_uri"), path+".namespace_uri")
 	im.Namespace = d.text(n.Get("namespace_prefix"), path+".namespace_prefix")
 	if d.v2 {
 		im.Namespace = d.text(n.Get("namespace"), path+".namespace")
-		d.metadata(n.Get("metadata"), path+".metadata")
 	}
+	d.noted(n, "import", path)
 	return im
 }
 

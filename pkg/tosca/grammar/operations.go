@@ -49,6 +49,8 @@ func (d *decoder) interfaceBody(name document.Name, n *source.Node, path, sectio
 			i.Type = d.name(v, p)
 		case k.Text == "description" && !v.Is(source.Mapping):
 			i.Description = d.text(v, p)
+		case k.Text == "metadata" && keys.known["metadata"]:
+			d.metadata(v, p)
 		case k.Text == "inputs":
 			i.Inputs = d.inputs(v, p, def)
 		case k.Text == "operations" && keys.known["operations"]:
@@ -87,6 +89,7 @@ func (d *decoder) operation(e entry, section string, def bool) *document.Operati
 		return o
 	}
 	o.Description = d.text(n.Get("description"), e.path+".description")
+	d.metadata(d.get(n, section, "metadata"), e.path+".metadata")
 	d.implementation(o, n.Get("implementation"), e.path+".implementation")
 	if deps := n.Get("dependencies"); deps != nil {
 		o.Dependencies = append(o.Dependencies, d.uses(deps, e.path+".dependencies")...)
@@ -126,6 +129,7 @@ func (d *decoder) implementation(o *document.Operation, n *source.Node, path str
 	if !d.known(n, "implementation", path) {
 		return
 	}
+	d.noted(n, "implementation", path)
 	o.Implementation = d.use(n.Get("primary"), path+".primary")
 	o.Dependencies = d.uses(n.Get("dependencies"), path+".dependencies")
 	o.Host = d.text(n.Get("operation_host"), path+".operation_host")
@@ -200,6 +204,12 @@ func (d *decoder) artifacts(n *source.Node, path string) []*document.Artifact {
 
 func (d *decoder) artifactBody(n *source.Node, path, section string) *document.Artifact {
 	d.known(n, section, path)
+	for _, k := range []string{"type", "file"} {
+		if n.Get(k) == nil && d.v2 && !d.slipped(n, section, k) {
+			d.diags.Errorf(CodeMissingKeyname, n.Pos, "the artifact %s has no %s", last(path), k).Path = path
+		}
+	}
+	d.metadata(d.get(n, section, "metadata"), path+".metadata")
 	file := n.Get("file")
 	var input document.Name
 	if d.a4c && file.Is(source.Mapping) && file.Get("get_input_artifact") != nil {

@@ -90,6 +90,8 @@ func (d *decoder) paramBody(p *document.Param, n *source.Node) {
 	p.Metadata = d.metadata(n.Get("metadata"), path+".metadata")
 	if m := n.Get("mapping"); m.Is(source.Sequence) {
 		p.Mapping = d.texts(m, path+".mapping")
+	} else if m != nil {
+		d.wrong(m, path+".mapping", "a list that leads to an attribute, such as [ SELF, name ]")
 	}
 	if n.Get("type") == nil && n.Get("constraints") == nil && n.Get("entry_schema") == nil && n.Get("validation") == nil && n.Get("key_schema") == nil {
 		return
@@ -140,6 +142,7 @@ func (d *decoder) schema(n *source.Node, path string) *document.Schema {
 	s := d.schemaBody(n, path)
 	s.Type = d.name(n.Get("type"), path+".type")
 	s.Description = d.text(n.Get("description"), path+".description")
+	d.metadata(d.get(n, "schema", "metadata"), path+".metadata")
 	return s
 }
 

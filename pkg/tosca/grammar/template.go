@@ -1,6 +1,9 @@
 package grammar
 
 import (
+	"strconv"
+
+	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
@@ -33,6 +36,9 @@ func (d *decoder) topology(n *source.Node, path string) *document.Topology {
 	}
 	for _, e := range d.entries(d.get(n, "topology", "workflows"), path+".workflows") {
 		t.Workflows = append(t.Workflows, d.workflow(e))
+	}
+	for _, e := range d.entries(d.get(n, "topology", "functions"), path+".functions") {
+		t.Functions = append(t.Functions, d.function(e))
 	}
 	if s := d.get(n, "topology", "substitution_mappings"); s != nil {
 		t.Substitution = d.substitution(s, path+".substitution_mappings")
@@ -132,6 +138,9 @@ func (d *decoder) capabilityAssign(e entry) *document.CapabilityAssign {
 	if e.value.IsNull() || !d.known(e.value, "capability_assignment", e.path) {
 		return c
 	}
+	d.noted(e.value, "capability_assignment", e.path)
+	d.rangeOf(d.get(e.value, "capability_assignment", "occurrences"), e.path+".occurrences")
+	d.scopes(d.get(e.value, "capability_assignment", "directives"), e.path+".directives")
 	c.Properties = d.assigns(e.value.Get("properties"), e.path+".properties")
 	c.Attributes = d.assigns(e.value.Get("attributes"), e.path+".attributes")
 	return c
@@ -157,6 +166,7 @@ func (d *decoder) requirement(e entry) *document.Requirement {
 	} else {
 		r.Node = d.name(node, e.path+".node")
 	}
+	d.noted(n, "requirement", e.path)
 	r.Requirement = d.name(n.Get("type_requirement"), e.path+".type_requirement")
 	r.Capability = d.name(n.Get("capability"), e.path+".capability")
 	rel := n.Get("relationship")
@@ -177,11 +187,26 @@ func (d *decoder) requirement(e entry) *document.Requirement {
 	r.Occurrences = d.rangeOf(n.Get("occurrences"), e.path+".occurrences")
 	r.Count = n.Get("count")
 	r.Allocation = d.assigns(n.Get("allocation"), e.path+".allocation")
-	r.Directives = d.names(n.Get("directives"), e.path+".directives")
+	r.Directives = d.scopes(n.Get("directives"), e.path+".directives")
 	if b := d.flag(n.Get("optional"), e.path+".optional"); b != nil {
 		r.Optional = *b
 	}
 	return r
+}
+
+// scopes reads the directives of requirements and capabilities: whether the other end is in this template or outside of it (TOSCA 2.0 §8.3, §8.5).
+func (d *decoder) scopes(n *source.Node, path string) []document.Name {
+	out := d.names(n, path)
+	for i, name := range out {
+		if name.Text != "internal" && name.Text != "external" {
+			dg := d.diags.Errorf(CodeForm, name.Pos, "unknown directive %q", name.Text)
+			dg.Path = path + "[" + strconv.Itoa(i) + "]"
+			if dg.Hint = diag.Suggest(name.Text, []string{"internal", "external"}); dg.Hint == "" {
+				dg.Hint = "known are internal and external"
+			}
+		}
+	}
+	return out
 }
 
 // nodeAndIndex reads [template, index] (TOSCA 2.0).
@@ -239,6 +264,7 @@ func (d *decoder) substitution(n *source.Node, path string) *document.Substituti
 	if n.Get("node_type") == nil && !d.a4c && !d.slipped(n, "substitution", "node_type") {
 		d.diags.Errorf(CodeMissingKeyname, n.Pos, "substitution_mappings has no node_type").Path = path
 	}
+	d.noted(n, "substitution", path)
 	s.Filter = d.nodeFilter(n.Get("substitution_filter"), path+".substitution_filter")
 	s.Properties = d.mappings(n.Get("properties"), path+".properties", true)
 	s.Attributes = d.mappings(n.Get("attributes"), path+".attributes", false)

@@ -60,6 +60,7 @@ func (d *decoder) typeDef(kind document.Kind, e entry) *document.Type {
 		t.FileExt = d.texts(n.Get("file_ext"), t.Path+".file_ext")
 	case document.GroupType:
 		t.Members = d.names(n.Get("members"), t.Path+".members")
+		d.names(d.get(n, "group_type", "targets"), t.Path+".targets")
 		if iface := n.Get("interfaces"); iface != nil {
 			t.Interfaces = d.interfaces(iface, t.Path+".interfaces", true)
 		}
@@ -126,6 +127,8 @@ func (d *decoder) capabilityDef(e entry) *document.CapabilityDef {
 	for _, k := range []string{"valid_source_types", "valid_source_node_types"} {
 		c.ValidSourceTypes = append(c.ValidSourceTypes, d.names(n.Get(k), e.path+"."+k)...)
 	}
+	c.ValidRelationshipTypes = d.names(n.Get("valid_relationship_types"), e.path+".valid_relationship_types")
+	d.metadata(d.get(n, "capability_definition", "metadata"), e.path+".metadata")
 	c.Occurrences = d.occurrences(n, e.path)
 	return c
 }
@@ -161,6 +164,7 @@ func (d *decoder) requirementDef(e entry) *document.RequirementDef {
 func (d *decoder) requirementRest(r *document.RequirementDef, n *source.Node) {
 	r.Node = d.name(n.Get("node"), r.Path+".node")
 	r.Description = d.text(n.Get("description"), r.Path+".description")
+	d.metadata(d.get(n, "requirement_definition", "metadata"), r.Path+".metadata")
 	rel := n.Get("relationship")
 	if rel == nil {
 		rel = n.Get("relationship_type")
@@ -186,11 +190,18 @@ func (d *decoder) relationshipUse(n *source.Node, path, section string, def bool
 		return nil
 	}
 	u.Name = d.name(n.Get("type"), path+".type")
+	if def && !d.a4c && n.Get("type") == nil && !d.slipped(n, section, "type") {
+		d.diags.Errorf(CodeMissingKeyname, n.Pos, "the relationship has no type").Path = path
+	}
+	d.noted(n, section, path)
 	u.Interfaces = d.interfaces(n.Get("interfaces"), path+".interfaces", def)
 	u.Artifacts = d.artifacts(n.Get("artifacts"), path+".artifacts")
 	if !def {
 		u.Properties = d.assigns(n.Get("properties"), path+".properties")
 		u.Attributes = d.assigns(n.Get("attributes"), path+".attributes")
+	} else {
+		u.PropertyDefs = d.params(d.get(n, section, "properties"), "property", path+".properties")
+		u.AttributeDefs = d.params(d.get(n, section, "attributes"), "attribute", path+".attributes")
 	}
 	return u
 }

@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -48,18 +49,24 @@ func (d *decoder) triggers(n *source.Node, path string) []*document.Trigger {
 		if !d.known(e.value, "trigger", e.path) {
 			continue
 		}
-		ev := e.value.Get("event")
+		d.noted(e.value, "trigger", e.path)
+		ev, evPath := e.value.Get("event"), e.path+".event"
 		if ev == nil {
-			ev = e.value.Get("event_type")
+			ev, evPath = e.value.Get("event_type"), e.path+".event_type"
+		} else if other := d.get(e.value, "trigger", "event_type"); other != nil {
+			d.text(other, e.path+".event_type")
 		}
 		if ev.Is(source.Mapping) {
 			t.Event = ev.Get("type").Str() // 1.1: {type: …}
 		} else {
-			t.Event = d.text(ev, e.path+".event")
+			t.Event = d.text(ev, evPath)
 		}
 		t.Schedule = e.value.Get("schedule")
 		t.Condition = e.value.Get("condition")
-		if f := e.value.Get("target_filter"); f.Is(source.Mapping) {
+		if ev == nil && !d.a4c && !d.slipped(e.value, "trigger", "event") {
+			d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the trigger %s has no event", e.key.Text).Path = e.path
+		}
+		if f := d.get(e.value, "trigger", "target_filter"); f != nil && d.isMap(f, e.path+".target_filter") {
 			t.Target = d.name(f.Get("node"), e.path+".target_filter.node")
 		}
 		switch a := e.value.Get("action"); {
@@ -71,6 +78,8 @@ func (d *decoder) triggers(n *source.Node, path string) []*document.Trigger {
 			// 1.1: name: {implementation: …}
 		case !a.IsNull():
 			d.wrong(a, e.path+".action", "a list of activities")
+		case d.level >= 12 && !d.a4c && a == nil && !d.slipped(e.value, "trigger", "action"):
+			d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the trigger %s has no action", e.key.Text).Path = e.path
 		}
 		out = append(out, t)
 	}
@@ -150,7 +159,12 @@ func (d *decoder) step(e entry) *document.Step {
 	}
 	s.Relationship = d.name(n.Get("target_relationship"), e.path+".target_relationship")
 	s.Host = d.text(n.Get("operation_host"), e.path+".operation_host")
-	s.Filter = n.Get("filter")
+	d.noted(n, "step", e.path)
+	if f := d.get(n, "step", "filter"); f != nil && !f.IsNull() {
+		if s.Filter = f; !f.Is(source.Sequence) && !f.Is(source.Mapping) {
+			d.wrong(f, e.path+".filter", "a list of conditions")
+		}
+	}
 	switch a := n.Get("activities"); {
 	case a != nil:
 		s.Activities = d.activities(a, e.path+".activities")
@@ -162,6 +176,9 @@ func (d *decoder) step(e entry) *document.Step {
 		if !d.a4c {
 			d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the workflow step %s has no activities", e.key.Text).Path = e.path
 		}
+	}
+	if s.Target.IsZero() && n.Get("target") == nil && !d.a4c && !d.slipped(n, "step", "target") && slices.ContainsFunc(s.Activities, func(a *document.Activity) bool { return a.Kind != topology.ActivityInline }) {
+		d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the workflow step %s has no target", e.key.Text).Path = e.path
 	}
 	s.OnSuccess = d.names(n.Get("on_success"), e.path+".on_success")
 	s.OnSuccess = append(s.OnSuccess, d.names(n.Get("on-success"), e.path+".on-success")...)

@@ -1,6 +1,8 @@
 package resolve
 
 import (
+	"slices"
+
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca/document"
@@ -134,6 +136,7 @@ type requirement struct {
 	use            *document.RelationshipUse
 	lower, upper   int64
 	filter         *document.NodeFilter
+	props, attrs   *params // the relationship's that the requirement refines; nil for none
 	owner          *typ
 	def            *document.RequirementDef
 	unknown        bool // a type it names was reported
@@ -161,6 +164,9 @@ func (r *resolver) requirements(t *typ, inherited []*requirement) []*requirement
 			}
 		}
 		r.requirement(t, q, def)
+		if traits := t.file.Doc.Traits; old == nil && def.Capability.IsZero() && !t.broken && !traits.Lenient && !traits.Open {
+			r.errorf("missing-keyname", def.Name.Pos, def.Path, "the requirement %s has no capability", q.name)
+		}
 		if old != nil {
 			r.refinedRequirement(t, old, q, def)
 		}
@@ -202,11 +208,54 @@ func (r *resolver) refinedRequirement(t *typ, old, q *requirement, def *document
 	}
 }
 
+// refined are the properties or attributes of a type that an entity of it refines; nil for none. It may add none.
+func (r *resolver) refined(t, of *typ, have *params, defs []*document.Param, what string) *params {
+	var known []*document.Param
+	for _, def := range defs {
+		if have.get(def.Name.Text) == nil {
+			if !of.broken {
+				r.undeclared(t.file, def.Name, have, what, "the relationship type "+of.def.Name.Text, def.Path)
+			}
+			continue
+		}
+		known = append(known, def)
+	}
+	if len(known) == 0 {
+		return nil
+	}
+	return r.declare(t, have, known, what)
+}
+
+// over is what a type declares, with what a requirement refines of it.
+func (q *requirement) over(t *typ, have, base, refined *params) *params {
+	if refined == nil || q.relationship == nil {
+		return have
+	}
+	out := have.clone()
+	for _, p := range refined.list {
+		if old := have.get(p.name); old != nil && old == base.get(p.name) {
+			out.set(p)
+		}
+	}
+	return out
+}
+
 func useName(u *document.RelationshipUse) document.Name {
 	if u == nil {
 		return document.Name{}
 	}
 	return u.Name
+}
+
+// namesCapability reports a requirement whose capability is one that its node type defines, by its name (TOSCA 2.0 §8.4). Types are compared by
+// their definitions: they may not be resolved yet.
+func (r *resolver) namesCapability(f *File, def *document.RequirementDef) bool {
+	for n := f.lookup(document.NodeType, def.Node.Text); n != nil; n = r.link(n).parent {
+		if slices.ContainsFunc(n.def.Capabilities, func(c *document.CapabilityDef) bool { return c.Name.Text == def.Capability.Text }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *resolver) requirement(t *typ, q *requirement, def *document.RequirementDef) {
@@ -220,6 +269,8 @@ func (r *resolver) requirement(t *typ, q *requirement, def *document.Requirement
 		// Alien4Cloud 1.2 also writes the target's node type or the capability's name here.
 		q.capability = nil
 		switch traits := t.file.Doc.Traits; {
+		case traits.Strict && !def.Node.IsZero() && t.file.lookup(document.CapabilityType, def.Capability.Text) == nil && r.namesCapability(t.file, def):
+			q.capabilityName = def.Capability.Text
 		case t.file.lookup(document.CapabilityType, def.Capability.Text) != nil || !traits.CapabilityNames:
 			q.capability = ref(document.CapabilityType, def.Capability, "capability")
 		case t.file.lookup(document.NodeType, def.Capability.Text) != nil:
@@ -238,6 +289,10 @@ func (r *resolver) requirement(t *typ, q *requirement, def *document.Requirement
 		q.use = u
 		if !u.Name.IsZero() {
 			q.relationship = ref(document.RelationshipType, u.Name, "relationship")
+		}
+		if rel := q.relationship; rel != nil {
+			q.props = r.refined(t, rel, rel.props, u.PropertyDefs, "property")
+			q.attrs = r.refined(t, rel, rel.attrs, u.AttributeDefs, "attribute")
 		}
 	}
 	if def.Occurrences != nil {

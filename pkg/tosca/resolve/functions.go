@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -28,6 +29,11 @@ func (r *resolver) functions() {
 		for _, def := range f.Doc.Functions {
 			r.signatures(f, def)
 		}
+		if t := f.Doc.Topology; t != nil && f == r.in.Root {
+			for _, def := range t.Functions {
+				r.signatures(f, def)
+			}
+		}
 	}
 }
 
@@ -36,7 +42,25 @@ func (r *resolver) signatures(f *File, def *document.Function) []*signature {
 		return s
 	}
 	var out []*signature
-	for _, d := range def.Signatures {
+	var outside []*signature // what a template's own definition refines
+	if t := f.Doc.Topology; t != nil && slices.Contains(t.Functions, def) {
+		for _, at := range f.reachable() {
+			for _, fn := range at.file.Doc.Functions {
+				if at.prefix+fn.Name.Text == def.Name.Text && outside == nil {
+					outside = r.signatures(at.file, fn)
+				}
+			}
+		}
+	}
+	for i, d := range def.Signatures {
+		if i < len(outside) { // of a signature that exists only the implementation can change
+			s := *outside[i]
+			if im := d.Implementation; im != nil && im.Implementation != nil {
+				s.implementation = r.artifactUse(&context{file: f}, im.Implementation)
+			}
+			out = append(out, &s)
+			continue
+		}
 		s := &signature{least: len(d.Arguments), variadic: d.Variadic, result: r.schema(f, d.Result)}
 		for _, a := range append(append([]*document.Schema{}, d.Arguments...), d.Optional...) {
 			s.args = append(s.args, r.schema(f, a))
@@ -45,6 +69,9 @@ func (r *resolver) signatures(f *File, def *document.Function) []*signature {
 			s.implementation = r.artifactUse(&context{file: f}, im.Implementation)
 		}
 		out = append(out, s)
+	}
+	if len(out) < len(outside) {
+		out = append(out, outside[len(out):]...)
 	}
 	r.signed[def] = out
 	return out
@@ -68,6 +95,13 @@ func (s *signature) argument(i int) *topology.Schema {
 
 // Function finds a function that a document in scope defines (TOSCA 2.0), with the file that has it.
 func (f *File) Function(name string) (*File, *document.Function) {
+	if t := f.Doc.Topology; t != nil {
+		for _, fn := range t.Functions {
+			if fn.Name.Text == name {
+				return f, fn
+			}
+		}
+	}
 	for _, at := range f.reachable() {
 		for _, fn := range at.file.Doc.Functions {
 			if at.prefix+fn.Name.Text == name {

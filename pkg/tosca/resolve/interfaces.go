@@ -66,6 +66,8 @@ func (r *resolver) mergeInterfaces(ctx *context, inherited []*topology.Interface
 			if i.Name == def.Name.Text && len(it.chain) > 0 && topology.InterfaceName(it.chain.Name()) != it.chain.Name() && def.Name.Text == it.chain.Name() {
 				i.Name = topology.InterfaceName(it.chain.Name())
 			}
+		case declare && def.Type.IsZero() && ctx.file.Doc.Traits.Strict && !ctx.broken():
+			r.errorf("missing-keyname", def.Name.Pos, def.Path, "the interface %s of %s has no type", def.Name.Text, ctx.owner())
 		case !declare && !ctx.file.Doc.Traits.Lenient && !ctx.file.Doc.Traits.Open && !ctx.broken():
 			names := make([]string, len(out))
 			for j, in := range out {

@@ -259,9 +259,13 @@ func (r *resolver) fillRelationship(ctx *context, rel *topology.Relationship, t 
 	} else {
 		rel.Artifacts = t.artifacts
 	}
-	rel.Properties = r.assign(ctx, t.props, props, "property", of, docPath+".properties", t.broken)
-	rel.Attributes = r.assign(ctx, t.attrs, attrs, "attribute", of, docPath+".attributes", t.broken)
-	r.required(ctx.file, t.props, rel.Properties, props, document.Name{Pos: rel.Pos}, of, docPath+".properties")
+	declared, observed := t.props, t.attrs
+	if q.props != nil || q.attrs != nil {
+		declared, observed = q.over(t, t.props, q.relationship.props, q.props), q.over(t, t.attrs, q.relationship.attrs, q.attrs)
+	}
+	rel.Properties = r.assign(ctx, declared, props, "property", of, docPath+".properties", t.broken)
+	rel.Attributes = r.assign(ctx, observed, attrs, "attribute", of, docPath+".attributes", t.broken)
+	r.required(ctx.file, declared, rel.Properties, props, document.Name{Pos: rel.Pos}, of, docPath+".properties")
 	ctx.artifacts = rel.Artifacts
 	rel.Interfaces = t.ifaces
 	if q.use != nil && len(q.use.Interfaces) > 0 {

@@ -341,6 +341,9 @@ func (r *resolver) refine(t *typ, old *param, def *document.Param, what string) 
 	if what == "attribute" {
 		p.required = false
 	}
+	if old == nil && !t.broken && (def.Schema == nil || def.Schema.Type.IsZero()) && def.Value == nil && (t.file.Doc.Traits.Strict || what == "attribute" && !t.file.Doc.Traits.Lenient && !t.file.Doc.Traits.Open) {
+		r.errorf("missing-keyname", def.Name.Pos, def.Path, "the %s %s has no type", what, def.Name.Text)
+	}
 	p.schema = r.refinement(t.file, def.Schema, old != nil)
 	if old != nil && old.schema != nil {
 		p.schema = r.refinedSchema(t, old, p.schema, def, what)
