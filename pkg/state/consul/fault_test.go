@@ -395,6 +395,46 @@ func TestCutOffHolder(t *testing.T) {
 	}
 }
 
+// Consul fails again and again, more often than a holder's time: its death is noticed all the same, long before Consul ends its session (20 s).
+func TestDeathIsNoticedBetweenFailures(t *testing.T) {
+	t.Parallel()
+	const ttl = 2 * time.Second
+	c := tools.StartConsul(t, 1)
+	dying, flickering := newSwitch(t, c.Addr()), newSwitch(t, c.Addr())
+	dead := connect(t, consul.Options{Addresses: []string{dying.Addr().String()}, Patience: time.Second})
+	other := connect(t, consul.Options{Addresses: []string{flickering.Addr().String()}})
+	if _, err := dead.Lease(t.Context(), "d", state.LeaseOptions{TTL: ttl}); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var flicker sync.WaitGroup
+	flicker.Go(func() {
+		for {
+			for _, d := range []time.Duration{ttl / 5, ttl / 2} { // off for one look or two, on for four
+				flickering.off.Store(d == ttl/5)
+				flickering.drop()
+				select {
+				case <-stop:
+					return
+				case <-time.After(d):
+				}
+			}
+		}
+	})
+	defer flicker.Wait()
+	defer close(stop)
+	dying.off.Store(true)
+	dying.drop()
+	began := time.Now()
+	l, err := other.Lease(t.Context(), "d", state.LeaseOptions{TTL: ttl, Wait: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("the takeover of %d took %s", l.Generation(), took)
+	}
+}
+
 // switchable is a proxy that can be off.
 type switchable struct {
 	net.Listener

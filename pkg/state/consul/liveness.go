@@ -18,7 +18,8 @@ import (
 //
 // Consul ends a session only after twice its TTL, which is at least 10 s, so 20 s after the last renewal: too late. Therefore a process with
 // leases also changes a key, its beat, every fifth of the TTL. Every process with an interest in leases looks at all beats; whose beat has not changed for the TTL,
-// by the looker's own clock and over answers without a gap, is dead: its session is destroyed, which frees its leases. The holder
+// by the looker's own clock from the answer that first showed it to the asking of one that still did, is dead: its session is destroyed, which frees
+// its leases. Looks that fail between the two do not matter, so a cluster without a leader most of the time does not keep the dead alive. The holder
 // itself gives up a little earlier, when it has not been able to change its beat for nine tenths of the TTL:
 //
 //	beat written   ├──────── 0.9 TTL ────────▶ Lost is closed
@@ -304,14 +305,14 @@ func (s *Store) lookForDead() {
 		case <-s.ctx.Done():
 			return
 		}
+		asked := time.Now()
 		ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
 		pairs, _, err := s.client.KV().List(s.root+"beat/", s.consistent(ctx))
 		cancel()
 		if err != nil {
-			clear(beats) // nobody may have been able to write meanwhile: count anew
-			continue
+			continue // who could not write meanwhile has given up by its own clock
 		}
-		now := time.Now()
+		answered := time.Now()
 		known := make(map[string]bool, len(pairs))
 		every = state.DefaultTTL / 8
 		for _, p := range pairs {
@@ -324,12 +325,11 @@ func (s *Store) lookForDead() {
 			every = max(min(every, b.TTL/8), 50*time.Millisecond)
 			last, again := beats[id]
 			if !again || last.index != p.ModifyIndex {
-				beats[id] = seen{p.ModifyIndex, now}
+				beats[id] = seen{p.ModifyIndex, answered}
 				continue
 			}
-			if now.Sub(last.since) >= b.TTL {
-				s.destroy(id)
-				delete(beats, id)
+			if asked.Sub(last.since) >= b.TTL {
+				s.destroy(id) // if that fails, the next look tries again
 			}
 		}
 		for id := range beats {
