@@ -19,7 +19,7 @@ const DefaultLocation = "default"
 type Locations interface {
 	// Locations with secrets masked, by name.
 	List(ctx context.Context) ([]LocationInfo, error)
-	// Put stores a location. With create it must not exist, else it must.
+	// Put stores a location. With create it must not exist, else it must; properties that are Mask stay as they are.
 	Put(ctx context.Context, l LocationInfo, create bool) error
 	Remove(ctx context.Context, name string) error
 	// Usage is what the location has and what of it is in use, asked of the cloud now; "" is the default location.
@@ -168,16 +168,8 @@ func (s storedLocations) Put(ctx context.Context, l LocationInfo, create bool) e
 	if s.l.opts.Cipher == nil {
 		return errNoKey
 	}
-	plain, err := json.Marshal(l.Properties)
-	if err != nil {
-		return &Error{Kind: KindUser, Msg: "the location's properties cannot be stored", Err: err}
-	}
-	sealed, err := s.l.opts.Cipher.Seal(plain)
-	if err != nil {
-		return &Error{Kind: KindInternal, Msg: "cannot encrypt the location", Err: err}
-	}
 	return storeError(s.l.store.Update(ctx, func(tx state.Tx) error {
-		_, found, err := state.Find[StoredLocation](tx, placeKey(l.Name))
+		old, found, err := state.Find[StoredLocation](tx, placeKey(l.Name))
 		switch {
 		case err != nil:
 			return err
@@ -186,8 +178,42 @@ func (s storedLocations) Put(ctx context.Context, l LocationInfo, create bool) e
 		case !create && !found:
 			return noLocation(l.Name)
 		}
+		known := &LocationInfo{}
+		if found {
+			if known, err = unseal(old, s.l.opts.Cipher); err != nil {
+				return err
+			}
+		}
+		sealed, err := s.seal(l, known.Properties)
+		if err != nil {
+			return err
+		}
 		return state.Put(tx, placeKey(l.Name), StoredLocation{l.Name, l.Plugin, sealed})
 	}))
+}
+
+// seal encrypts a location's properties. One that was sent back as it is shown, masked, stays what it was.
+func (s storedLocations) seal(l LocationInfo, before map[string]any) ([]byte, error) {
+	properties := maps.Clone(l.Properties)
+	for name, v := range properties {
+		if v != Mask {
+			continue
+		}
+		old, known := before[name]
+		if !known {
+			return nil, &Error{Kind: KindUser, Msg: fmt.Sprintf("the property %q of the location %q is only the mask of a secret", name, l.Name), Hint: "give its value"}
+		}
+		properties[name] = old
+	}
+	plain, err := json.Marshal(properties)
+	if err != nil {
+		return nil, &Error{Kind: KindUser, Msg: "the location's properties cannot be stored", Err: err}
+	}
+	sealed, err := s.l.opts.Cipher.Seal(plain)
+	if err != nil {
+		return nil, &Error{Kind: KindInternal, Msg: "cannot encrypt the location", Err: err}
+	}
+	return sealed, nil
 }
 
 func noLocation(name string) error {

@@ -43,7 +43,8 @@ type (
 		Instance   string            `json:"instance"`
 		Deployment string            `json:"deployment_id"`
 		Shareable  bool              `json:"shareable"`
-		Resources  map[string]string `json:"resources,omitempty"`
+		Resources  map[string]string `json:"resource_labels,omitempty"`
+		Policy     string            `json:"placement_policy"`
 	}
 	poolHost struct {
 		Name        string            `json:"name"`
@@ -62,12 +63,21 @@ type (
 )
 
 func (c *poolConnection) wanted(labels map[string]string) hostpool.Wanted {
-	w := hostpool.Wanted{Host: c.Host, User: c.User, Password: c.Password, PrivateKey: c.PrivateKey, Labels: labels}
+	w := hostpool.Wanted{Host: c.Host, User: c.User, Password: unmasked(c.Password), PrivateKey: unmasked(c.PrivateKey), Labels: labels}
 	if c.Port != nil {
 		port := int(min(*c.Port, 1<<17)) // too large stays too large
 		w.Port = &port
 	}
 	return w
+}
+
+// unmasked leaves out what only says that there is a secret: a client that sends back what it was shown, as `yorc hostspool apply` does with
+// what `export` has written, means the secret that there is.
+func unmasked(v *string) *string {
+	if v != nil && *v == orch.Mask {
+		return nil
+	}
+	return v
 }
 
 func (h *poolHostChange) wanted() (hostpool.Wanted, error) {
@@ -146,7 +156,7 @@ func (s *Server) poolHost(c echo.Context) error {
 		for k, n := range a.Resources {
 			took[k] = strconv.FormatFloat(n, 'f', -1, 64)
 		}
-		out.Allocations = append(out.Allocations, poolAllocation{a.ID, a.Node, a.Instance, a.Deployment, a.Shareable, took})
+		out.Allocations = append(out.Allocations, poolAllocation{a.ID, a.Node, a.Instance, a.Deployment, a.Shareable, took, a.Policy})
 	}
 	return answer(c, http.StatusOK, out)
 }

@@ -7,6 +7,10 @@ import (
 	"testing"
 
 	"github.com/orch-project/orch/internal/orchtest/bounded"
+	"github.com/orch-project/orch/internal/server/servicetest"
+	"github.com/orch-project/orch/pkg/hostpool"
+	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/state/secrets"
 )
 
 // asked is a request with the answer that it must get.
@@ -83,10 +87,34 @@ func TestLocations(t *testing.T) {
 		{"GET", "/locations/other", "", 200, `"region":"R"`},
 		{"PATCH", "/locations/other", `{"type":"openstack","properties":{"region":"S"}}`, 200, ""},
 		{"GET", "/locations/other", "", 200, `{"name":"other","type":"openstack","properties":{"region":"S"}}`},
+		{"PATCH", "/locations/other", `{"type":"openstack","properties":{"password":"<secret value redacted>"}}`, 400, "mask"},
 		{"PATCH", "/locations/none", `{"type":"openstack","properties":{}}`, 400, "no location"},
 		{"DELETE", "/locations/other", "", 200, ""},
 		{"DELETE", "/locations/other", "", 400, "no location"},
 	})
+}
+
+// What a client was shown, masked, it may send back, as `yorc hostspool export` and `apply` do: the secrets stay.
+func TestMasksAreNoSecrets(t *testing.T) {
+	s := newSite(t)
+	s.converse([]asked{
+		{"PUT", "/locations/other", `{"type":"openstack","properties":{"password":"s3cret","region":"R"}}`, 201, ""},
+		{"PATCH", "/locations/other", `{"type":"openstack","properties":{"password":"<secret value redacted>","region":"S"}}`, 200, ""},
+		{"PUT", "/hosts_pool/lab/a", `{"connection":{"host":"10.0.0.1","password":"s3cret"}}`, 201, ""},
+		{"PUT", "/hosts_pool/lab", `{"hosts":[{"Name":"a","connection":{"host":"10.0.0.9","password":"<secret value redacted>"}}]}`, 200, ""},
+		{"GET", "/hosts_pool/lab/a", "", 200, `"host":"10.0.0.9","password":`},
+	})
+	l, _, err := orch.ReadLocation(t.Context(), s.Store, servicetest.Unsealed{}, "other")
+	if err != nil || l.Properties["password"] != "s3cret" || l.Properties["region"] != "S" {
+		t.Errorf("%+v, %v", l, err)
+	}
+	hosts, _, err := hostpool.New(hostpool.Options{Store: s.Store}).Hosts(t.Context(), "lab")
+	if err != nil || len(hosts) != 1 {
+		t.Fatal(hosts, err)
+	}
+	if v, err := (secrets.Drivers{Store: s.Secrets()}).Resolve(t.Context(), hosts[0].Connection.PasswordRef); err != nil || v.Reveal() != "s3cret" {
+		t.Errorf("%+v: %v, %v", hosts[0].Connection, v, err)
+	}
 }
 
 func FuzzHostChange(f *testing.F) {

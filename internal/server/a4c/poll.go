@@ -122,6 +122,9 @@ func pollParameters(c echo.Context) (orch.Filter, time.Duration, error) {
 			return f, 0, badParameter("index", quote(v)+" is not an index")
 		}
 		f.After = n - min(n, firstIndex)
+		if n == 0 {
+			wait = 0 // everything that there is, and at once: so clients read without following
+		}
 	}
 	if v := c.QueryParam("wait"); v != "" {
 		if wait, err = time.ParseDuration(v); err != nil || wait < 0 {

@@ -293,3 +293,65 @@ func TestChosenInstances(t *testing.T) {
 		}
 	}
 }
+
+// Yorc's client shows workflows: it decodes them into these fields, and fails where one is of another type.
+func TestWorkflowsAsYorcReadsThem(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a := connect(s, "shop")
+	a.deploy(mongo(t))
+	a.awaitState("DEPLOYED")
+	type flow struct {
+		Workflow string `json:"workflow"`
+	}
+	var wf struct {
+		Name   string
+		Inputs map[string]struct {
+			Type     string
+			Required bool
+			Default  *struct {
+				Type  int
+				Value any
+			}
+		}
+		Steps map[string]struct {
+			Activities []struct {
+				State    string `json:"set_state"`
+				Delegate *flow
+				Inline   *flow
+				Call     *struct{ Operation string } `json:"call_operation"`
+			}
+		}
+	}
+	read := func(name string) {
+		t.Helper()
+		r := s.Send("GET", "/deployments/shop/workflows/"+name, "", nil)
+		if err := json.Unmarshal([]byte(r.Body), &wf); err != nil || r.Status != 200 {
+			t.Fatalf("%s: %v, %s", name, err, r.Body)
+		}
+	}
+	read("install")
+	if d := wf.Steps["DBHost_install"].Activities[0].Delegate; d == nil || d.Workflow != "install" {
+		t.Errorf("delegate: %+v", d)
+	}
+	if st := wf.Steps["Mongo_creating"].Activities[0].State; st != "creating" {
+		t.Errorf("state: %q", st)
+	}
+	if c := wf.Steps["Mongo_create"].Activities[0].Call; c == nil || c.Operation != "Standard.create" {
+		t.Errorf("call: %+v", c)
+	}
+	read("check")
+	if in := wf.Inputs["how"]; in.Type != "string" || !in.Required {
+		t.Errorf("inputs: %+v", wf.Inputs)
+	}
+}
+
+// Index 0 is everything that there is, at once: so `yorc deployments events --no-stream` reads. From 1 on an answer waits.
+func TestIndexZeroNeverWaits(t *testing.T) {
+	s := newSite(t)
+	for _, what := range []string{"events", "logs"} {
+		if r := s.Send("GET", "/"+what+"?index=0", "", nil); r.Status != 200 || strings.TrimSpace(r.Body) != `{"`+what+`":[],"last_index":1}` {
+			t.Errorf("%s: %+v", what, r)
+		}
+	}
+}

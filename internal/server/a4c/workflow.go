@@ -70,7 +70,7 @@ func described(in *topology.Parameter) map[string]any {
 		m["type"] = in.Schema.Type.Name()
 	}
 	if in.Value != nil && in.Value.Kind != topology.CallValue {
-		m["default"] = topology.Plain(in.Value)
+		m["default"] = assignment(topology.Plain(in.Value))
 	}
 	return m
 }
@@ -92,12 +92,31 @@ func describe(wf *topology.Workflow, doc *workflowDocument) {
 		d := stepDocument{Target: st.Target, Relationship: st.Relationship, OperationHost: st.OperationHost, Activities: []map[string]any{},
 			OnSuccess: st.OnSuccess, OnFailure: st.OnFailure, OnCancel: st.OnCancel}
 		for _, a := range st.Activities {
-			var v any = a.Name
-			if a.Kind == topology.ActivityCall {
-				v = map[string]any{"operation": a.Interface + "." + a.Name}
-			}
-			d.Activities = append(d.Activities, map[string]any{a.Kind: v})
+			d.Activities = append(d.Activities, activityDocument(a))
 		}
 		doc.Steps[st.Name] = d
 	}
+}
+
+// activityDocument is an activity as Yorc's own client decodes it: only the state is a text.
+func activityDocument(a topology.Activity) map[string]any {
+	switch a.Kind {
+	case topology.ActivityCall:
+		return map[string]any{a.Kind: map[string]any{"operation": a.Interface + "." + a.Name}}
+	case topology.ActivitySetState:
+		return map[string]any{a.Kind: a.Name}
+	}
+	return map[string]any{a.Kind: map[string]any{"workflow": a.Name}}
+}
+
+// assignment is a value as Yorc's clients read and send it (see inputs).
+func assignment(v any) map[string]any {
+	kind := 0
+	switch v.(type) {
+	case []any:
+		kind = 2
+	case map[string]any:
+		kind = 3
+	}
+	return map[string]any{"type": kind, "value": v}
 }
