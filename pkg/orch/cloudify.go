@@ -14,15 +14,16 @@ import (
 var cloudifyWorkflows = map[string]string{
 	"install": "", "uninstall": "ignore_failure", "reinstall": "ignore_failure node_ids node_instance_ids type_names",
 	"start": filters, "stop": filters, "restart": filters, "check_status": filters, "check_drift": filters,
+	"pull": filters, "rollback": "full_rollback " + filters,
 	"execute_operation": "operation operation_kwargs run_by_dependency_order " + filters,
 	"heal":              "node_instance_id force_reinstall allow_reinstall check_status ignore_failure diagnose_value " + filters,
-	"scale":             "scalable_entity_name delta scale_compute",
+	"scale":             "scalable_entity_name delta scale_compute ignore_failure rollback_if_failed",
 }
 
 const filters = "type_names node_ids node_instance_ids"
 
 func cloudifyInfos() (out []WorkflowInfo) {
-	for _, name := range []string{"install", "uninstall", "reinstall", "check_status", "check_drift", "execute_operation", "scale"} {
+	for _, name := range []string{"install", "uninstall", "reinstall", "check_status", "check_drift", "pull", "rollback", "execute_operation", "scale"} {
 		w := WorkflowInfo{Name: name, Description: "Cloudify's " + name}
 		for _, in := range strings.Fields(cloudifyWorkflows[name]) {
 			w.Inputs = append(w.Inputs, WorkflowInput{Name: in, Required: in == "operation" || in == "scalable_entity_name"})
@@ -89,8 +90,12 @@ func (c *cloudifyCall) request(name, known string) (Request, error) {
 		r.Verb, r.Workflow = Deploy, ""
 	case "uninstall":
 		r.Verb, r.Workflow = Undeploy, ""
-	case "check_status", "check_drift":
-		r.Verb, r.Workflow, r.Operation, r.Ordered = Operate, "", name, name == "check_drift"
+	case "check_status", "check_drift", "pull":
+		r.Verb, r.Workflow, r.Operation, r.Ordered = Operate, "", name, name != "check_status"
+	case "rollback":
+		if c.flag("full_rollback") { // what was half-way is removed with all the rest
+			r.Verb, r.Workflow, r.Force = Undeploy, "", true
+		}
 	case "execute_operation":
 		return c.operation(r)
 	case "reinstall":
@@ -199,6 +204,9 @@ func (c *cloudifyCall) scale(r Request) (Request, error) {
 		}
 	}
 	r.Verb, r.Workflow, r.Scale = Deploy, "", map[string]int{}
+	if delta > 0 && r.OnFailure == "" && c.flag("rollback_if_failed") {
+		r.OnFailure = RollBack
+	}
 	t := c.v.topology
 	for _, n := range t.Members(name) {
 		switch root := t.ScaleRoot(n); {

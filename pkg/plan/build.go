@@ -29,10 +29,12 @@ func Build(in Input) (*Plan, diag.List) {
 		b.uninstall()
 	case Operation:
 		b.operate()
-	case Heal, Check:
+	case Heal, Check, Rollback:
 		switch {
-		case declared(in.Topology, in.Workflow) != nil:
+		case declared(in.Topology, in.Workflow) != nil, in.Workflow == Rollback && in.Topology.Order != topology.Cloudify:
 			b.other(in.Workflow)
+		case in.Workflow == Rollback:
+			b.rollback()
 		case in.Workflow == Heal:
 			b.heal()
 		default:

@@ -19,6 +19,7 @@ const (
 	Operation = "operation" // Input.Operate
 	Heal      = "heal"      // Input.Instances are made anew
 	Check     = "check"     // the operations that say whether instances are well
+	Rollback  = "rollback"  // Cloudify's: what was installed half-way is taken back
 )
 
 // Input of Build. Only Topology is needed: the zero rest plans the installation of everything.

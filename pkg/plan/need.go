@@ -213,6 +213,8 @@ func (b *builder) downCause(in topology.Instance) string {
 		return "it is made anew"
 	case b.in.Workflow == Uninstall:
 		return "undeploy"
+	case b.in.Workflow == Rollback:
+		return "its installation has stopped half-way"
 	case b.in.Topology.NodeNamed(in.Node) == nil:
 		return "no longer in the topology"
 	}

@@ -45,6 +45,11 @@ func (l *lane) id() topology.Instance { return topology.Instance{Node: l.node.Na
 // generated weaves a lifecycle over instances (node → indices).
 func (b *builder) generated(name string, t *topology.Topology, s *scaling, instances map[string][]string) *weft {
 	lf, _ := lifeOf(name, t)
+	return b.woven(name, lf, t, s, instances)
+}
+
+// woven is generated for a life that is a part of the workflow's.
+func (b *builder) woven(name string, lf life, t *topology.Topology, s *scaling, instances map[string][]string) *weft {
 	w := &weft{b: b, t: t, s: s, name: name, life: lf, instances: instances, lanes: map[topology.Instance]*lane{}, groups: map[groupKey]*group{}}
 	for _, n := range t.Nodes {
 		for _, i := range instances[n.Name] {

@@ -37,8 +37,8 @@ type launch struct {
 	// parameters with their defaults, as they are shown.
 	parameters map[string]any
 	request    orch.Request
-	// agents: it is about agents, of which there are none.
-	agents bool
+	// idle says why there is nothing to do, if there is not.
+	idle string
 }
 
 func (s *Server) start(q *request) (any, error) {
@@ -59,8 +59,8 @@ func (s *Server) start(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.agents {
-		return s.noAgents(q, l)
+	if l.idle != "" {
+		return s.nothingToDo(q, l)
 	}
 	if b.DryRun {
 		return s.dryRun(q, l)
@@ -120,6 +120,10 @@ func (s *Server) understand(ctx context.Context, user string, b startRequest) (*
 		return l, l.declared(wf)
 	}
 	w, ok := builtins[b.Workflow]
+	if b.Workflow == "update" || b.Workflow == "csys_new_deployment_update" {
+		return nil, refused("illegal_execution_parameters_error", "Workflow %s is started by an update of the deployment: POST /deployment-updates/%s/update/initiate, as `cfy deployments update` does",
+			b.Workflow, b.Deployment)
+	}
 	if !ok {
 		return nil, refused("nonexistent_workflow_error", "Workflow %s does not exist in deployment %s", b.Workflow, b.Deployment)
 	}
@@ -175,20 +179,66 @@ func (s *Server) builtin(ctx context.Context, l *launch) error {
 	case "uninstall":
 		r.Verb, r.Force = orch.Undeploy, truth(l.parameters["ignore_failure"])
 	case "start", "stop", "restart", "reinstall":
-		r.Verb, r.Workflow, r.Force = orch.Workflow, l.Workflow, truth(l.parameters["ignore_failure"])
-		return s.narrow(l)
+		return s.startStop(l)
+	case "rollback":
+		r.Verb, r.Workflow = orch.Workflow, l.Workflow
+		if truth(l.parameters["full_rollback"]) { // what was installed half-way goes with all the rest
+			r.Verb, r.Workflow, r.Force = orch.Undeploy, "", true
+			return nil
+		}
+		if err := s.narrow(l); err != nil {
+			return err
+		}
+		if l.forgetAbsent(); l.chooses() && len(r.Select) == 0 {
+			l.idle = "None of the selected node instances exists. Nothing is to be done."
+		}
+		return nil
 	case "install_new_agents", "validate_agents":
-		l.agents = true
+		l.idle = "There are no agents: operations run over SSH, or on the server. Nothing is to be done."
 	case "heal":
 		return s.heal(l)
-	case "check_status", "check_drift":
-		r.Verb, r.Operation, r.Ordered = orch.Operate, l.Workflow, l.Workflow == "check_drift"
-		return s.narrow(l)
+	case "check_status", "check_drift", "pull":
+		return s.ask(l)
 	case "execute_operation":
 		return s.operate(l)
 	case "scale":
 		return s.scale(ctx, l)
 	}
+	return nil
+}
+
+// startStop is start, stop, restart or reinstall. With inputs of operations it is no more than these operations, as it is in Cloudify.
+func (s *Server) startStop(l *launch) error {
+	r := &l.request
+	r.Verb, r.Workflow, r.Force = orch.Workflow, l.Workflow, truth(l.parameters["ignore_failure"])
+	for _, name := range []string{"stop_parms", "start_parms"} {
+		if given, _ := l.parameters[name].(map[string]any); len(given) > 0 {
+			return refused("illegal_execution_parameters_error", "Workflow restart takes no %s here: run stop and then start, with operation_parms", name)
+		}
+	}
+	if given, _ := l.parameters["operation_parms"].(map[string]any); len(given) > 0 {
+		r.Verb, r.Workflow, r.Interface, r.Operation, r.Inputs, r.Ordered = orch.Operate, "", topology.InterfaceName(lifecycle), l.Workflow, given, truth(l.parameters["run_by_dependency_order"])
+	}
+	return s.narrow(l)
+}
+
+// ask runs an operation that changes no state on the chosen instances whose nodes have it. That there is none is no failure.
+func (s *Server) ask(l *launch) error {
+	r := &l.request
+	r.Verb, r.Operation, r.Ordered = orch.Operate, l.Workflow, truth(l.parameters["run_by_dependency_order"])
+	r.Inputs, _ = l.parameters["operation_parms"].(map[string]any)
+	if err := s.narrow(l); err != nil {
+		return err
+	}
+	l.forgetAbsent()
+	for _, n := range l.model.Resolved.Nodes {
+		exists := slices.ContainsFunc(l.model.Nodes, func(ns orch.NodeStatus) bool { return ns.Name == n.Name && len(ns.Instances) > 0 })
+		chosen := !l.chooses() || slices.ContainsFunc(r.Select, func(in topology.Instance) bool { return in.Node == n.Name })
+		if exists && chosen && hasOperation(n, r.Operation) {
+			return nil
+		}
+	}
+	l.idle = fmt.Sprintf("No node instance that exists and is selected has an operation %s. Nothing is to be done.", r.Operation)
 	return nil
 }
 
@@ -235,6 +285,14 @@ func (s *Server) chosen(l *launch) ([]topology.Instance, error) {
 func (s *Server) narrow(l *launch) (err error) {
 	l.request.Select, err = s.chosen(l)
 	return err
+}
+
+// forgetAbsent takes instances that do not exist from the selection.
+func (l *launch) forgetAbsent() {
+	l.request.Select = slices.DeleteFunc(l.request.Select, func(in topology.Instance) bool {
+		_, ok := l.instance(instanceID(l.Deployment, in))
+		return !ok
+	})
 }
 
 // heal is about one instance, or about all that are not well.
@@ -328,8 +386,8 @@ func (l *launch) duplicates(iface, op string, kwargs map[string]any, chosen []to
 	return nil
 }
 
-// noAgents is an execution about agents: it tells that there are none, and has ended.
-func (s *Server) noAgents(q *request, l *launch) (any, error) {
+// nothingToDo is an execution that tells why there is nothing to do, and has ended.
+func (s *Server) nothingToDo(q *request, l *launch) (any, error) {
 	x := s.instantExecution(q, l)
 	task, _ := taskID(x.ID)
 	about := func(e event.Event) event.Event {
@@ -337,7 +395,7 @@ func (s *Server) noAgents(q *request, l *launch) (any, error) {
 		return e
 	}
 	events := []event.Event{about(event.Event{Type: event.TaskStatus, Status: "running"}),
-		about(event.Event{Type: event.Log, Message: "There are no agents: operations run over SSH, or on the server. Nothing is to be done."}),
+		about(event.Event{Type: event.Log, Message: l.idle}),
 		about(event.Event{Type: event.TaskStatus, Status: "done"})}
 	return s.told(q, l, x, events)
 }
@@ -386,7 +444,8 @@ func (s *Server) scale(_ context.Context, l *launch) error {
 	}
 	if t.Order == topology.Cloudify {
 		l.request.Verb, l.request.Workflow = orch.Workflow, "scale"
-		l.request.Inputs = map[string]any{"scalable_entity_name": name, "delta": int64(delta), "scale_compute": truth(l.parameters["scale_compute"])}
+		l.request.Inputs = map[string]any{"scalable_entity_name": name, "delta": int64(delta), "scale_compute": truth(l.parameters["scale_compute"]),
+			"ignore_failure": truth(l.parameters["ignore_failure"]), "rollback_if_failed": truth(l.parameters["rollback_if_failed"])}
 		return nil
 	}
 	l.request.Verb, l.request.Scale = orch.Deploy, map[string]int{}

@@ -39,36 +39,41 @@ type builtinParameter struct {
 	required   bool
 }
 
-var selection = []builtinParameter{
-	{"run_by_dependency_order", "boolean", true, false}, {"type_names", "list", []any{}, false}, {"node_ids", "list", []any{}, false},
-	{"node_instance_ids", "list", []any{}, false},
+// selection is by which instances are chosen; ordered also says whether targets of relationships come before their sources.
+var selection = []builtinParameter{{"type_names", "list", []any{}, false}, {"node_ids", "list", []any{}, false}, {"node_instance_ids", "list", []any{}, false}}
+
+func ordered(byDefault bool, own ...builtinParameter) []builtinParameter {
+	return slices.Concat(own, []builtinParameter{{"run_by_dependency_order", "boolean", byDefault, false}}, selection)
+}
+
+// operationInputs are those of the operations that a workflow runs.
+func operationInputs(name string) builtinParameter {
+	return builtinParameter{name, "", map[string]any{}, false}
 }
 
 // builtins are Cloudify's own workflows as far as orch has them, as cloudify/types/types.yaml declares them.
 var builtins = map[string]builtin{
-	"install": {"cloudify.plugins.workflows.install", nil, []string{"none", "partial"}},
-	"uninstall": {"cloudify.plugins.workflows.uninstall", []builtinParameter{{"ignore_failure", "boolean", false, false}},
-		[]string{"all", "partial"}},
-	"start": {"cloudify.plugins.workflows.start", append([]builtinParameter{{"operation_parms", "", map[string]any{}, false}}, selection...),
-		[]string{"all", "partial"}},
-	"stop": {"cloudify.plugins.workflows.stop", append([]builtinParameter{{"operation_parms", "", map[string]any{}, false}}, selection...),
-		[]string{"all", "partial"}},
-	"restart": {"cloudify.plugins.workflows.restart", append([]builtinParameter{{"stop_parms", "", map[string]any{}, false}, {"start_parms", "", map[string]any{}, false}}, selection...),
-		[]string{"all", "partial"}},
-	"execute_operation": {"cloudify.plugins.workflows.execute_operation", append([]builtinParameter{{"operation", "string", nil, true},
-		{"operation_kwargs", "", map[string]any{}, false}, {"allow_kwargs_override", "boolean", nil, false}}, selection...), nil},
-	"reinstall": {"cloudify.plugins.workflows.reinstall", append([]builtinParameter{{"ignore_failure", "boolean", false, false}}, selection[1:]...), []string{"all", "partial"}},
+	"install":   {"cloudify.plugins.workflows.install", nil, []string{"none", "partial"}},
+	"uninstall": {"cloudify.plugins.workflows.uninstall", []builtinParameter{{"ignore_failure", "boolean", false, false}, {"recursive", "boolean", false, false}}, []string{"all", "partial"}},
+	"start":     {"cloudify.plugins.workflows.start", ordered(true, operationInputs("operation_parms")), []string{"all", "partial"}},
+	"stop":      {"cloudify.plugins.workflows.stop", ordered(true, operationInputs("operation_parms")), []string{"all", "partial"}},
+	"pull":      {"cloudify.plugins.workflows.pull", ordered(true, operationInputs("operation_parms")), nil},
+	"restart":   {"cloudify.plugins.workflows.restart", ordered(true, operationInputs("stop_parms"), operationInputs("start_parms")), []string{"all", "partial"}},
+	"execute_operation": {"cloudify.plugins.workflows.execute_operation", ordered(false, builtinParameter{"operation", "string", nil, true},
+		operationInputs("operation_kwargs"), builtinParameter{"allow_kwargs_override", "boolean", nil, false}), nil},
+	"reinstall": {"cloudify.plugins.workflows.reinstall", append([]builtinParameter{{"ignore_failure", "boolean", false, false}}, selection...), []string{"all", "partial"}},
+	"rollback":  {"cloudify.plugins.workflows.rollback", append([]builtinParameter{{"full_rollback", "boolean", false, false}}, selection...), []string{"none", "partial"}},
 	"heal": {"cloudify.plugins.workflows.auto_heal_reinstall_node_subgraph", append([]builtinParameter{{"node_instance_id", "string", nil, false},
 		{"diagnose_value", "string", "Not provided", false}, {"ignore_failure", "boolean", true, false}, {"check_status", "boolean", true, false},
-		{"allow_reinstall", "boolean", true, false}, {"force_reinstall", "boolean", false, false}}, selection[1:]...), nil},
+		{"allow_reinstall", "boolean", true, false}, {"force_reinstall", "boolean", false, false}}, selection...), nil},
 	// There are no agents: these say so and end well, as scripts of Cloudify's users expect.
 	"install_new_agents": {"cloudify.plugins.workflows.install_new_agents", []builtinParameter{{"install_agent_timeout", "integer", int64(300), false},
 		{"node_ids", "list", []any{}, false}, {"node_instance_ids", "list", []any{}, false}, {"install_methods", "list", nil, false}, {"validate", "boolean", true, false},
 		{"install", "boolean", true, false}, {"manager_ip", "string", nil, false}, {"manager_certificate", "string", nil, false}, {"stop_old_agent", "boolean", false, false}}, []string{"all", "partial"}},
 	"validate_agents": {"cloudify.plugins.workflows.validate_agents", []builtinParameter{{"node_ids", "list", []any{}, false}, {"node_instance_ids", "list", []any{}, false},
 		{"install_methods", "list", nil, false}}, []string{"all", "partial"}},
-	"check_status": {"cloudify.plugins.workflows.check_status", selection, nil},
-	"check_drift":  {"cloudify.plugins.workflows.check_drift", selection, nil},
+	"check_status": {"cloudify.plugins.workflows.check_status", ordered(false), nil},
+	"check_drift":  {"cloudify.plugins.workflows.check_drift", ordered(true), nil},
 	"scale": {"cloudify.plugins.workflows.scale", []builtinParameter{{"scalable_entity_name", "string", nil, true}, {"delta", "integer", int64(1), false},
 		{"scale_compute", "boolean", false, false}, {"include_instances", "list", nil, false}, {"exclude_instances", "list", nil, false},
 		{"ignore_failure", "boolean", false, false}, {"rollback_if_failed", "boolean", true, false}, {"abort_started", "boolean", false, false}},

@@ -1,0 +1,150 @@
+package cloudify
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/orch-project/orch/pkg/driver/fake"
+)
+
+// states of a deployment's node instances by node.
+func (s *site) states(deployment string) string {
+	s.T.Helper()
+	var out []string
+	for _, i := range items(s.get("/node-instances?deployment_id=" + deployment + "&_sort=node_id")) {
+		out = append(out, fmt.Sprintf("%s %s", i["node_id"], i["state"]))
+	}
+	return strings.Join(out, ", ")
+}
+
+// TestRollback takes back what an installation has left half-way: what was starting is stopped, what was being made is removed.
+func TestRollback(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	well := fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}}
+	failing := func(step string) fake.Table {
+		return fake.Table{"db[0].create": well["db[0].create"], step: {Err: errors.New("no")}, "": {}}
+	}
+	s.upload("shop", "blueprint.yaml", tarball(t, "blueprint", shop), nil)
+	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "shop"})
+
+	s.Behave(failing("app[0].start"))
+	if x, _ := s.run("d", "install", nil, nil); x["status"] != "failed" {
+		t.Fatalf("install: %v", x)
+	}
+	if got := s.states("d"); got != "app starting, db started" {
+		t.Errorf("after the failure: %s", got)
+	}
+	s.Behave(well)
+	if x, _ := s.run("d", "rollback", object{"node_ids": []string{"db"}}, nil); x["status"] != "terminated" || s.World.Begun("db[0].stop") != 0 {
+		t.Errorf("of what has not failed: %v, %v", x, s.World.Order())
+	}
+	x, events := s.run("d", "rollback", nil, nil)
+	if x["status"] != "terminated" || x["workflow_id"] != "rollback" || s.World.Begun("app[0].stop") != 1 || s.World.Begun("db[0].stop") != 0 {
+		t.Errorf("rollback: %v, %v", x, s.World.Order())
+	}
+	if !slices.Contains(pick(events, "message"), "'rollback' workflow execution succeeded") {
+		t.Errorf("events %v", pick(events, "message"))
+	}
+	if got := s.states("d"); got != "app configured, db started" {
+		t.Errorf("after the rollback: %s", got)
+	}
+	if x, _ := s.run("d", "install", nil, nil); x["status"] != "terminated" || s.World.Begun("app[0].create") != 1 || s.World.Begun("app[0].start") != 2 {
+		t.Errorf("installed again: %v, %v", x, s.World.Order())
+	}
+	if got := s.states("d"); got != "app started, db started" {
+		t.Errorf("installed again: %s", got)
+	}
+	s.refused(400, "unavailable_workflow_error", "POST", v31+"/executions", startBody("d", "rollback", nil, nil))
+
+	// What was never made is as it was before; a full rollback leaves nothing.
+	s.call(201, "PUT", v31+"/deployments/e", object{"blueprint_id": "shop"})
+	s.Behave(failing("app[0].create"))
+	s.run("e", "install", nil, nil)
+	s.Behave(well)
+	s.run("e", "rollback", nil, nil)
+	if got := s.states("e"); got != "app uninitialized, db started" {
+		t.Errorf("a creation rolled back: %s", got)
+	}
+	stopped := s.World.Begun("db[0].stop")
+	if x, _ := s.run("e", "rollback", object{"full_rollback": "true"}, nil); x["status"] != "terminated" || s.World.Begun("db[0].stop") != stopped+1 {
+		t.Errorf("a full rollback: %v", x)
+	}
+	if got := s.states("e"); got != "app deleted, db deleted" {
+		t.Errorf("a full rollback: %s", got)
+	}
+}
+
+// TestAsking: operations that change no state run on the instances whose nodes have them, in order where that is asked for.
+func TestAsking(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	files := map[string]string{}
+	for name, text := range shop {
+		files[name] = strings.NewReplacer(
+			"  db:\n    type: cloudify.nodes.Root\n    interfaces:\n      cloudify.interfaces.lifecycle:\n", "  db:\n    type: cloudify.nodes.Root\n    interfaces:\n      cloudify.interfaces.lifecycle:\n        pull: { implementation: scripts/start.sh, executor: central_deployment_agent }\n",
+			"stop: { implementation: scripts/stop.sh, executor: central_deployment_agent }\n    relationships", "stop: { implementation: scripts/stop.sh, executor: central_deployment_agent }\n        pull: { implementation: scripts/start.sh, executor: central_deployment_agent }\n    relationships").Replace(text)
+	}
+	s.upload("shop", "blueprint.yaml", tarball(t, "blueprint", files), nil)
+	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "shop"})
+	nothing := func(workflow string, parameters object) {
+		t.Helper()
+		x, events := s.run("d", workflow, parameters, nil)
+		if x["status"] != "terminated" || !strings.Contains(strings.Join(pick(events, "message"), "\n"), "Nothing is to be done") {
+			t.Errorf("%s: %v, %v", workflow, x, pick(events, "message"))
+		}
+	}
+	nothing("pull", nil) // nothing is installed
+	s.Behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "": {}})
+	s.run("d", "install", nil, nil)
+	before := s.states("d")
+	if x, _ := s.run("d", "pull", nil, nil); x["status"] != "terminated" || x["workflow_id"] != "pull" {
+		t.Errorf("pull: %v", x)
+	}
+	order := slices.DeleteFunc(s.World.Order(), func(step string) bool { return !strings.HasSuffix(step, ".pull") })
+	if !slices.Equal(order, []string{"db[0].pull", "app[0].pull"}) || s.states("d") != before {
+		t.Errorf("pulled %v; %s", order, s.states("d"))
+	}
+	s.run("d", "pull", object{"node_ids": []string{"app"}}, nil)
+	if s.World.Begun("app[0].pull") != 2 || s.World.Begun("db[0].pull") != 1 {
+		t.Errorf("pulled %v", s.World.Order())
+	}
+	nothing("check_status", nil)
+	nothing("check_drift", object{"type_names": []string{"cloudify.nodes.Root"}})
+	nothing("validate_agents", nil)
+
+	if x, _ := s.run("d", "start", object{"operation_parms": object{"colour": "red"}, "node_ids": []string{"db"}}, nil); x["status"] != "terminated" || s.World.Begun("db[0].start") != 2 || s.World.Begun("app[0].start") != 1 {
+		t.Errorf("start with inputs: %v, %v", x, s.World.Order())
+	}
+	for workflow, parameters := range map[string]object{"restart": {"stop_parms": object{"a": 1}}, "update": nil, "csys_new_deployment_update": nil} {
+		s.refused(400, "illegal_execution_parameters_error", "POST", v31+"/executions", startBody("d", workflow, parameters, nil))
+	}
+}
+
+// TestScaleRollsBack: what scaling out has made is removed again if a part of it fails.
+func TestScaleRollsBack(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Behave(fake.Table{"db[0].create": {Result: attrs("address", "10.0.0.7")}, "app[1].start": {Err: errors.New("no")}, "": {}})
+	s.upload("shop", "blueprint.yaml", tarball(t, "blueprint", shop), nil)
+	for _, c := range []struct {
+		deployment, wish, want string
+	}{
+		{"d", "true", "app started, db started"},
+		{"e", "false", "app started, app starting, db started"},
+	} {
+		s.call(201, "PUT", v31+"/deployments/"+c.deployment, object{"blueprint_id": "shop"})
+		s.run(c.deployment, "install", nil, nil)
+		x, _ := s.run(c.deployment, "scale", object{"scalable_entity_name": "app", "delta": 1, "rollback_if_failed": c.wish}, nil)
+		if x["status"] != "failed" || !strings.Contains(fmt.Sprint(x["error"]), "app[1].start") {
+			t.Errorf("scale: %v", x)
+		}
+		s.finished(c.deployment)
+		if got := s.states(c.deployment); got != c.want {
+			t.Errorf("rollback_if_failed=%s: %s, want %s", c.wish, got, c.want)
+		}
+	}
+}
