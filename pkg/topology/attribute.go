@@ -9,6 +9,10 @@ func (e *evaluator) getProperty(sc Scope, c *Call) (any, error) {
 	if err != nil || unknown != nil {
 		return deref(unknown), err
 	}
+	return e.spread(sc, args, func(args []any) (any, error) { return e.propertyAt(sc, args) })
+}
+
+func (e *evaluator) propertyAt(sc Scope, args []any) (any, error) {
 	l, err := e.locate(sc, args, hasProperty)
 	if err != nil {
 		return nil, err
@@ -77,6 +81,10 @@ func (e *evaluator) getAttribute(sc Scope, c *Call) (any, error) {
 	if err != nil || unknown != nil {
 		return deref(unknown), err
 	}
+	return e.spread(sc, args, func(args []any) (any, error) { return e.attributeAt(sc, args) })
+}
+
+func (e *evaluator) attributeAt(sc Scope, args []any) (any, error) {
 	l, err := e.locate(sc, args, func(s *subject, name string) bool {
 		if hasProperty(s, name) {
 			return true

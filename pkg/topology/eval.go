@@ -19,6 +19,7 @@ type EvalError struct {
 
 	missing string  // "property" or "attribute": there is none of that name
 	at      located // where it was looked for, if something is missing
+	beyond  int     // an index of a path is past the last one: how many words of the path begin with it
 }
 
 func (e *EvalError) Error() string {

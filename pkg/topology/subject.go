@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -234,6 +235,12 @@ func (e *evaluator) locate(sc Scope, args []any, has func(*subject, string) bool
 	if err != nil {
 		return located{}, err
 	}
+	if i, ok := rest[0].(int64); ok && len(rest) > 1 && sub.rel == nil {
+		if err := e.instance(sub, i, len(rest)); err != nil {
+			return located{}, err
+		}
+		rest = rest[1:]
+	}
 	for len(rest) > 1 {
 		next, used, err := e.step(sc, sub, rest)
 		if err != nil {
@@ -246,6 +253,13 @@ func (e *evaluator) locate(sc Scope, args []any, has func(*subject, string) bool
 		if next.capability != "" {
 			if len(rest) == 0 {
 				return located{}, &EvalError{Message: "the path ends before the name of a property or attribute"}
+			}
+			if len(rest) > 1 && word(rest[0]) == "RELATIONSHIP" {
+				if sub, used, err = e.incoming(sc, next, rest[1:]); err != nil {
+					return located{}, err
+				}
+				rest = rest[1+used:]
+				continue
 			}
 			return located{subject: next.subject, capability: next.capability, name: word(rest[0]), rest: rest[1:]}, nil
 		}
@@ -335,7 +349,7 @@ func (e *evaluator) step(sc Scope, sub *subject, rest []any) (located, int, erro
 		}
 		rels := sub.node.requirement(word(rest[1]))
 		if index >= len(rels) || index < 0 {
-			return located{}, 0, &EvalError{Message: fmt.Sprintf("%s has no relationship %s[%d]", sub, word(rest[1]), index)}
+			return located{}, 0, &EvalError{Message: fmt.Sprintf("%s has no relationship %s[%d]", sub, word(rest[1]), index), beyond: len(rest) - 2}
 		}
 		return located{subject: &subject{topology: sub.topology, node: sub.node, rel: rels[index], instances: sub.instances}}, used, nil
 	case "TARGET", "SOURCE":
@@ -353,6 +367,76 @@ func (e *evaluator) step(sc Scope, sub *subject, rest []any) (located, int, erro
 	}
 	return located{}, 0, nil
 }
+
+// instance narrows a node to its instance with an index.
+func (e *evaluator) instance(sub *subject, i int64, left int) error {
+	if e.env != nil {
+		if all := e.env.Instances(sub.node.Name); len(all) > 0 {
+			if i < 0 || int(i) >= len(all) {
+				return &EvalError{Message: fmt.Sprintf("%s has %d instances; there is none with the index %d", sub, len(all), i), beyond: left}
+			}
+			sub.instances = []string{all[i]}
+			return nil
+		}
+	}
+	sub.instances = []string{fmt.Sprint(i)}
+	return nil
+}
+
+// incoming follows a path from a capability back to a relationship that ends at it: the one with the index that may follow, else the first. They
+// are counted in the order of the document. used is the number of words that it took.
+func (e *evaluator) incoming(sc Scope, at located, rest []any) (sub *subject, used int, err error) {
+	index := int64(0)
+	if i, ok := rest[0].(int64); ok && len(rest) > 1 {
+		index, used = i, 1
+	}
+	left := index
+	for _, n := range at.topology.Nodes {
+		for _, r := range n.Relationships {
+			if r.Target != at.node.Name || r.Capability != at.capability {
+				continue
+			}
+			if left == 0 {
+				return &subject{topology: at.topology, node: n, rel: r, instances: e.instances(sc, n)}, used, nil
+			}
+			left--
+		}
+	}
+	return nil, 0, &EvalError{Message: fmt.Sprintf("no relationship[%d] ends at %s.%s", index, at.subject, at.capability), beyond: len(rest)}
+}
+
+// spread calls one for every index that ALL stands for in a path (TOSCA 2.0 §10.3) and gives the list of all results; without an ALL it is one's.
+func (e *evaluator) spread(sc Scope, args []any, one func([]any) (any, error)) (any, error) {
+	at := slices.IndexFunc(args, func(a any) bool { return a == "ALL" })
+	if at < 1 || at == len(args)-1 || at > 1 && word(args[at-1]) != "RELATIONSHIP" && word(args[at-2]) != "RELATIONSHIP" {
+		return one(args)
+	}
+	if at == 1 && (e.env == nil || len(e.env.Instances(word(args[0]))) == 0) {
+		return Unknown{Refs: []string{"instances of " + word(args[0])}}, nil
+	}
+	out := []any{}
+	for i := range int64(maxSpread) {
+		these := slices.Clone(args)
+		these[at] = i
+		got, err := e.spread(sc, these, one)
+		var ee *EvalError
+		switch {
+		case errors.As(err, &ee) && ee.beyond == len(args)-at:
+			return out, nil
+		case err != nil:
+			return nil, err
+		}
+		if list, ok := got.([]any); ok && slices.Contains(these, any("ALL")) {
+			out = append(out, list...) // several ALL make one list
+		} else {
+			out = append(out, got)
+		}
+	}
+	return nil, &EvalError{Message: fmt.Sprintf("ALL stands for more than %d values", maxSpread)}
+}
+
+// maxSpread bounds what ALL stands for.
+const maxSpread = 100_000
 
 func relTarget(r *Relationship) string {
 	if r == nil {

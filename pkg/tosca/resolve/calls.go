@@ -254,6 +254,7 @@ func (r *resolver) checkPath(c call, args []string) {
 	if len(args) < 2 {
 		return
 	}
+	args = r.instanceAt(c, args)
 	if slices.Contains([]string{"CAPABILITY", "RELATIONSHIP", "TARGET", "SOURCE"}, args[1]) {
 		r.checkKeywordPath(c, args)
 		return

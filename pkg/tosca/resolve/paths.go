@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -61,12 +62,41 @@ func (r *resolver) checkKeywordPath(c call, args []string) {
 	}
 }
 
+// all stands for every index in a path of TOSCA 2.0.
+const all = "ALL"
+
+// instanceAt takes the index of an instance out of a path that begins with a node's name (TOSCA 2.0 §10.3), and checks it where the number of
+// instances is known.
+func (r *resolver) instanceAt(c call, args []string) []string {
+	n := r.byName[args[0]]
+	if n == nil || len(args) < 3 || !c.ctx.file.Doc.Traits.Strict {
+		return args
+	}
+	i, err := strconv.Atoi(args[1])
+	if err != nil && args[1] != all {
+		return args
+	}
+	count := int64(1)
+	if n.Count != nil {
+		var literal bool
+		if count, literal = n.Count.Lit.(int64); !literal {
+			count = math.MaxInt64
+		}
+	}
+	if err == nil && (i < 0 || int64(i) >= count) {
+		r.errorf("unknown-node", c.pos, c.path, "%s: %s has %d instances; there is none with the index %d", c.Fn, n.Name, count, i)
+	}
+	return append([]string{args[0]}, args[2:]...)
+}
+
 // relationshipAt is the relationship of a requirement, the first or the one with an index, and how many words that took.
 func relationshipAt(n *node, rest []string) (*topology.Relationship, int) {
 	index, used := 0, 1
 	if len(rest) > 1 {
 		if i, err := strconv.Atoi(rest[1]); err == nil {
 			index, used = i, 2
+		} else if rest[1] == all {
+			used = 2 // what the first one has, the others have
 		}
 	}
 	for _, rel := range n.Relationships {
