@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,7 +36,12 @@ func connect(_ context.Context, r cli.Remote, _ *slog.Logger) (*cli.App, error) 
 	if here, err := config.Load(config.Options{}); err == nil {
 		s.dial = dialer(here)
 	}
-	return &cli.App{Service: s, Shell: s.shell, WhoAmI: c.WhoAmI}, nil
+	outage := func(tell func(string)) {
+		c.SetPatience(client.Patience{Waiting: func(cause error, limit time.Duration) {
+			tell(fmt.Sprintf("the server does not answer, waiting for it for up to %s; the task goes on without this command (%v)", limit, cause))
+		}})
+	}
+	return &cli.App{Service: s, Shell: s.shell, WhoAmI: c.WhoAmI, OnOutage: outage}, nil
 }
 
 func clientOf(r cli.Remote) (*client.Client, error) {

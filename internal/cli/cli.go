@@ -64,6 +64,8 @@ type App struct {
 	Shell func(ctx context.Context, h *driver.Host, command []string, stdio Stdio) (int, error)
 	// WhoAmI is who the service takes the command for.
 	WhoAmI func(ctx context.Context) (orch.Identity, error)
+	// OnOutage sets who is told when the server stops answering while it is followed, and is waited for; nil where there is no server.
+	OnOutage func(tell func(text string))
 }
 
 // Bundle is an opened source.

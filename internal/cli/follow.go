@@ -38,6 +38,9 @@ func (e *environment) follow(ctx context.Context, app *App, task orch.Task, f fo
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	go e.interrupts(ctx, app, task, signals, e.noteOn(show))
+	if app.OnOutage != nil {
+		app.OnOutage(e.noteOn(show))
+	}
 
 	filter := orch.Filter{Deployment: task.Deployment, Task: task.ID, After: f.after, Follow: true, UntilTask: task.ID}
 	var streamErr error

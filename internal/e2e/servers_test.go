@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -86,8 +87,14 @@ var listening = regexp.MustCompile(`listening on (http://\S+)`)
 // start a server, or start it again; nothing tells it or the others that there are more of them.
 func (f *fleet) start(name string) *server {
 	f.t.Helper()
+	return f.startAt(name, "127.0.0.1:0")
+}
+
+// startAt starts a server at an address.
+func (f *fleet) startAt(name, address string) *server {
+	f.t.Helper()
 	s := &server{name: name}
-	cmd := exec.Command(binary, "server", "--listen", "127.0.0.1:0")
+	cmd := exec.Command(binary, "server", "--listen", address)
 	cmd.Env = append(cleanEnv(), "ORCH_HOME="+filepath.Join(f.dir, name), "ORCH_STORE="+f.store, "XDG_STATE_HOME="+f.dir,
 		"ORCH_MASTER_KEY_FILE="+filepath.Join(f.dir, "master.key"))
 	log, err := os.OpenFile(filepath.Join(f.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -310,4 +317,43 @@ func TestServerWithAFileLetsGo(t *testing.T) {
 	}
 	f.start("a").done(t, task)
 	checkChain(t, effects, 2)
+}
+
+// The only server is killed, told to end, and started again while a command deploys by way of it: the command follows on to the end.
+func TestACommandOutlastsItsServer(t *testing.T) {
+	t.Parallel()
+	_ = os.Getenv("ORCH_TEST_DIGEST") // see newUser
+	f := &fleet{t: t, dir: t.TempDir()}
+	f.store = "bolt:" + filepath.Join(f.dir, "orch.db")
+	a := f.start("a")
+	address := strings.TrimPrefix(a.url, "http://")
+	topology, effects := chain(t, f.dir, "followed", 4, 1.5)
+	var out, errs bytes.Buffer
+	cmd := exec.Command(binary, "--server", a.url, "deploy", "--plain", topology)
+	cmd.Env = append(cleanEnv(), "ORCH_HOME="+filepath.Join(f.dir, "user"), "NO_COLOR=1")
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	command, err := tools.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = command.Stop(syscall.SIGKILL) })
+	for i, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
+		node := fmt.Sprintf("n%d", i+1)
+		until(t, node+" begins", time.Minute, begun(effects, node))
+		_ = a.proc.Stop(sig)
+		time.Sleep(2 * time.Second) // a restart that takes its time
+		a = f.startAt("a", address)
+	}
+	if err := command.Wait(); err != nil {
+		t.Fatalf("%v\n%s%s", err, &out, &errs)
+	}
+	if !strings.Contains(errs.String(), "the server does not answer, waiting for it for up to 5m0s") {
+		t.Errorf("the command says nothing of the outage:\n%s", &errs)
+	}
+	for i := range 4 {
+		if n := strings.Count(out.String(), fmt.Sprintf("n%d[0] create done", i)); n != 1 {
+			t.Errorf("n%d is shown as done %d times:\n%s", i, n, &out)
+		}
+	}
+	checkChain(t, effects, 4)
 }

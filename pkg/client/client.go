@@ -27,9 +27,10 @@ import (
 
 // Client of a server. It is safe for concurrent use.
 type Client struct {
-	base   string
-	http   *http.Client
-	header http.Header // of every request
+	base     string
+	http     *http.Client
+	header   http.Header // of every request
+	patience Patience
 }
 
 // Access to a server: who asks, and in which tenant. The zero value asks as nobody in the default tenant.
@@ -60,7 +61,7 @@ func New(base string, h *http.Client) *Client {
 	if h == nil {
 		h = &http.Client{}
 	}
-	return &Client{base: strings.TrimSuffix(base, "/") + "/api/v1", http: h}
+	return &Client{base: strings.TrimSuffix(base, "/") + "/api/v1", http: h, patience: Patience{Limit: defaultPatience}}
 }
 
 // NewUnix returns a client of the server that listens on a socket of this machine.
@@ -69,7 +70,9 @@ func NewUnix(socket string) *Client {
 	t := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "unix", socket)
 	}}
-	return New("http://orch", &http.Client{Transport: t})
+	c := New("http://orch", &http.Client{Transport: t})
+	c.patience.Limit = socketPatience
+	return c
 }
 
 // do sends a request and decodes the answer into `into` (nil: none is expected).
@@ -89,10 +92,15 @@ func decode(body io.Reader, into any) (err error) {
 	} else {
 		err = json.NewDecoder(body).Decode(into)
 	}
-	if err != nil {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &syntax), errors.As(err, &kind):
 		return fmt.Errorf("cannot read the server's answer: %w", err)
 	}
-	return nil
+	return broken(err)
 }
 
 // send returns a successful answer; errors of the server come back as what they were there.
@@ -119,20 +127,14 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader, 
 	defer resp.Body.Close()
 	var p orch.Problem
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 8<<20)).Decode(&p); err != nil || p.Kind == "" {
-		return nil, &orch.Error{Kind: orch.KindInternal, Msg: "the server answered " + resp.Status + " and no problem document; is this an orch server?"}
+		kind := orch.KindInternal
+		switch resp.StatusCode {
+		case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			kind = orch.KindStore // a proxy, behind which no server is
+		}
+		return nil, retryAfter(resp, &orch.Error{Kind: kind, Msg: "the server answered " + resp.Status + " and no problem document; is this an orch server?"})
 	}
-	return nil, p.Err()
-}
-
-// unreachable is the cause of an error where no server has answered.
-type unreachable struct{ error }
-
-func (u unreachable) Unwrap() error { return u.error }
-
-// Unreachable reports whether a call failed because no server has answered.
-func Unreachable(err error) bool {
-	var u unreachable
-	return errors.As(err, &u)
+	return nil, retryAfter(resp, p.Err())
 }
 
 func (c *Client) get(ctx context.Context, path string, into any) error {
@@ -163,7 +165,7 @@ func (c *Client) Apply(ctx context.Context, req orch.Request) (t orch.Task, err 
 // idempotent is a header by which the server knows a request that is sent again because the answer was lost.
 func idempotent() http.Header { return http.Header{"Idempotency-Key": {rand.Text()}} }
 
-// attempts of a request whose connection broke.
+// attempts of a request that no server answers.
 const attempts = 3
 
 func (c *Client) post(ctx context.Context, path string, req orch.Request, into any) error {
@@ -174,37 +176,43 @@ func (c *Client) post(ctx context.Context, path string, req orch.Request, into a
 	return c.again(ctx, path, body, contentType, into)
 }
 
-// again posts, and posts again with the same key if the connection breaks: the server does nothing twice.
-func (c *Client) again(ctx context.Context, path string, body []byte, contentType string, into any) (err error) {
-	header := idempotent()
-	for n := range attempts {
-		var resp *http.Response
-		if resp, err = c.send(ctx, http.MethodPost, path, bytes.NewReader(body), contentType, header); err == nil {
+// again posts, and posts again with the same key if the connection breaks or the server says when to: the server does nothing twice.
+func (c *Client) again(ctx context.Context, path string, body []byte, contentType string, into any) error {
+	header, out, answered := idempotent(), c.outage(), false
+	for n := 1; ; n++ {
+		resp, err := c.send(ctx, http.MethodPost, path, bytes.NewReader(body), contentType, header)
+		if err == nil {
 			err = decode(resp.Body, into)
 			_ = resp.Body.Close()
 		}
-		var lost *url.Error
-		if !errors.As(err, &lost) || ctx.Err() != nil {
+		if err == nil {
+			return nil
+		}
+		var l *later
+		answered = answered || errors.As(err, &l) // so there is a server, which a restart takes away for a while
+		if !answered && (n == attempts || !Unreachable(err)) || !out.again(ctx, err) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Duration(n+1) * 200 * time.Millisecond):
-		}
 	}
-	return err
 }
 
-// Wait implements orch.Service. It asks again when the connection breaks while the task goes on.
+// Wait implements orch.Service. It outlasts restarts of the server, see Patience.
 func (c *Client) Wait(ctx context.Context, name, task string) (t orch.Task, err error) {
-	for range 5 {
-		err = c.get(ctx, deployment(name, "tasks", task, "wait"), &t)
-		var known *orch.Error
-		if err == nil || ctx.Err() != nil || errors.As(err, &known) && known.Kind != orch.KindStore {
+	for out := c.outage(); ; {
+		began := time.Now()
+		if err = c.get(ctx, deployment(name, "tasks", task, "wait"), &t); err == nil {
+			return t, nil
+		}
+		if time.Since(began) > lively {
+			out.over()
+		}
+		if !out.again(ctx, err) {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
 			return t, err
 		}
 	}
-	return t, err
 }
 
 // Control implements orch.Service.

@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/orch"
@@ -18,33 +20,45 @@ import (
 // maxEvent bounds one event's line in bytes.
 const maxEvent = 4 << 20
 
-// Events implements orch.Service. A stream that breaks off is taken up again after the last event received.
+// Events implements orch.Service. A stream that breaks off is taken up again after the last event received; one that is followed outlasts
+// restarts of the server, see Patience.
 func (c *Client) Events(ctx context.Context, f orch.Filter) iter.Seq2[event.Event, error] {
 	return func(yield func(event.Event, error) bool) {
-		const attempts = 5
-		for failed := 0; failed < attempts; failed++ {
+		for n, out := 1, c.outage(); ; n++ {
+			began := time.Now()
 			ended, err := c.stream(ctx, f, func(e event.Event) bool {
-				f.After, f.Last, failed = e.Seq, 0, 0
+				f.After, f.Last, n = e.Seq, 0, 1
 				if f.Deployment == "" {
 					f.After = e.Index // the order over all of them
 				}
+				out.over()
 				return yield(e, nil)
 			})
-			switch {
-			case ended:
+			if ended || err == nil && !f.Follow {
 				return
-			case ctx.Err() != nil:
-				yield(event.Event{}, context.Cause(ctx))
-				return
-			case err != nil && failed == attempts-1:
+			}
+			if time.Since(began) > lively {
+				out.over()
+			}
+			if err == nil {
+				err = broken(errStreamEnded)
+			}
+			if !f.Follow && n == attempts || !out.again(ctx, err) {
+				if ctx.Err() != nil {
+					err = context.Cause(ctx)
+				}
 				yield(event.Event{}, err)
-				return
-			case err == nil && !f.Follow:
 				return
 			}
 		}
 	}
 }
+
+// lively is how long a request without an answer must have lasted for being a sign of life: who only accepts connections ends them sooner, and who
+// is not there even more so.
+const lively = 30 * time.Second
+
+var errStreamEnded = errors.New("the stream of events ended before the task")
 
 // stream reads one connection; ended means that nothing more will come: the server said so, or the reader wants no more.
 func (c *Client) stream(ctx context.Context, f orch.Filter, yield func(event.Event) bool) (ended bool, err error) {
@@ -83,7 +97,12 @@ func (c *Client) stream(ctx context.Context, f orch.Filter, yield func(event.Eve
 			kind = ""
 		}
 	}
-	return false, lines.Err()
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return false, fmt.Errorf("cannot read an event: %w", err)
+	} else if err != nil {
+		return false, broken(err)
+	}
+	return false, nil
 }
 
 func query(f orch.Filter) url.Values {
