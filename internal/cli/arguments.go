@@ -5,7 +5,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -30,9 +32,32 @@ func needSubcommand(c *cobra.Command, args []string) error {
 		return c.Help()
 	}
 	e := &orch.Error{Kind: orch.KindUser, Msg: "unknown command " + quote(args[0]) + " for " + quote(c.CommandPath()), Hint: "see `" + c.CommandPath() + " --help`"}
-	c.SuggestionsMinimumDistance = 2
-	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-		e.Hint = "did you mean `" + c.CommandPath() + " " + near[0] + "`?"
+	names := func(yield func(string) bool) {
+		for _, sub := range c.Commands() {
+			if sub.IsAvailableCommand() && !yield(sub.Name()) {
+				return
+			}
+		}
+	}
+	if near := diag.Nearest(args[0], names); near != "" {
+		e.Hint = "did you mean `" + c.CommandPath() + " " + near + "`?"
+	}
+	return e
+}
+
+// explainFlag says what is wrong with a flag, and which one may have been meant.
+func explainFlag(c *cobra.Command, err error) error {
+	e := &orch.Error{Kind: orch.KindUser, Err: err, Hint: "see `" + c.CommandPath() + " --help`"}
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || len(unknown.GetSpecifiedName()) < 2 {
+		return e
+	}
+	names := func(yield func(string) bool) {
+		more := true
+		c.Flags().VisitAll(func(f *pflag.Flag) { more = more && (f.Hidden || yield(f.Name)) })
+	}
+	if near := diag.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+		e.Hint = "did you mean --" + near + "? See `" + c.CommandPath() + " --help`"
 	}
 	return e
 }

@@ -225,9 +225,7 @@ Exit codes:
 	add("life", applyCmd(env), plansCmd(env))
 	add("look", auditCmd(env), whoamiCmd(env))
 	add("set", contextCmd(env), usersCmd(env), tokensCmd(env), tenantsCmd(env))
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &orch.Error{Kind: orch.KindUser, Err: err, Hint: "see `" + c.CommandPath() + " --help`"}
-	})
+	root.SetFlagErrorFunc(explainFlag)
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {

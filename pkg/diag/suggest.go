@@ -13,6 +13,14 @@ func Suggest(name string, candidates []string) string {
 
 // SuggestSeq is Suggest over a sequence.
 func SuggestSeq(name string, candidates iter.Seq[string]) string {
+	if best := Nearest(name, candidates); best != "" {
+		return `did you mean "` + best + `"?`
+	}
+	return ""
+}
+
+// Nearest returns the candidate nearest to a mistyped name, or "" when none is near.
+func Nearest(name string, candidates iter.Seq[string]) string {
 	best, dist := "", 1000
 	for c := range candidates {
 		if c == name {
@@ -27,7 +35,7 @@ func SuggestSeq(name string, candidates iter.Seq[string]) string {
 	if best == "" || dist >= len(name) || dist > max(1, (len(name)+2)/3) {
 		return ""
 	}
-	return `did you mean "` + best + `"?`
+	return best
 }
 
 // distance counts edits; difference in case only and a missing qualifying prefix (Compute for tosca.nodes.Compute) count as near.
