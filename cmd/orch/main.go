@@ -27,6 +27,7 @@ func main() {
 		Source:    openSource,
 		Documents: source.Documents,
 		Load:      loadTopology,
+		Complete:  completeSource,
 		Pack:      packTopology, Unpack: unpackArchive, ArchiveBase: archiveBase,
 		ReadYAML:       readYAML,
 		WriteYAML:      writeYAML,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -79,6 +80,23 @@ func loadTopology(ctx context.Context, c *config.Config, b *cli.Bundle) (*topolo
 	}
 	t, more := tosca.Load(ctx, tosca.Options{Bundle: b.Source.(*source.Bundle), ImportPath: c.ImportPath, Fetch: fetcher(c), Libraries: libraries})
 	return t, append(list, more...)
+}
+
+// completeSource adds to a bundle what it imports from the configuration's import path and from the network; nil: nothing. Mistakes in its documents are
+// told by whoever reads them next, who may know types that this process does not.
+func completeSource(ctx context.Context, c *config.Config, b *cli.Bundle) (fs.FS, error) {
+	if len(c.ImportPath) == 0 && !c.AllowNetwork {
+		return nil, nil
+	}
+	t, _ := loadTopology(ctx, c, b)
+	kept, err := tosca.Keep(t)
+	if err != nil {
+		return nil, &orch.Error{Kind: orch.KindUser, Msg: "cannot pack what " + b.Name + " imports", Err: err}
+	}
+	if len(kept) == 0 {
+		return nil, nil
+	}
+	return tosca.WithKept(b.FS, kept), nil
 }
 
 // pluginsOf loads the embedded plugins and those of the configuration, as mappings and as libraries of types.

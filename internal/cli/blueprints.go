@@ -3,6 +3,7 @@ package cli
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -65,7 +66,7 @@ func blueprintPushCmd(env *environment) *cobra.Command {
 				}
 				n.Labels[k] = v
 			}
-			if err := env.readUpload(&n, args[1]); err != nil {
+			if err := env.readUpload(c.Context(), &n, args[1]); err != nil {
 				return err
 			}
 			return env.withBlueprints(c, func(b orch.Blueprints) error {
@@ -87,38 +88,56 @@ func blueprintPushCmd(env *environment) *cobra.Command {
 	return c
 }
 
-// readUpload reads an archive or a single document as it is, and packs a directory.
-func (e *environment) readUpload(n *orch.NewBlueprint, path string) error {
+// readUpload reads an archive or a single document as it is, and packs a directory, or anything with what it imports from elsewhere.
+func (e *environment) readUpload(ctx context.Context, n *orch.NewBlueprint, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return &orch.Error{Kind: orch.KindUser, Err: err}
 	}
 	n.Filename = info.Name()
-	if !info.IsDir() {
-		n.Data, err = os.ReadFile(path)
-		return err
-	}
+	asIs := func() error { n.Data, err = os.ReadFile(path); return err }
 	b, err := e.deps.Source(path)
 	if err != nil {
+		if !info.IsDir() {
+			return asIs() // the catalogue says what is wrong with it
+		}
 		return err
 	}
 	defer b.Close()
+	fsys, err := e.complete(ctx, b)
+	if err != nil {
+		return err
+	}
+	roots := []string{"."}
+	switch {
+	case fsys == nil && !info.IsDir():
+		return asIs()
+	case fsys == nil:
+		fsys = b.FS
+	case !info.IsDir() && !strings.HasSuffix(b.Shown, "!"):
+		roots = []string{b.Entry, keptDir} // a document alone, as it would be without imports
+	}
 	n.Filename, n.Entry = info.Name()+".zip", b.Entry
 	var buf bytes.Buffer
-	if err := zipFiles(&buf, b.FS); err != nil {
+	if err := zipFiles(&buf, fsys, roots); err != nil {
 		return fmt.Errorf("cannot pack %s: %w", path, err)
 	}
 	n.Data = buf.Bytes()
 	return nil
 }
 
+// keptDir holds what a document imports from elsewhere.
+const keptDir = ".orch-imports"
+
 // zipFiles packs a directory so that the same content makes the same archive. What is hidden stays behind.
-func zipFiles(w io.Writer, fsys fs.FS) error {
+func zipFiles(w io.Writer, fsys fs.FS, roots []string) error {
 	z := zip.NewWriter(w)
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+	visit := func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil || name == ".":
 			return err
+		case name == keptDir:
+			return nil
 		case strings.HasPrefix(d.Name(), ".") && d.IsDir():
 			return fs.SkipDir
 		case d.IsDir() || strings.HasPrefix(d.Name(), "."):
@@ -141,9 +160,11 @@ func zipFiles(w io.Writer, fsys fs.FS) error {
 		defer in.Close()
 		_, err = io.Copy(out, in)
 		return err
-	})
-	if err != nil {
-		return err
+	}
+	for _, root := range roots {
+		if err := fs.WalkDir(fsys, root, visit); err != nil {
+			return err
+		}
 	}
 	return z.Close()
 }

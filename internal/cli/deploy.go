@@ -30,7 +30,7 @@ Ctrl-C cancels in an orderly way (nothing new is started, what runs is waited fo
 			if err != nil {
 				return err
 			}
-			req, b, err := flags.request(env, args)
+			req, b, err := flags.request(c.Context(), env, args)
 			if err != nil {
 				return err
 			}

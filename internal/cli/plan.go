@@ -2,9 +2,9 @@ package cli
 
 import (
 	"context"
-	"strings"
-
 	"errors"
+	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +28,7 @@ func (f *sourceFlags) register(c *cobra.Command) {
 }
 
 // request makes a deploy request of the flags; close the bundle after use.
-func (f *sourceFlags) request(e *environment, args []string) (orch.Request, *Bundle, error) {
+func (f *sourceFlags) request(ctx context.Context, e *environment, args []string) (orch.Request, *Bundle, error) {
 	in, err := f.inputs.read(e)
 	if err != nil {
 		return orch.Request{}, nil, err
@@ -49,10 +49,27 @@ func (f *sourceFlags) request(e *environment, args []string) (orch.Request, *Bun
 	if name == "" {
 		name = b.Deployment
 	}
+	fsys, err := e.complete(ctx, b)
+	if err != nil {
+		_ = b.Close()
+		return orch.Request{}, nil, err
+	}
+	if fsys == nil {
+		fsys = b.FS
+	}
 	return orch.Request{
-		Verb: orch.Deploy, Deployment: name, Source: b.FS, Entry: b.Entry, SourceName: b.Shown,
+		Verb: orch.Deploy, Deployment: name, Source: fsys, Entry: b.Entry, SourceName: b.Shown,
 		Inputs: in, Location: f.location, SkipPreflight: f.skipPreflight,
 	}, b, nil
+}
+
+// complete is a bundle's file system with what it imports from elsewhere; nil: it imports nothing.
+func (e *environment) complete(ctx context.Context, b *Bundle) (fs.FS, error) {
+	c, err := e.config()
+	if err != nil || e.deps.Complete == nil {
+		return nil, err
+	}
+	return e.deps.Complete(ctx, c, b)
 }
 
 func planCmd(env *environment) *cobra.Command {
@@ -83,7 +100,7 @@ Values that do not exist yet are shown as "(known after create)".`,
 				}
 				req = orch.Request{Verb: orch.Deploy, Deployment: args[0], Revision: n}
 			case !undeploy:
-				r, b, err := flags.request(env, args)
+				r, b, err := flags.request(c.Context(), env, args)
 				if err != nil {
 					return err
 				}

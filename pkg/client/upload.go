@@ -40,7 +40,10 @@ func encode(req orch.Request) ([]byte, string, error) {
 	return b.Bytes(), form.FormDataContentType(), nil
 }
 
-// pack writes a file system as a zip archive. Hidden directories such as .git stay behind.
+// keptDir holds what a document imports from elsewhere.
+const keptDir = ".orch-imports"
+
+// pack writes a file system as a zip archive. Hidden directories such as .git stay behind, but for what was packed of imports.
 func pack(w io.Writer, fsys fs.FS) error {
 	z := zip.NewWriter(w)
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
@@ -48,7 +51,7 @@ func pack(w io.Writer, fsys fs.FS) error {
 			return err
 		}
 		if d.IsDir() {
-			if strings.HasPrefix(d.Name(), ".") {
+			if strings.HasPrefix(d.Name(), ".") && name != keptDir {
 				return fs.SkipDir
 			}
 			return nil

@@ -34,8 +34,8 @@ func TestImportsOfTheNetworkAreKept(t *testing.T) {
 		top.Network = []topology.Fetched{{URL: "https://types.example/types", Data: data}}
 		return top, list
 	}
-	f.opts.Keep = func(top *topology.Topology) map[string][]byte {
-		return map[string][]byte{"kept/types": top.Network[0].Data}
+	f.opts.Keep = func(top *topology.Topology) (map[string][]byte, error) {
+		return map[string][]byte{"kept/types": top.Network[0].Data}, nil
 	}
 	f.restart(t)
 	if task := f.apply(t, orch.Request{Verb: orch.Deploy, Source: bundle("hello")}); task.Status != "done" {

@@ -26,8 +26,9 @@ type Options struct {
 	Store state.Store
 	// Load reads a bundle and resolves it to a topology, with every mistake in it.
 	Load func(ctx context.Context, b Bundle) (*topology.Topology, diag.List)
-	// Keep returns files, by path, that the stored bundle has beside those that were read, so that it loads without the network; nil: none.
-	Keep func(t *topology.Topology) map[string][]byte
+	// Keep returns files, by path, that the stored bundle has beside those that were read, so that it loads without the network and import paths; nil:
+	// none.
+	Keep func(t *topology.Topology) (map[string][]byte, error)
 	// Bind lets the location's plugins say which nodes are native and what scales with what; nil: none are.
 	Bind func(ctx context.Context, t *topology.Topology, location string) diag.List
 	// Infra, Remote and Local drivers, and Select and Hosts, as engine.Options has them. Drivers that are Checkers take part in the

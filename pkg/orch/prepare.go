@@ -179,7 +179,11 @@ func (l *Local) loadNew(ctx context.Context, p *prepared) error {
 	}
 	p.topology = t
 	touchArtifacts(t)
-	main.add(l.keep(t))
+	kept, err := l.keep(t)
+	if err != nil {
+		return &Error{Kind: KindUser, Msg: "cannot keep what the topology imports", Err: err}
+	}
+	main.add(kept)
 	given := p.req.Inputs
 	if p.prevIn != nil { // what was given once stays given, as long as the topology still asks for it
 		given = map[string]any{}
@@ -197,10 +201,10 @@ func (l *Local) loadNew(ctx context.Context, p *prepared) error {
 	return nil
 }
 
-// keep are the files by which a topology can be loaded again without the network.
-func (l *Local) keep(t *topology.Topology) map[string][]byte {
+// keep are the files by which a topology can be loaded again without the network and import paths.
+func (l *Local) keep(t *topology.Topology) (map[string][]byte, error) {
 	if l.opts.Keep == nil {
-		return nil
+		return nil, nil
 	}
 	return l.opts.Keep(t)
 }

@@ -39,6 +39,8 @@ type Topology struct {
 	Digest string
 	// Sources are the documents and artifacts of Files that the topology is made of: what must be kept to load it again.
 	Sources []string
+	// Documents are all that were read, those of imported archives and of plugins too.
+	Documents []string
 	// Entry is the root document in Files.
 	Entry string
 	// Network are the documents that were imported from the network, as they were read.

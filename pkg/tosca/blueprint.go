@@ -54,6 +54,7 @@ func (l *loader) blueprint(n *source.Node, name string, list *diag.List) *resolv
 				b.plugins = append(b.plugins, p)
 			} else {
 				b.main.Add(cloudify.Namespaced(p.node, p.ns))
+				b.merged = append(b.merged, p.path)
 			}
 		}
 		for _, im := range cloudify.Imports(p.node, b.version, list) {
@@ -381,10 +382,9 @@ func (a *archive) entryFor(version, file string) string {
 
 // imported adds an uploaded blueprint: ID.yaml or ID/blueprint.yaml of the import path, or one of the libraries.
 func (b *blueprint) imported(ns string, im cloudify.Import, by importer) {
-	for _, dir := range b.o.ImportPath {
+	for _, a := range b.importDirs() {
 		for _, p := range []string{im.Blueprint + ".yaml", im.Blueprint + "/blueprint.yaml"} {
-			a := b.importDir(dir)
-			if a == nil || !fs.ValidPath(p) {
+			if !fs.ValidPath(p) {
 				continue
 			}
 			if _, err := fs.Stat(a.fs, p); err == nil {

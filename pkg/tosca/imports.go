@@ -336,10 +336,13 @@ type archive struct {
 
 // searchPath reads the identities of the archives in the import path, once.
 func (l *loader) searchPath() []*archive {
-	if l.search != nil || len(l.o.ImportPath) == 0 {
+	if l.search != nil {
 		return l.search
 	}
 	l.search = []*archive{}
+	for _, a := range l.keptArchives() {
+		l.identify(a.fs, a.shown, nil)
+	}
 	for _, dir := range l.o.ImportPath {
 		l.searchDir(dir, 0)
 	}
@@ -472,6 +475,10 @@ func (l *loader) mountArchive(a *archive) string {
 		}
 		a.mount = l.fs.mount("imports", name, a.fs)
 		l.display[a.mount] = a.shown
+		if l.fs.shown == nil {
+			l.fs.shown = map[string]string{}
+		}
+		l.fs.shown[a.mount] = a.shown
 	}
 	return a.mount
 }

@@ -86,9 +86,13 @@ type loader struct {
 	// escaped is how many directories a path left the root of a single file's bundle.
 	escaped int
 	search  []*archive
+	merged  []string // documents of a blueprint that became part of the main one
 	network []topology.Fetched
 	partial []string            // Cloudify plugins of which only some types are here
 	dirs    map[string]*archive // directories of the import path that are looked into by name
+	// keptDirs are archives of import paths that the bundle has copies of, once keptRead.
+	keptDirs []*archive
+	keptRead bool
 }
 
 func newLoader(ctx context.Context, o Options, b *source.Bundle) *loader {
@@ -125,14 +129,16 @@ func (l *loader) run() *topology.Topology {
 	}
 	l.diags = slices.DeleteFunc(l.diags, l.foreign)
 	top.Network = l.network
+	top.Documents = l.merged
+	for _, f := range l.order {
+		top.Documents = append(top.Documents, f.Path)
+	}
 	if cloudify.Level(root.Doc.Version) > 0 {
 		cloudify.Finish(top, &l.diags)
 	}
 	if !l.diags.HasErrors() && l.escaped == 0 {
 		names := append([]string{}, top.Sources...)
-		for _, f := range l.order {
-			names = append(names, f.Path) // plugins' types, too: another version may mean another thing
-		}
+		names = append(names, top.Documents...) // plugins' types, too: another version may mean another thing
 		digest, err := source.Digest(l.fs, names)
 		if err != nil {
 			l.diags.Errorf(source.CodeRead, diag.Pos{File: l.b.Name}, "%s", err)
@@ -149,7 +155,7 @@ func (l *loader) foreign(d diag.Diagnostic) bool {
 		return false
 	}
 	for mount, shown := range l.display {
-		if strings.HasPrefix(mount, mountDir+"/imports/") && strings.HasPrefix(d.Pos.File, shown) {
+		if strings.HasPrefix(mount, importsDir) && strings.HasPrefix(d.Pos.File, shown) {
 			return true
 		}
 	}

@@ -9,10 +9,15 @@ import (
 type mounts struct {
 	root fs.FS
 	at   map[string]fs.FS // prefix without slash
+	// shown are the beginnings of files' names in positions, by prefix, of archives of import paths.
+	shown map[string]string
 }
 
 // mountDir holds all mounts.
 const mountDir = ".orch"
+
+// importsDir holds archives of import paths.
+const importsDir = mountDir + "/imports/"
 
 func (m *mounts) find(name string) (fs.FS, string) {
 	if !strings.HasPrefix(name, mountDir+"/") {

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -14,6 +15,11 @@ import (
 // cloudify-aws-plugin-3.2.4) and hold plugin.yaml or a variant of it.
 func (l *loader) pluginPath(name string) []*archive {
 	var out []*archive
+	for _, a := range l.keptArchives() {
+		if samePlugin(a.name, name) && a.identifyPlugin() {
+			out = append(out, a)
+		}
+	}
 	for _, dir := range l.o.ImportPath {
 		dirs := []string{dir}
 		if entries, err := os.ReadDir(dir); err == nil {
@@ -25,7 +31,7 @@ func (l *loader) pluginPath(name string) []*archive {
 		}
 		for _, d := range dirs {
 			if samePlugin(path.Base(d), name) {
-				if a := l.importDir(d); a != nil && a.identifyPlugin(d) {
+				if a := l.importDir(d); a != nil && a.identifyPlugin() {
 					out = append(out, a)
 				}
 			}
@@ -41,6 +47,17 @@ func samePlugin(dir, name string) bool {
 		return rest != "" && rest[0] >= '0' && rest[0] <= '9'
 	}
 	return dir == name
+}
+
+// importDirs are the directories of the import path, after what is kept of them.
+func (l *loader) importDirs() []*archive {
+	out := slices.Clone(l.keptArchives())
+	for _, dir := range l.o.ImportPath {
+		if a := l.importDir(dir); a != nil {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // importDir is a directory of the import path as an archive, opened once.
@@ -63,7 +80,7 @@ func (l *loader) importDir(dir string) *archive {
 }
 
 // identifyPlugin finds the plugin's documents and version.
-func (a *archive) identifyPlugin(dir string) bool {
+func (a *archive) identifyPlugin() bool {
 	if a.files != nil {
 		return a.entry != ""
 	}
