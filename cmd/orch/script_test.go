@@ -47,6 +47,7 @@ func setupScript(e *testscript.Env) error {
 	e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 	e.Setenv("ORCH_HOME", filepath.Join(e.WorkDir, "state"))
 	e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
+	e.Setenv("GORACE", "atexit_sleep_ms=0") // instead of the second for which a program with the race detector sleeps at its end
 	return os.MkdirAll(filepath.Join(e.WorkDir, "home"), 0o700)
 }
 
