@@ -96,7 +96,10 @@ func (l *Local) begun(tx state.Tx, p *prepared, rev revision, t *engine.Task) (r
 	if err := errors.Join(engine.PutTaskTx(tx, *t), state.Put(tx, deploymentKey(p.name), d)); err != nil {
 		return d, err
 	}
-	_, err = state.AppendTx(tx, p.name, statusEvents(d, *t)...)
+	for i := range p.told {
+		p.told[i].Time, p.told[i].Task, p.told[i].Workflow = now(), t.ID, t.Workflow
+	}
+	_, err = state.AppendTx(tx, p.name, append(statusEvents(d, *t), p.told...)...)
 	return d, err
 }
 
@@ -172,11 +175,15 @@ func (l *Local) nextRevision(ctx context.Context, lease *state.Lease, p *prepare
 			}
 		}
 	}
-	if blob == rev.Bundle && sameInputs && p.location == rev.Location && (p.parts == nil || p.req.Entry == rev.Entry) {
+	chosen := from.Selected
+	if p.parts != nil {
+		chosen = p.selected
+	}
+	if blob == rev.Bundle && l.sameSelection(chosen, rev.Selected) && sameInputs && p.location == rev.Location && (p.parts == nil || p.req.Entry == rev.Entry) {
 		return rev, nil
 	}
 	next := revision{N: max(rev.N, p.last()) + 1, Bundle: blob, Entry: from.Entry, SourceName: from.SourceName, Imports: from.Imports, Inputs: inputs,
-		Location: p.location, Digest: p.topology.Digest, Created: now(), User: p.req.User}
+		Location: p.location, Digest: p.topology.Digest, Created: now(), User: p.req.User, Selected: chosen}
 	if p.parts != nil {
 		next.Entry, next.SourceName, next.Imports = p.req.Entry, p.req.SourceName, len(p.req.ImportPath)
 	}

@@ -54,7 +54,7 @@ func (l *Local) Model(ctx context.Context, deployment string) (*Model, error) {
 
 // Resolve implements Modeller.
 func (l *Local) Resolve(ctx context.Context, b Bundle) (*topology.Topology, diag.List) {
-	return l.load(withLocation(ctx, b.Location), b)
+	return l.load(withLocation(ctx, b.Location), b, nil)
 }
 
 // TaskOf implements Modeller: the id says nothing of the deployment, so it looks into each.

@@ -11,6 +11,7 @@ import (
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/engine"
+	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/topology"
@@ -35,6 +36,8 @@ type prepared struct {
 	older    []plan.Version
 	back     *plan.Input // of a rollback
 	plan     *plan.Plan
+	selected []selected    // nodes of other deployments that stand for nodes of a new topology
+	told     []event.Event // when the task begins
 	diags    diag.List
 	planned  diag.List // what planning has found, beside diags
 }
@@ -63,6 +66,11 @@ func (l *Local) prepare(ctx context.Context, req Request) (*prepared, error) {
 	}
 	if p.diags.HasErrors() {
 		return p, nil
+	}
+	if req.Verb == Undeploy {
+		if err := l.selectedElsewhere(ctx, p); err != nil {
+			return nil, err
+		}
 	}
 	if p.snapshot, err = engine.Load(ctx, l.store, p.name); err != nil {
 		return nil, storeError(err)
@@ -172,7 +180,7 @@ func (l *Local) loadNew(ctx context.Context, p *prepared) error {
 		}
 		b.Kept = old.FS
 	}
-	t, diags := l.load(ctx, b)
+	t, diags := l.load(ctx, b, l.searching(p))
 	p.diags.Add(diags...)
 	if t == nil || diags.HasErrors() {
 		return nil
@@ -212,15 +220,21 @@ func (l *Local) keep(t *topology.Topology) (map[string][]byte, error) {
 // ownFunction is the code of calls that are valid and that nobody can evaluate.
 const ownFunction = "own-function"
 
-// load resolves and binds a bundle.
-func (l *Local) load(ctx context.Context, b Bundle) (*topology.Topology, diag.List) {
+// load resolves and binds a bundle. choose says what nodes of other deployments stand for; nil: nothing does.
+func (l *Local) load(ctx context.Context, b Bundle, choose selecting) (*topology.Topology, diag.List) {
 	t, diags := l.opts.Load(ctx, b)
 	for i := range diags {
 		if diags[i].Code == ownFunction || diags[i].Code == topology.CodeAsksInVain && t != nil && !t.HostLookup {
 			diags[i].Severity = diag.Error // known before anything is made, not when the value is needed
 		}
 	}
-	if t == nil || diags.HasErrors() || l.opts.Bind == nil {
+	if t == nil || diags.HasErrors() {
+		return t, diags
+	}
+	if choose != nil {
+		diags.Add(choose(ctx, t)...)
+	}
+	if diags.HasErrors() || l.opts.Bind == nil {
 		return t, diags
 	}
 	diags.Add(l.opts.Bind(ctx, t, b.Location)...)
@@ -250,7 +264,7 @@ func (l *Local) restore(ctx context.Context, rev revision) (*topology.Topology, 
 	if err != nil {
 		return nil, nil, storeError(err)
 	}
-	t, diags := l.load(ctx, b)
+	t, diags := l.load(ctx, b, l.taking(rev.Selected))
 	if err := diags.Err(); err != nil {
 		return nil, nil, &Error{Kind: KindUser, Msg: fmt.Sprintf("the stored topology (revision %d) cannot be loaded any more", rev.N),
 			Hint: "deploy the document again, or install the plugins that it needs", Err: err}

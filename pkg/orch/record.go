@@ -85,6 +85,8 @@ type revision struct {
 	User       string    `json:"user,omitempty"`
 	From       int       `json:"from,omitempty"`    // the revision that it goes back to
 	Changes    []string  `json:"changes,omitempty"` // from the one before, in words
+	// Selected are the nodes of other deployments that stand for nodes with the directive select.
+	Selected []selected `json:"selected,omitempty"`
 }
 
 const (

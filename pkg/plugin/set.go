@@ -112,7 +112,7 @@ func (s *Set) MappingFor(n *topology.Node, loc Location) *Mapping {
 
 // external nodes exist already: services that another deployment offers.
 func external(n *topology.Node) bool {
-	return slices.Contains(n.Directives, "substitutable") || slices.Contains(n.Directives, "select") || n.SubstitutedBy != ""
+	return slices.Contains(n.Directives, "substitutable") || slices.Contains(n.Directives, "select") || slices.Contains(n.Directives, "selectable") || n.SubstitutedBy != ""
 }
 
 // Bind marks the nodes that the location makes as native and says which nodes they scale with. It changes the topology, before planning.
@@ -127,7 +127,7 @@ func (s *Set) Bind(t *topology.Topology, loc Location) diag.List {
 	for _, n := range t.Nodes {
 		m := s.MappingFor(n, loc)
 		if m == nil {
-			if n.SubstitutedBy == "" && (n.Native || slices.ContainsFunc(n.Type, s.knows)) {
+			if !external(n) && (n.Native || slices.ContainsFunc(n.Type, s.knows)) {
 				list.Errorf(CodeMapping, n.Pos, "the location %q cannot make node %q of type %s", loc.Name, n.Name, n.Type.Name()).Hint =
 					fmt.Sprintf("choose a location of another kind, or a type that the plugin %s maps", p.Name)
 			}

@@ -167,6 +167,8 @@ type Node struct {
 	// SubstitutedBy is the document whose topology template stands in for the node: its nodes, named NODE--INNER, are the node's
 	// implementation, and the node itself only holds the properties and attributes that others ask for. "" for none.
 	SubstitutedBy string
+	// Select is set for a node with the directive select (selectable): a node of another deployment is to take its place. nil for others.
+	Select *Selection
 	// Native nodes are made by the location (a Terraform mapping), not by scripts. Set when the plugins bind the topology.
 	Native bool
 	// ScalesWith names the node whose number of instances this one shares, one to one (its host; the server of a volume, port or

@@ -2,6 +2,7 @@ package tosca
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -68,5 +69,59 @@ service_template:
 `})
 	if diff := cmp.Diff([]string{"7 unknown-node", "8 unknown-property"}, findings(list)); diff != "" {
 		t.Error(diff, list)
+	}
+}
+
+// Which nodes of other deployments a node with the directive select can stand for.
+func TestSelection(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want []string
+	}{
+		"1.3": {`tosca_definitions_version: tosca_simple_yaml_1_3
+topology_template:
+  node_templates:
+    s:
+      type: Compute
+      directives: [ select ]
+      node_filter: { capabilities: [ { host: { properties: [ { num_cpus: { in_range: [ 2, 4 ] } }, { mem_size: { greater_or_equal: 2 GB } } ] } }, { tosca.capabilities.OperatingSystem: { properties: [ { type: linux } ] } } ] }
+    small: { type: Compute, capabilities: { host: { properties: { num_cpus: 1, mem_size: 4 GB } }, os: { properties: { type: linux } } } }
+    right: { type: Compute, capabilities: { host: { properties: { num_cpus: 2, mem_size: 2048 MB } }, os: { properties: { type: linux } } } }
+    bsd: { type: Compute, capabilities: { host: { properties: { num_cpus: 2, mem_size: 2 GB } }, os: { properties: { type: bsd } } } }
+    other: { type: SoftwareComponent, requirements: [ host: right ] }
+`, []string{"right"}},
+		"2.0": {`tosca_definitions_version: tosca_2_0
+capability_types: { C: { properties: { n: { type: integer } } } }
+node_types: { N: { capabilities: { c: C } }, M: { derived_from: N } }
+service_template:
+  node_templates:
+    s: { type: N, directives: [ select ], node_filter: { $greater_than: [ { $get_property: [ SELF, CAPABILITY, c, n ] }, 3 ] } }
+    a: { type: N, capabilities: { c: { properties: { n: 3 } } } }
+    b: { type: M, capabilities: { c: { properties: { n: 4 } } } }
+`, []string{"b"}},
+		"without a filter": {`tosca_definitions_version: tosca_2_0
+node_types: { N: {} }
+service_template: { node_templates: { s: { type: N, directives: [ select, create ] }, a: { type: N } } }
+`, []string{"a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			top, list := loadFiles(map[string]string{"app.yaml": c.text})
+			if list.HasErrors() {
+				t.Fatal(list)
+			}
+			s := top.NodeNamed("s")
+			if s.Select == nil || s.Select.Else != strings.Contains(c.text, "select, create") {
+				t.Fatalf("%+v", s.Select)
+			}
+			var got []string
+			for _, n := range top.Nodes {
+				if s.Select.Selects(context.Background(), topology.Scope{Topology: top, Node: n}, s.Type, nil) {
+					got = append(got, n.Name)
+				}
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }

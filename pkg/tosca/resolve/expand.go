@@ -71,7 +71,7 @@ func (e *expansion) run() {
 	e.requirements()
 	e.capabilities()
 	e.rest()
-	n.SubstitutedBy = e.file.Path
+	n.SubstitutedBy, n.Select = e.file.Path, nil
 	e.r.top.Reindex()
 }
 

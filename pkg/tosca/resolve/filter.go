@@ -105,6 +105,38 @@ func (r *resolver) condition(f *document.NodeFilter, file *File) *topology.Value
 	return v
 }
 
+// selection is the node's own filter, for candidates of other deployments.
+func (r *resolver) selection(n *node, def *document.NodeTemplate) *topology.Selection {
+	s := &topology.Selection{Else: len(n.Directives) > 1}
+	f, file := def.NodeFilter, r.in.Root
+	if f == nil {
+		return s
+	}
+	s.Condition = r.condition(f, file)
+	add := func(capability string, filters []document.Filter, declared map[string]*topology.Schema) {
+		for _, p := range filters {
+			out := topology.PropertyFilter{Capability: capability, Name: p.Name.Text}
+			for _, c := range p.Constraints {
+				if k, ok := r.filterConstraint(file, c, declared[p.Name.Text]); ok {
+					out.Constraints = append(out.Constraints, k)
+				}
+			}
+			s.Filters = append(s.Filters, out)
+		}
+	}
+	add("", f.Properties, n.Declared)
+	for _, cf := range f.Capabilities {
+		name, declared := cf.Name.Text, map[string]*topology.Schema(nil)
+		if t := file.lookup(document.CapabilityType, name); t != nil {
+			name, declared = r.flatten(t).chain.Name(), t.declared
+		} else if c := n.Capability(name); c != nil {
+			declared = c.Declared
+		}
+		add(name, cf.Properties, declared)
+	}
+	return s
+}
+
 func (r *resolver) capabilityPasses(c *node, cf document.CapabilityFilter, file *File) bool {
 	t := file.lookup(document.CapabilityType, cf.Name.Text)
 	if t != nil {

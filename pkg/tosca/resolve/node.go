@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/topology"
@@ -74,6 +75,9 @@ func (r *resolver) node(def *document.NodeTemplate) *node {
 		n.Interfaces = rebind(n.Interfaces, n.Artifacts)
 	}
 	r.condition(def.NodeFilter, r.in.Root)
+	if len(n.Directives) > 0 && strings.HasPrefix(n.Directives[0], "select") {
+		n.Select = r.selection(n, def)
+	}
 	if def.Count != nil {
 		n.Count = r.value(n.ctx, def.Count, &topology.Schema{Type: topology.Type{"integer"}}, def.Path+".count")
 		if i, ok := n.Count.Lit.(int64); ok && i < 0 {
