@@ -37,7 +37,15 @@ type Node struct {
 	Items []*Node
 	// Pairs of a mapping in document order. Duplicate keys have been reported and dropped.
 	Pairs []Pair
-	Pos   diag.Pos
+	// ListKeys are entries of a mapping whose keys are lists, which few places may have; each was reported as CodeKey at its key.
+	ListKeys []ListPair
+	Pos      diag.Pos
+}
+
+// ListPair is an entry of a mapping with a list as its key.
+type ListPair struct {
+	Key   *Node // sequence
+	Value *Node
 }
 
 // Pair is an entry of a mapping.

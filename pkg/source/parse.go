@@ -367,6 +367,9 @@ func (p *parser) mapping(c *converted, y *yaml.Node, depth int) {
 			continue
 		case key.Kind != Scalar && key.Kind != Null:
 			p.diags.Errorf(CodeKey, key.Pos, "a %s cannot be the key of a map", key.Kind).Hint = "quote texts that contain { or ["
+			if key.Kind == Sequence {
+				n.ListKeys = append(n.ListKeys, ListPair{key, v.node})
+			}
 			continue
 		case key.Kind == Null:
 			key = &Node{Kind: Scalar, Tag: key.Tag, Text: key.Text, Pos: key.Pos}

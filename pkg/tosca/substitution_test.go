@@ -200,6 +200,75 @@ service_template:
 	}
 }
 
+// A requirement's assignments are shared out by the mappings' counts, and one can go to several requirements; what capabilities and relationships of
+// the node have reaches inside (TOSCA 2.0 §15).
+func TestSubstitutionMappingForms(t *testing.T) {
+	types := `tosca_definitions_version: tosca_2_0
+capability_types: { Service: { properties: { port: { type: integer, default: 80 } }, attributes: { url: { type: string } } } }
+relationship_types: { ServedBy: { properties: { w: { type: integer, default: 5 } } } }
+node_types:
+  Client: { capabilities: { offers: Service }, requirements: [ { service: { capability: Service, relationship: ServedBy, count_range: [ 0, UNBOUNDED ] } } ] }
+  Server: { capabilities: { service: Service } }
+`
+	in := `tosca_definitions_version: tosca_2_0
+imports: [ types.yaml ]
+node_types: { Soft: { properties: { a: { type: integer }, b: { type: integer } }, requirements: [ { service: { capability: Service, relationship: ServedBy, count_range: [ 0, UNBOUNDED ] } } ] } }
+service_template:
+  inputs: { weight: { type: integer, default: 1 }, port: { type: integer, default: 2 } }
+  outputs: { where: { value: there } }
+  substitution_mappings:
+    node_type: Client
+    properties: { [ RELATIONSHIP, service, 1, w ]: weight, [ CAPABILITY, offers, port ]: port }
+    attributes: { [ CAPABILITY, offers, url ]: where }
+    requirements:
+    - [ service, 2 ]: [ soft1, service ]
+    - service: [ [ soft1, service ], [ soft2, service ] ]
+    - [ service, UNBOUNDED ]: [ soft2, service ]
+  node_templates:
+    soft1: { type: Soft, properties: { a: { $get_input: weight }, b: { $get_input: port } } }
+    soft2: { type: Soft, properties: { a: 0, b: 0 } }
+`
+	app := `tosca_definitions_version: tosca_2_0
+imports: [ types.yaml, in.yaml ]
+service_template:
+  node_templates:
+    s: { type: Server }
+    c:
+      type: Client
+      directives: [ substitute ]
+      capabilities: { offers: { properties: { port: 8080 } } }
+      requirements: [ { service: s }, { service: { node: s, relationship: { properties: { w: 9 } } } }, { service: s }, { service: s }, { service: s } ]
+`
+	top, list := loadFiles(map[string]string{"types.yaml": types, "in.yaml": in, "app.yaml": app})
+	if len(list) > 0 {
+		t.Fatal(list)
+	}
+	if got := [2]int{len(top.NodeNamed("c--soft1").Relationships), len(top.NodeNamed("c--soft2").Relationships)}; got != [2]int{3, 3} {
+		t.Errorf("assignments of the inner nodes: %v", got)
+	}
+	for node, want := range map[string][2]any{"c--soft1": {int64(9), int64(8080)}} {
+		for i, p := range []string{"a", "b"} {
+			got, err := topology.Eval(context.Background(), topology.Scope{Topology: top, Node: top.NodeNamed(node)}, top.NodeNamed(node).Properties.Get(p), nil)
+			if err != nil || got != want[i] {
+				t.Errorf("%s.%s is %v, %v", node, p, got, err)
+			}
+		}
+	}
+	url := top.NodeNamed("c").Capability("offers").Attributes.Get("url")
+	if got, err := topology.Eval(context.Background(), topology.Scope{Topology: top, Node: top.NodeNamed("c")}, url, nil); err != nil || got != "there" {
+		t.Errorf("the capability's attribute is %v, %v", got, err)
+	}
+	for from, to := range map[string]string{
+		"[ service, 2 ]: [ soft1": "[ service, two ]: [ soft1", "[ CAPABILITY, offers, port ]": "[ CAPABILITY, offer, port ]", "offers, url ]": "offers, uri ]",
+		"[ RELATIONSHIP, service, 1, w ]": "[ WHERE, service, w ]", "[ soft2, service ] ]": "[ soft3, service ] ]",
+	} {
+		_, list := loadFiles(map[string]string{"types.yaml": types, "app.yaml": strings.Replace(in, from, to, 1)})
+		if len(list) != 1 || !list.HasErrors() {
+			t.Errorf("%s: %v", to, list)
+		}
+	}
+}
+
 // TOSCA 1.x needs no directive for a type that nothing implements, and templates of the import path serve nodes that ask for one.
 func TestSubstitutionWithoutImport(t *testing.T) {
 	dir := t.TempDir()

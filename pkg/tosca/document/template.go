@@ -172,6 +172,13 @@ type Substitution struct {
 type Mapping struct {
 	Name Name
 	To   []Name
+	// More targets of a requirement, each as To (TOSCA 2.0 §15.5).
+	More [][]Name
+	// Count of the assignments of a requirement that the mapping serves, Unbounded (-1) for all that are left; 0: one, or all if there is no other.
+	Count int64
+	// Of is the way to a property or attribute of a capability or relationship: CAPABILITY, its name or RELATIONSHIP, the requirement, an index
+	// (TOSCA 2.0 §15.2, §15.3). Name is then the property's.
+	Of []Name
 	// Value instead of a place (properties).
 	Value *source.Node
 	Path  string

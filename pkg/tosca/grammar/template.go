@@ -1,10 +1,13 @@
 package grammar
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/source"
+	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
 
@@ -274,25 +277,116 @@ func (d *decoder) substitution(n *source.Node, path string) *document.Substituti
 	return s
 }
 
-// mappings: name: [template, feature], or {mapping: […]}; requirements may be a list of one-key maps; properties may have values.
+// mappingEntry is an entry of a mapping: its key is a name, or in TOSCA 2.0 a list.
+type mappingEntry struct {
+	entry
+	list []*source.Node
+}
+
+// mappingEntries reads a map, or a list of one-key maps. Lists as keys are no mistake here.
+func (d *decoder) mappingEntries(n *source.Node, path string) []mappingEntry {
+	var out []mappingEntry
+	lists := func(n *source.Node, path string) {
+		for _, p := range n.ListKeys {
+			*d.diags = slices.DeleteFunc(*d.diags, func(dg diag.Diagnostic) bool { return dg.Code == source.CodeKey && dg.Pos == p.Key.Pos })
+			out = append(out, mappingEntry{entry{key: p.Key, value: p.Value, path: path}, p.Key.Items})
+		}
+	}
+	if !n.Is(source.Sequence) {
+		for _, e := range d.entries(n, path) {
+			out = append(out, mappingEntry{entry: e})
+		}
+		if d.v2 && n.Is(source.Mapping) {
+			lists(n, path)
+		}
+		return out
+	}
+	for i, it := range n.Items {
+		switch p := path + "[" + strconv.Itoa(i) + "]"; {
+		case d.v2 && it.Is(source.Mapping) && len(it.Pairs) == 0 && len(it.ListKeys) == 1:
+			lists(it, p)
+			continue
+		case !it.Is(source.Mapping) || len(it.Pairs) == 0:
+			d.wrong(it, p, "a map with one key")
+			continue
+		}
+		one := *n
+		one.Items = n.Items[i : i+1]
+		for _, e := range d.listEntries(&one, path, false) {
+			e.path = strings.Replace(e.path, path+"[0]", path+"["+strconv.Itoa(i)+"]", 1)
+			out = append(out, mappingEntry{entry: e})
+		}
+	}
+	return out
+}
+
+// listKey reads a list as the key of a mapping: [requirement, count], or the way to a property: [CAPABILITY, name, property] or [RELATIONSHIP,
+// requirement, index, property].
+func (d *decoder) listKey(m *document.Mapping, list []*source.Node, at *source.Node, requirements bool) bool {
+	names := make([]document.Name, len(list))
+	for i, it := range list {
+		if !it.Is(source.Scalar) {
+			d.wrong(it, m.Path, "a name")
+			return false
+		}
+		names[i] = document.Name{Text: it.Text, Pos: it.Pos}
+	}
+	if requirements {
+		if len(list) != 2 {
+			d.wrong(at, m.Path, "a requirement's name or a list [requirement, count]")
+			return false
+		}
+		count, ok := list[1].Int()
+		if unbounded := strings.EqualFold(list[1].Text, topology.Unbounded); !unbounded && (!ok || count < 0) {
+			d.wrong(list[1], m.Path, "the number of assignments, or UNBOUNDED")
+			return false
+		} else if unbounded {
+			count = -1
+		}
+		m.Name, m.Count = names[0], count
+		return true
+	}
+	switch {
+	case len(names) == 3 && names[0].Text == "CAPABILITY", (len(names) == 3 || len(names) == 4) && names[0].Text == "RELATIONSHIP":
+		m.Of, m.Name = names[:len(names)-1], names[len(names)-1]
+		return true
+	}
+	d.wrong(at, m.Path, "a name, [CAPABILITY, name, property] or [RELATIONSHIP, requirement, index, property]")
+	return false
+}
+
+// mappings: name: [template, feature], or {mapping: […]}; requirements may be a list of one-key maps, and lead to several; properties may have values.
 func (d *decoder) mappings(n *source.Node, path string, values bool) []document.Mapping {
 	if n.IsNull() {
 		return nil
 	}
-	var es []entry
-	if n.Is(source.Sequence) {
-		es = d.listEntries(n, path, false)
-	} else {
-		es = d.entries(n, path)
-	}
+	es := d.mappingEntries(n, path)
+	requirements := last(path) == "requirements"
 	var out []document.Mapping
 	for _, e := range es {
-		m := document.Mapping{Name: key(e.key), Path: e.path}
+		m := document.Mapping{Path: e.path}
+		if e.list == nil {
+			m.Name = key(e.key)
+		} else if !d.listKey(&m, e.list, e.key, requirements) {
+			continue
+		}
 		v := e.value
 		if v.Is(source.Mapping) && v.Get("mapping") != nil {
 			v = v.Get("mapping")
 		}
 		switch {
+		case d.v2 && requirements && v.Is(source.Sequence) && (len(v.Items) != 2 || slices.ContainsFunc(v.Items, func(x *source.Node) bool { return x.Is(source.Sequence) })):
+			for i, it := range v.Items {
+				p := e.path + "[" + strconv.Itoa(i) + "]"
+				if it.Is(source.Scalar) {
+					m.More = append(m.More, []document.Name{d.name(it, p)})
+				} else {
+					m.More = append(m.More, d.names(it, p))
+				}
+			}
+			if len(m.More) > 0 {
+				m.To, m.More = m.More[0], m.More[1:]
+			}
 		case v.Is(source.Sequence):
 			m.To = d.names(v, e.path)
 		case values && !(d.v2 && v.Is(source.Scalar)): // TOSCA 2.0 names the input alone, 1.x may give a value

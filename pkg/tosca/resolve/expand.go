@@ -3,6 +3,7 @@ package resolve
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -104,35 +105,51 @@ func (r *resolver) capabilityOf(node, name string) (string, string) {
 	return node, name
 }
 
-// requirementOfInner is capabilityOf for requirements: several mappings of one are taken in turn, and the last one serves the rest.
-func (r *resolver) requirementOfInner(node, name string) (string, string) {
+// feature of a node: a requirement.
+type featureOf struct{ node, feature string }
+
+// requirementOfInner is capabilityOf for requirements, which can be mapped to several: mappings of one are taken in turn, and the last one serves the
+// rest.
+func (r *resolver) requirementOfInner(node, name string) []featureOf {
 	e := r.expanded[node]
 	if e == nil {
-		return node, name
+		return []featureOf{{node, name}}
 	}
-	if in, feature, ok := e.requirement(name); ok {
-		return e.ren.name(in), feature
+	targets, ok := e.requirement(name)
+	if !ok {
+		return []featureOf{{node, name}}
 	}
-	return node, name
+	for i := range targets {
+		targets[i].node = e.ren.name(targets[i].node)
+	}
+	return targets
 }
 
-func (e *expansion) requirement(name string) (node, feature string, ok bool) {
-	var to []document.Mapping
-	for _, m := range e.def.Requirements {
-		if m.Name.Text == name {
-			to = append(to, m)
-		}
-	}
-	if len(to) == 0 {
-		return "", "", false
-	}
+// requirement are the inner requirements for the next assignment of one.
+func (e *expansion) requirement(name string) (out []featureOf, ok bool) {
 	if e.used == nil {
 		e.used = map[string]int{}
 	}
-	i := min(e.used[name], len(to)-1)
+	left := int64(e.used[name])
+	var use *document.Mapping
+	for i := range e.def.Requirements {
+		m := &e.def.Requirements[i]
+		if m.Name.Text != name || len(m.Of) > 0 {
+			continue
+		}
+		use = m
+		if left -= max(m.Count, 1); left < 0 || m.Count < 0 {
+			break
+		}
+	}
+	if use == nil {
+		return nil, false
+	}
 	e.used[name]++
-	node, feature = e.sub.requirementOfInner(target(to[i]))
-	return node, feature, true
+	for _, to := range append([][]document.Name{use.To}, use.More...) {
+		out = append(out, e.sub.requirementOfInner(target(document.Mapping{Name: use.Name, To: to}))...)
+	}
+	return out, true
 }
 
 // selected replaces nodes with the directive select that a requirement is mapped to: they stand for the requirement's target (TOSCA 2.0).
@@ -162,8 +179,17 @@ func (e *expansion) inputs() {
 			from[in.Name] = in.Name
 		}
 	}
+	ways := map[string]*topology.Value{} // to properties of capabilities and relationships
 	for _, m := range e.def.Properties {
 		switch {
+		case len(m.Of) > 0:
+			in := m.Value.Str()
+			if len(m.To) == 1 {
+				in = m.To[0].Text
+			}
+			if v := e.way("get_property", m); v != nil {
+				ways[in] = v
+			}
 		case len(m.To) == 1:
 			from[m.To[0].Text] = m.Name.Text
 		case m.Value.Is(source.Scalar) && e.sub.top.Input(m.Value.Text) != nil:
@@ -176,6 +202,9 @@ func (e *expansion) inputs() {
 			v = e.n.Properties.Get(prop)
 		}
 		switch {
+		case ways[in.Name] != nil:
+			ways[in.Name].Schema = in.Schema
+			e.ren.inputs[in.Name] = ways[in.Name]
 		case v != nil && !(v.Kind == topology.LitValue && v.Lit == nil):
 			e.fits(v, in, prop)
 			e.ren.inputs[in.Name] = e.of(in.Schema, "get_property", e.n.Name, prop)
@@ -190,10 +219,44 @@ func (e *expansion) inputs() {
 		}
 	}
 	for _, m := range e.def.Properties {
-		if m.Value != nil && e.n.Properties.Get(m.Name.Text) == nil && m.Value.Get("value") != nil {
+		if m.Value != nil && len(m.Of) == 0 && e.n.Properties.Get(m.Name.Text) == nil && m.Value.Get("value") != nil {
 			e.n.Properties.Set(m.Name.Text, e.r.value(&context{file: e.file}, m.Value.Get("value"), nil, m.Path))
 		}
 	}
+}
+
+// way is the call that leads to a property or attribute of a capability or relationship; nil if the node has no such relationship, or the property no
+// value.
+func (e *expansion) way(fn string, m document.Mapping) *topology.Value {
+	if m.Of[0].Text == "CAPABILITY" {
+		c := e.n.Capability(m.Of[1].Text)
+		if c == nil || c.Properties.Get(m.Name.Text) == nil {
+			return nil
+		}
+		return e.of(nil, fn, e.n.Name, "CAPABILITY", m.Of[1].Text, m.Name.Text)
+	}
+	call := e.of(nil, fn, e.n.Name, "RELATIONSHIP", m.Of[1].Text)
+	index := int64(0)
+	if len(m.Of) > 2 && m.Of[2].Text == all {
+		call.Call.Args = append(call.Call.Args, topology.Lit(all), topology.Lit(m.Name.Text))
+		return call
+	} else if len(m.Of) > 2 {
+		index, _ = strconv.ParseInt(m.Of[2].Text, 10, 64)
+	}
+	if rels := e.relationships(m.Of[1].Text); index < 0 || int(index) >= len(rels) || rels[index].Properties.Get(m.Name.Text) == nil {
+		return nil
+	}
+	call.Call.Args = append(call.Call.Args, topology.Lit(index), topology.Lit(m.Name.Text))
+	return call
+}
+
+func (e *expansion) relationships(requirement string) (out []*topology.Relationship) {
+	for _, r := range e.n.Relationships {
+		if r.Requirement == requirement {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // fits checks a literal value of the node against the input that it becomes.
@@ -347,6 +410,8 @@ func (e *expansion) attributes() {
 	}
 	for _, m := range e.def.Attributes {
 		switch {
+		case len(m.Of) > 0 && len(m.To) == 1:
+			e.featureAttribute(m)
 		case len(m.To) == 1:
 			for _, o := range e.sub.top.Outputs {
 				if o.Name == m.To[0].Text && o.Value != nil {
@@ -360,6 +425,37 @@ func (e *expansion) attributes() {
 			}
 			e.attribute(m.Name.Text, e.of(nil, "get_attribute", args...))
 		}
+	}
+}
+
+// featureAttribute gives an output to an attribute of a capability or of a relationship.
+func (e *expansion) featureAttribute(m document.Mapping) {
+	i := slices.IndexFunc(e.sub.top.Outputs, func(o *topology.Parameter) bool { return o.Name == m.To[0].Text && o.Value != nil })
+	if i < 0 {
+		return
+	}
+	v := e.ren.value(e.sub.top.Outputs[i].Value)
+	if m.Of[0].Text == "CAPABILITY" {
+		at := slices.IndexFunc(e.n.Capabilities, func(c *topology.Capability) bool { return c.Name == m.Of[1].Text })
+		if at >= 0 {
+			c := *e.n.Capabilities[at] // shared by templates of the type that assign nothing to it
+			if c.Attributes = (&renamer{}).values(c.Attributes); c.Attributes == nil {
+				c.Attributes = topology.NewValues()
+			}
+			c.Attributes.Set(m.Name.Text, v)
+			e.n.Capabilities[at] = &c
+		}
+		return
+	}
+	index := 0
+	if len(m.Of) > 2 {
+		index, _ = strconv.Atoi(m.Of[2].Text)
+	}
+	if rels := e.relationships(m.Of[1].Text); index >= 0 && index < len(rels) {
+		if rels[index].Attributes == nil {
+			rels[index].Attributes = topology.NewValues()
+		}
+		rels[index].Attributes.Set(m.Name.Text, v)
 	}
 }
 

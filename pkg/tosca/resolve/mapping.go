@@ -11,12 +11,14 @@ import (
 // mappings are taken in turn; the last one serves the rest. The node keeps a plain dependency, so that its values can follow it.
 func (e *expansion) requirements() {
 	for _, rel := range e.n.Relationships {
-		node, feature, ok := e.requirement(rel.Requirement)
+		targets, ok := e.requirement(rel.Requirement)
 		if !ok {
 			continue
 		}
-		if x := e.inner[node]; x != nil {
-			e.outward(x, feature, rel)
+		for _, to := range targets {
+			if x := e.inner[to.node]; x != nil {
+				e.outward(x, to.feature, rel)
+			}
 		}
 		rel.Type, rel.Interfaces, rel.Artifacts = topology.Type{dependsOn, "tosca.relationships.Root"}, nil, nil
 		if e.n.ScalesWith == rel.Target {

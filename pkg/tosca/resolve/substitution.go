@@ -49,7 +49,7 @@ func (r *resolver) substitution(def *document.Substitution) {
 			d.Hint = diag.Suggest(m.To[1].Text, names)
 		}
 	}
-	for _, m := range def.Requirements {
+	for _, m := range spreadTargets(def.Requirements) {
 		if known && !hasRequirement(t.reqs, m.Name.Text) {
 			r.notOffered(m, "requirement", t, requirementNames(t.reqs))
 		}
@@ -58,9 +58,59 @@ func (r *resolver) substitution(def *document.Substitution) {
 			d.Hint = diag.Suggest(m.To[1].Text, requirementNames(n.typ.reqs))
 		}
 	}
+	r.mappedFeatures(def, t, known)
 	for _, m := range def.Properties {
-		if known && t.props.get(m.Name.Text) == nil {
+		if known && len(m.Of) == 0 && t.props.get(m.Name.Text) == nil {
 			r.notOffered(m, "property", t, t.props.names())
+		}
+	}
+}
+
+// spreadTargets gives each target of a mapping a mapping of its own.
+func spreadTargets(list []document.Mapping) (out []document.Mapping) {
+	for _, m := range list {
+		for _, to := range append([][]document.Name{m.To}, m.More...) {
+			one := m
+			one.To, one.More = to, nil
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// mappedFeatures checks the capabilities and requirements whose properties and attributes are mapped (TOSCA 2.0).
+func (r *resolver) mappedFeatures(def *document.Substitution, t *typ, known bool) {
+	for _, m := range append(slices.Clone(def.Properties), def.Attributes...) {
+		if len(m.Of) == 0 || !known {
+			continue
+		}
+		of := m
+		of.Name = m.Of[1]
+		var props, attrs *params
+		if m.Of[0].Text == "CAPABILITY" {
+			c := findCapability(t.caps, m.Of[1].Text)
+			if c == nil {
+				r.notOffered(of, "capability", t, capabilityNames(t.caps))
+				continue
+			}
+			props, attrs = c.props, c.attrs
+		} else {
+			i := slices.IndexFunc(t.reqs, func(q *requirement) bool { return q.name == m.Of[1].Text })
+			if i < 0 {
+				r.notOffered(of, "requirement", t, requirementNames(t.reqs))
+				continue
+			}
+			if rel := t.reqs[i].relationship; rel == nil || rel.broken {
+				continue
+			}
+			props, attrs = t.reqs[i].relationship.props, t.reqs[i].relationship.attrs
+		}
+		if props.get(m.Name.Text) == nil && attrs.get(m.Name.Text) == nil {
+			names := append(props.names(), attrs.names()...)
+			d := r.errorf("unknown-property", m.Name.Pos, m.Path, "%s has no property or attribute %q", m.Of[1].Text, m.Name.Text)
+			if d.Hint = diag.Suggest(m.Name.Text, names); d.Hint == "" {
+				d.Hint = hintList("it has", names)
+			}
 		}
 	}
 }
