@@ -46,6 +46,9 @@ type NewBlueprint struct {
 	New bool `json:"new,omitempty"`
 	// Unchecked stores documents with mistakes, too.
 	Unchecked bool `json:"unchecked,omitempty"`
+	// Private hides it from everybody but who uploads it and the tenant's admins, until the same is uploaded without; of what is there already, only
+	// these make it so. Cloudify's clients ask for it.
+	Private bool `json:"-"`
 }
 
 // Blueprint is a version of an uploaded document.
@@ -62,6 +65,7 @@ type Blueprint struct {
 	SHA256      string            `json:"sha256"`
 	Created     time.Time         `json:"created,omitzero"`
 	User        string            `json:"user,omitempty"`
+	Private     bool              `json:"private,omitempty"` // only User and the tenant's admins see it
 	// Inputs, outputs, node templates and workflows that the document declares.
 	Inputs      []BlueprintInput `json:"inputs"`
 	Outputs     []string         `json:"outputs"`

@@ -62,7 +62,8 @@ func (c catalogue) Upload(ctx context.Context, b NewBlueprint) (Blueprint, error
 	if id, ok := IdentityOf(ctx); ok {
 		r.User = id.User
 	}
-	if have, err := c.find(ctx, tenant, b, r); err != nil || have != nil {
+	r.Private = b.Private
+	if have, err := c.find(ctx, tenant, b, r); err != nil || have != nil && !hides(ctx, *have, b) {
 		return deref(have), err
 	}
 	if _, err := c.l.blobs.Put(ctx, r.Blob, newReader(b.Data)); err != nil {
@@ -70,13 +71,17 @@ func (c catalogue) Upload(ctx context.Context, b NewBlueprint) (Blueprint, error
 	}
 	var out blueprintRecord
 	err = c.l.store.Update(ctx, func(tx state.Tx) error {
-		same, version, err := choose(tx, tenant, b, r)
+		same, version, err := choose(ctx, tx, tenant, b, r)
 		if err != nil {
 			return err
 		}
 		if same != nil {
 			out = *same
-			return nil
+			if !hides(ctx, out.Blueprint, b) {
+				return nil
+			}
+			out.Private = b.Private
+			return state.Put(tx, blueprintKey(tenant, out.Name, out.Version), out)
 		}
 		out = r
 		out.Version, out.Created = version, now()
@@ -96,7 +101,7 @@ func (c catalogue) Upload(ctx context.Context, b NewBlueprint) (Blueprint, error
 func (c catalogue) find(ctx context.Context, tenant string, b NewBlueprint, r blueprintRecord) (*Blueprint, error) {
 	var have *blueprintRecord
 	err := c.l.store.View(ctx, func(tx state.Tx) (err error) {
-		have, _, err = choose(tx, tenant, b, r)
+		have, _, err = choose(ctx, tx, tenant, b, r)
 		return err
 	})
 	if have == nil {
@@ -106,12 +111,12 @@ func (c catalogue) find(ctx context.Context, tenant string, b NewBlueprint, r bl
 }
 
 // choose returns the version that holds the same already, or the number that a new one gets.
-func choose(tx state.Tx, tenant string, b NewBlueprint, r blueprintRecord) (same *blueprintRecord, version string, err error) {
+func choose(ctx context.Context, tx state.Tx, tenant string, b NewBlueprint, r blueprintRecord) (same *blueprintRecord, version string, err error) {
 	all, err := versionsIn(tx, tenant, r.Name)
 	if err != nil {
 		return nil, "", err
 	}
-	if b.New && len(all) > 0 {
+	if len(all) > 0 && (b.New || slices.ContainsFunc(all, hiddenFrom(ctx))) {
 		return nil, "", &Error{Kind: KindConflict, Msg: fmt.Sprintf("there is a blueprint %q already", r.Name), Hint: "remove it first, or upload under another name"}
 	}
 	if b.Version == "" {
@@ -140,6 +145,26 @@ func choose(tx state.Tx, tenant string, b NewBlueprint, r blueprintRecord) (same
 }
 
 func sameUpload(a, b blueprintRecord) bool { return a.SHA256 == b.SHA256 && a.Entry == b.Entry }
+
+// hides reports whether uploading the same again changes who may know of it: its user and admins may hide it.
+func hides(ctx context.Context, have Blueprint, b NewBlueprint) bool {
+	id, known := IdentityOf(ctx)
+	return have.Private != b.Private && (have.Private || !known || id.User == have.User || id.Allows(Admin))
+}
+
+// hiddenFrom tells the versions that who asks may not know of. The server's own work sees everything.
+func hiddenFrom(ctx context.Context) func(blueprintRecord) bool {
+	id, known := IdentityOf(ctx)
+	return func(r blueprintRecord) bool {
+		return r.Private && known && id.Role != "" && id.User != r.User && !id.Allows(Admin)
+	}
+}
+
+// seenIn are the versions that who asks may know of, newest first.
+func seenIn(ctx context.Context, tx state.Tx, name string) ([]blueprintRecord, error) {
+	all, err := versionsIn(tx, TenantOf(ctx), name)
+	return slices.DeleteFunc(all, hiddenFrom(ctx)), err
+}
 
 func versionsIn(tx state.Tx, tenant, name string) ([]blueprintRecord, error) {
 	var all []blueprintRecord
@@ -295,7 +320,7 @@ func (c catalogue) List(ctx context.Context) ([]Blueprint, error) {
 	newest := map[string]Blueprint{}
 	err := c.l.store.View(ctx, func(tx state.Tx) error {
 		clear(newest)
-		all, err := versionsIn(tx, TenantOf(ctx), "")
+		all, err := seenIn(ctx, tx, "")
 		for _, r := range all {
 			if _, ok := newest[r.Name]; !ok {
 				newest[r.Name] = r.Blueprint
@@ -316,7 +341,7 @@ func (c catalogue) Versions(ctx context.Context, name string) ([]Blueprint, erro
 	var out []Blueprint
 	err := c.l.store.View(ctx, func(tx state.Tx) error {
 		out = []Blueprint{}
-		all, err := versionsIn(tx, TenantOf(ctx), name)
+		all, err := seenIn(ctx, tx, name)
 		for _, r := range all {
 			out = append(out, r.Blueprint)
 		}
@@ -350,9 +375,12 @@ func (c catalogue) get(ctx context.Context, name, version string) (blueprintReco
 	err := c.l.store.View(ctx, func(tx state.Tx) (err error) {
 		if version != "" {
 			out, _, err = state.Get[blueprintRecord](tx, blueprintKey(TenantOf(ctx), name, version))
+			if err == nil && hiddenFrom(ctx)(out) {
+				out, err = blueprintRecord{}, state.ErrNotFound
+			}
 			return err
 		}
-		all, err := versionsIn(tx, TenantOf(ctx), name)
+		all, err := seenIn(ctx, tx, name)
 		if err == nil && len(all) == 0 {
 			return state.ErrNotFound
 		}
@@ -386,8 +414,8 @@ func (c catalogue) Remove(ctx context.Context, name, version string, digests ...
 	var gone []blueprintRecord
 	err := c.l.store.Update(ctx, func(tx state.Tx) error {
 		gone = nil
-		all, err := versionsIn(tx, tenant, name)
-		if err != nil {
+		all, err := seenIn(ctx, tx, name)
+		if err != nil || len(all) == 0 {
 			return err
 		}
 		for _, r := range all {

@@ -410,10 +410,27 @@ func (s *Server) editBlueprint(q *request) (any, error) {
 		r.Updated = s.opts.now()
 		return nil
 	})
+	if err == nil && b.Visibility != nil {
+		err = s.hideInCatalogue(q.Request().Context(), r)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return blueprintOf(r), nil
+}
+
+// hideInCatalogue lets the catalogue show a blueprint to those who may see it, by other ways than this endpoint, too.
+func (s *Server) hideInCatalogue(ctx context.Context, r blueprintRecord) error {
+	if r.failed() {
+		return nil // it is not there
+	}
+	catalogue := s.opts.Service.Blueprints()
+	b, data, err := catalogue.Download(ctx, r.ID, "")
+	if err != nil || b.Private == (r.Visibility == visiblePrivate) {
+		return err
+	}
+	_, err = catalogue.Upload(ctx, orch.NewBlueprint{Name: r.ID, Filename: b.Filename, Entry: b.Entry, Data: data, Unchecked: true, Private: r.Visibility == visiblePrivate})
+	return err
 }
 
 func (s *Server) showBlueprint(q *request) (any, error) {
@@ -428,6 +445,9 @@ func (s *Server) showBlueprint(q *request) (any, error) {
 		r.Visibility, r.Updated = to, s.opts.now()
 		return nil
 	})
+	if err == nil {
+		err = s.hideInCatalogue(q.Request().Context(), r)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -102,7 +102,8 @@ func cmpOr(s, otherwise string) string {
 func (s *Server) keepBlueprint(ctx context.Context, r blueprintRecord, archive []byte) error {
 	if !r.failed() {
 		// It was checked with the tenant's plugins, which the catalogue does not know.
-		_, err := s.opts.Service.Blueprints().Upload(ctx, orch.NewBlueprint{Name: r.ID, Filename: r.FileName, Entry: r.Path, Data: archive, New: true, Unchecked: true})
+		_, err := s.opts.Service.Blueprints().Upload(ctx, orch.NewBlueprint{Name: r.ID, Filename: r.FileName, Entry: r.Path, Data: archive, New: true, Unchecked: true,
+			Private: r.Visibility == visiblePrivate})
 		if isConflict(err) {
 			return existing("blueprint", r.ID)
 		}

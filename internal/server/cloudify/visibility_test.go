@@ -41,6 +41,39 @@ func TestVisibility(t *testing.T) {
 		t.Errorf("bob sees %s", got)
 	}
 	s.refused(404, "not_found_error", "GET", v31+"/blueprints/mine", nil)
+	// The same holds for the catalogue that orch's own API shows.
+	native := func(user string, role orch.Role) string {
+		ctx := orch.WithTenant(orch.WithIdentity(t.Context(), orch.Identity{User: user, Tenant: "team", Role: role}), "team")
+		catalogue := s.Local.Blueprints()
+		all, err := catalogue.List(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, b := range all {
+			names = append(names, b.Name)
+		}
+		_, _, err = catalogue.Download(ctx, "mine", "1")
+		if _, verr := catalogue.Versions(ctx, "mine"); (verr == nil) != (err == nil) {
+			t.Errorf("%s may see the versions: %v, and the archive: %v", user, verr, err)
+		}
+		return fmt.Sprint(names, " ", err == nil)
+	}
+	for who, want := range map[string]string{"ann": "[all mine ours] true", "bob": "[all ours] false"} {
+		if got := native(who, orch.Operator); got != want {
+			t.Errorf("%s sees %s in the catalogue, want %s", who, got, want)
+		}
+	}
+	if got := native("eve", orch.Admin); got != "[all mine ours] true" {
+		t.Errorf("the tenant's admin sees %s", got)
+	}
+	ctx := orch.WithTenant(orch.WithIdentity(t.Context(), orch.Identity{User: "bob", Tenant: "team", Role: orch.Operator}), "team")
+	if err := s.Local.Blueprints().Remove(ctx, "mine", ""); err == nil {
+		t.Error("bob removes what is hidden from him")
+	}
+	if _, err := s.Local.Blueprints().Upload(ctx, orch.NewBlueprint{Name: "mine", Filename: "x.tar.gz", Data: tarball(t, "blueprint", shop), Unchecked: true}); err == nil {
+		t.Error("bob takes over a hidden name")
+	}
 	s.refused(404, "not_found_error", "PUT", v31+"/deployments/d", object{"blueprint_id": "mine"})
 	s.refused(404, "not_found_error", "DELETE", v31+"/blueprints/mine", nil)
 	if r := s.send("PUT", v31+"/blueprints/mine?application_file_name=blueprint.yaml", "application/octet-stream", tarball(t, "blueprint", shop)); r.Status != 409 {
@@ -84,6 +117,11 @@ func TestVisibility(t *testing.T) {
 	s.as("ann", "team", ann)
 	if got := ids("/deployments?_all_tenants=true"); got != "e" {
 		t.Errorf("of tenants without a role: %s", got)
+	}
+	// What is shared later is shared there, too.
+	s.call(200, "PATCH", v31+"/blueprints/mine/set-visibility", object{"visibility": "tenant"})
+	if got := native("bob", orch.Operator); got != "[all mine ours] true" {
+		t.Errorf("bob sees %s of what is shared", got)
 	}
 	s.call(204, "DELETE", v31+"/blueprints/mine", nil)
 }
