@@ -181,7 +181,9 @@ func (c *cloudifyCall) operation(r Request) (Request, error) {
 }
 
 func (c *cloudifyCall) heal(r Request) (Request, error) {
-	r.Workflow, r.Reinstall = plan.Heal, c.flag("force_reinstall")
+	r.Workflow, r.Reinstall = plan.Heal, r.Reinstall || c.flag("force_reinstall")
+	r.Spare = (r.Spare || c.flag("check_status")) && !r.Reinstall
+	r.InPlace = r.InPlace || c.in["allow_reinstall"] != nil && !c.flag("allow_reinstall")
 	id := c.text("node_instance_id")
 	if id == "" {
 		return r, nil

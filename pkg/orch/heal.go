@@ -67,12 +67,13 @@ func (l *Local) healing(ctx context.Context, p *prepared, in *plan.Input) error 
 	if err != nil && len(in.Instances) == 0 {
 		return err
 	}
+	in.InPlace, in.Spare = p.req.InPlace, p.req.Spare
 	in.Reinstall, in.Lost = p.req.Reinstall, map[topology.Instance]bool{}
 	for server, s := range servers {
 		in.Lost[server] = s.lost()
 	}
 	if len(in.Instances) == 0 && p.req.Node == "" {
-		in.Instances = []topology.Instance{}
+		in.Instances, in.Found = []topology.Instance{}, true
 		for _, one := range l.unwell(ctx, v, servers) {
 			// What holds data (a volume) is not thrown away unasked: it is finished where it is.
 			if n := p.topology.NodeNamed(one.Node); n.Native && p.snapshot.Instances[one].Host == nil && plan.ServerOf(p.topology, n, one.Index) != one.String() {

@@ -96,10 +96,13 @@ type Request struct {
 	// Select limits a workflow to instances, of one node or several, beside those of Node and Instances.
 	Select []topology.Instance `json:"select,omitempty"`
 	// Ordered: an operation without Node runs on targets before their sources. Reinstall: heal makes anew what could heal itself.
-	// Repair: heal also brings drifted infrastructure back.
+	// Repair: heal also brings drifted infrastructure back. InPlace: heal makes nothing anew. Spare: heal leaves those of the selected alone
+	// whose last check says that they are well.
 	Ordered   bool `json:"ordered,omitempty"`
 	Reinstall bool `json:"reinstall,omitempty"`
 	Repair    bool `json:"repair,omitempty"`
+	InPlace   bool `json:"in_place,omitempty"`
+	Spare     bool `json:"spare,omitempty"`
 	// Update says what becomes of what exists when a Cloudify blueprint is deployed again; nil: what has changed is done again.
 	Update *plan.Update `json:"update,omitempty"`
 	// Adopt takes over what the cloud has of the deployment and nobody has on record, before Deploy plans: after a lost store nothing is made twice.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/orch-project/orch/pkg/topology"
@@ -46,12 +47,16 @@ func (b *builder) check() {
 }
 
 // Unwell reports whether the instance's last check has failed.
-func (r *Recorded) Unwell() bool {
-	for _, name := range []string{"check_drift", "check_status", "check"} {
-		for k, e := range r.Journal {
-			if _, op := splitKey(plainKey(k)); op == name && e.Status == Failed && !strings.Contains(k, "[") {
-				return true
-			}
+func (r *Recorded) Unwell() bool { return r.failed("check_drift", "check_status", "check") }
+
+// failed reports whether the last run of one of the node's own operations of these names has failed.
+func (r *Recorded) failed(names ...string) bool {
+	if r == nil {
+		return false
+	}
+	for k, e := range r.Journal {
+		if _, op := splitKey(plainKey(k)); slices.Contains(names, op) && e.Status == Failed && !strings.Contains(k, "[") {
+			return true
 		}
 	}
 	return false

@@ -14,7 +14,8 @@ import (
 //
 //	victims ─▶ [stay: remove_target, unlink] ─▶ stop ─▶ delete ─▶ forgotten ─▶ replaced, create … start ─▶ [stay: add_target, establish]
 //
-// An instance with an operation that heals (Cloudify's lifecycle.heal) has that run instead, if nothing above it is made anew.
+// An instance with an operation that heals (Cloudify's lifecycle.heal) has that run instead, if nothing above it is made anew and it has not
+// failed to heal it before.
 func (b *builder) heal() {
 	b.checkInstances()
 	if b.diags.HasErrors() {
@@ -36,6 +37,10 @@ func (b *builder) heal() {
 		}
 	}
 	if len(victims) == 0 {
+		return
+	}
+	if b.in.InPlace {
+		b.notAnew(victims)
 		return
 	}
 	these := map[string][]string{}
@@ -74,17 +79,38 @@ func (b *builder) heal() {
 	}
 }
 
-// victims are the chosen instances and all that is contained in them. Cloudify heals the whole host of an instance.
+// victims are the chosen instances and all that is contained in them. Cloudify heals the whole host of an instance
+// that is chosen.
 func (b *builder) victims() map[topology.Instance]bool {
 	t, out := b.in.Topology, map[topology.Instance]bool{}
 	for _, in := range b.in.Instances {
-		if host, ok := ParseInstance(ServerOf(t, t.NodeNamed(in.Node), in.Index)); ok && t.Order == topology.Cloudify {
+		if host, ok := ParseInstance(ServerOf(t, t.NodeNamed(in.Node), in.Index)); ok && t.Order == topology.Cloudify && !b.in.Found {
 			in = host
 		}
 		out[in] = true
 	}
 	b.contained(out)
+	if b.in.Spare {
+		for in := range out {
+			n, rec := t.NodeNamed(in.Node), b.in.Recorded[in]
+			if n != nil && rec != nil && CheckOperation(n) != nil && rec.State == "started" && !rec.Unwell() {
+				delete(out, in)
+			}
+		}
+		b.contained(out)
+	}
 	return out
+}
+
+// notAnew reports what only making it anew would heal.
+func (b *builder) notAnew(victims map[topology.Instance]bool) {
+	for _, n := range b.in.Topology.Nodes {
+		for _, i := range b.recorded[n.Name] {
+			if in := (topology.Instance{Node: n.Name, Index: i}); victims[in] {
+				b.diags.Errorf("heal-in-place", n.Pos, "%s is not well and has no operation that heals it", in).Hint = "allow that it is made anew (allow_reinstall)"
+			}
+		}
+	}
 }
 
 // contained adds all that is contained in instances.
@@ -109,7 +135,7 @@ func (b *builder) contained(out map[topology.Instance]bool) {
 
 // heals reports whether the instance is healed by an operation of its own.
 func (b *builder) heals(n *topology.Node, in topology.Instance, victims map[topology.Instance]bool) bool {
-	if b.in.Reinstall || !implemented(n.Operation(standard, "heal")) {
+	if b.in.Reinstall || !implemented(n.Operation(standard, "heal")) || b.in.Recorded[in].failed("heal", "preheal", "postheal") {
 		return false
 	}
 	host, ok := ParseInstance(ServerOf(b.in.Topology, n, in.Index))

@@ -62,6 +62,11 @@ type Input struct {
 	Operate *Operate
 	// Reinstall: Heal makes instances anew even where they have an operation that heals them.
 	Reinstall bool
+	// InPlace: Heal makes nothing anew, and finds fault where that would be needed. Spare leaves out, of what Heal is about, those instances
+	// whose last check says that they are well.
+	InPlace, Spare bool
+	// Found: nobody has chosen Instances, they are those that were found to be unwell.
+	Found bool
 	// Repair are native instances whose infrastructure Heal brings back to what was asked for, where they are.
 	Repair []topology.Instance
 	// Lost are servers on which nothing can run any more: operations on them are left out of a Heal.

@@ -65,7 +65,10 @@ func (b *builder) operateAll(o *Operate) {
 				continue
 			}
 			s := b.opStep(act{t: b.in.Topology, s: b.wanted, node: n, index: i, op: op})
-			s.Cause, found = "asked for", true
+			s.Cause, s.IgnoreFailure, found = "asked for", b.in.Force, true
+			if o.Operation == "check_status" {
+				s.Retries = 0 // what is asked is how it is now
+			}
 			moments[in] = b.g.add(n, s)
 		}
 	}

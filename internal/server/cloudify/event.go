@@ -141,8 +141,12 @@ func (tr *translator) task(e event.Event) []eventDocument {
 	case "cancelled":
 		return []eventDocument{occurred("workflow_cancelled", "'%s' workflow execution cancelled%s", name, dry(e))}
 	case "failed":
-		d := occurred("workflow_failed", "'%s' workflow execution failed: %s", name, tr.cause[e.Task])
-		d.Causes = []errorDoc{{"RuntimeError", tr.cause[e.Task], ""}}
+		why := tr.cause[e.Task]
+		if why == "" { // it has failed before it has done anything
+			why = e.Message
+		}
+		d := occurred("workflow_failed", "'%s' workflow execution failed: %s", name, why)
+		d.Causes = []errorDoc{{"RuntimeError", why, ""}}
 		return []eventDocument{d}
 	case "cancelling":
 		return []eventDocument{occurred("workflow_event", "Cancelling '%s' workflow execution", name)}

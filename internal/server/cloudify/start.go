@@ -37,6 +37,8 @@ type launch struct {
 	// parameters with their defaults, as they are shown.
 	parameters map[string]any
 	request    orch.Request
+	// before is what runs first, as an execution of its own.
+	before *orch.Request
 	// idle says why there is nothing to do, if there is not.
 	idle string
 }
@@ -71,11 +73,37 @@ func (s *Server) start(q *request) (any, error) {
 		}
 	}
 	l.request.NoQueue = !bool(b.Queue)
-	t, err := s.opts.Service.Apply(ctx, l.request)
+	t, err := s.apply(ctx, l)
+	if err != nil && l.before != nil && problemOf(err).code == "illegal_execution_parameters_error" {
+		return s.failedAtOnce(q, l, err) // what has run before has shown it
+	}
 	if err != nil {
-		return nil, startError(l, err)
+		return nil, err
 	}
 	return s.launched(q, l, t)
+}
+
+// apply starts what was understood, behind what has to run first.
+func (s *Server) apply(ctx context.Context, l *launch) (orch.Task, error) {
+	if l.before != nil {
+		l.before.NoQueue, l.request.NoQueue = l.request.NoQueue, false
+		t, err := s.opts.Service.Apply(ctx, *l.before)
+		if err != nil {
+			return t, startError(l, err)
+		}
+		id := executionID(t.ID)
+		s.known.noteExecution(id, t.Deployment)
+		x := executionRecord{owned: owned{ID: id, Tenant: s.opts.Tenant, By: l.request.User, Created: t.Created}, Deployment: l.Deployment, Blueprint: l.record.Blueprint,
+			Workflow: l.before.Operation, Task: true}
+		if err := s.shelf.executions.put(ctx, s.opts.Tenant, id, x); err != nil {
+			return t, err
+		}
+	}
+	t, err := s.opts.Service.Apply(ctx, l.request)
+	if err != nil {
+		return t, startError(l, err)
+	}
+	return t, nil
 }
 
 // launched records an execution that has become a task.
@@ -295,25 +323,6 @@ func (l *launch) forgetAbsent() {
 	})
 }
 
-// heal is about one instance, or about all that are not well.
-func (s *Server) heal(l *launch) error {
-	r := &l.request
-	r.Verb, r.Workflow = orch.Workflow, "heal"
-	if truth(l.parameters["force_reinstall"]) {
-		r.Reinstall, r.Inputs = true, map[string]any{"force_reinstall": true}
-	}
-	id, _ := l.parameters["node_instance_id"].(string)
-	if id == "" {
-		return s.narrow(l)
-	}
-	in, ok := l.instance(id)
-	if !ok {
-		return refused("illegal_execution_parameters_error", "No node instance with id %s was found", id)
-	}
-	r.Select = []topology.Instance{in}
-	return nil
-}
-
 // instance of an id.
 func (l *launch) instance(id string) (topology.Instance, bool) {
 	for _, n := range l.model.Nodes {
@@ -400,6 +409,17 @@ func (s *Server) nothingToDo(q *request, l *launch) (any, error) {
 	return s.told(q, l, x, events)
 }
 
+// failedAtOnce is an execution that was found to be impossible after something else has run for it.
+func (s *Server) failedAtOnce(q *request, l *launch, why error) (any, error) {
+	x := s.instantExecution(q, l)
+	x.Status, x.Error = "failed", problemOf(why).message
+	task, _ := taskID(x.ID)
+	about := func(status, message string) event.Event {
+		return event.Event{Time: x.Created, Deployment: l.Deployment, Task: task, Workflow: l.Workflow, Type: event.TaskStatus, Status: status, Message: message}
+	}
+	return s.told(q, l, x, []event.Event{about("running", ""), about("failed", x.Error)})
+}
+
 // told keeps an execution that has ended at once, with its events. Clients follow what has not ended, and would show nothing of what has.
 func (s *Server) told(q *request, l *launch, x executionRecord, events []event.Event) (any, error) {
 	ctx := q.Request().Context()
@@ -410,7 +430,7 @@ func (s *Server) told(q *request, l *launch, x executionRecord, events []event.E
 		return nil, err
 	}
 	doc := s.recorded(x, l.record)
-	doc.Status, doc.Display, doc.Ended, doc.Finished = "pending", "pending", nil, 0
+	doc.Status, doc.Display, doc.Ended, doc.Finished, doc.Error = "pending", "pending", nil, 0, nil
 	return created(doc)
 }
 

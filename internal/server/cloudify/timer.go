@@ -217,9 +217,9 @@ func (s *Server) launch(ctx context.Context, x executionRecord) error {
 		return badParameters("%s is no id of an execution", x.ID)
 	}
 	l.request.Task = task
-	t, err := s.opts.Service.Apply(ctx, l.request)
+	t, err := s.apply(ctx, l)
 	if err != nil {
-		return startError(l, err)
+		return err
 	}
 	s.known.noteExecution(x.ID, t.Deployment)
 	return nil

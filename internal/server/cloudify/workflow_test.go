@@ -148,3 +148,94 @@ func TestScaleRollsBack(t *testing.T) {
 		}
 	}
 }
+
+// clinic is a blueprint whose nodes can tell how they are: one can be healed where it is, the other cannot, and the page on it can tell nothing.
+const clinic = `tosca_definitions_version: cloudify_dsl_1_4
+imports: [ cloudify/types/types.yaml ]
+node_templates:
+  curable:
+    type: cloudify.nodes.Root
+    interfaces:
+      cloudify.interfaces.validation: { check_status: { implementation: s.sh, executor: central_deployment_agent } }
+      cloudify.interfaces.lifecycle:
+        create: { implementation: s.sh, executor: central_deployment_agent }
+        heal: { implementation: s.sh, executor: central_deployment_agent }
+  frail:
+    type: cloudify.nodes.Root
+    interfaces:
+      cloudify.interfaces.validation: { check_status: { implementation: s.sh, executor: central_deployment_agent } }
+      cloudify.interfaces.lifecycle: { create: { implementation: s.sh, executor: central_deployment_agent } }
+  page:
+    type: cloudify.nodes.Root
+    interfaces:
+      cloudify.interfaces.lifecycle: { create: { implementation: s.sh, executor: central_deployment_agent } }
+    relationships: [ { type: cloudify.relationships.contained_in, target: frail } ]
+`
+
+// TestHeal asks first who is not well; what can heal itself does, or is made anew with what it contains if that has failed.
+func TestHeal(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.upload("clinic", "blueprint.yaml", tarball(t, "blueprint", map[string]string{"blueprint.yaml": clinic, "s.sh": "#!/bin/sh\n"}), nil)
+	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "clinic"})
+	s.run("d", "install", nil, nil)
+	sick := func(steps ...string) {
+		table := fake.Table{"": {}}
+		for _, step := range steps {
+			table[step] = fake.Behaviour{Err: errors.New("not well")}
+		}
+		s.Behave(table)
+	}
+	done := map[string]int{}
+	// heal runs the workflow and returns what was done beside the checks.
+	heal := func(want string, parameters object) string {
+		t.Helper()
+		x, _ := s.run("d", "heal", parameters, nil)
+		if x["status"] != want {
+			t.Errorf("heal: %v", x)
+		}
+		s.finished("d")
+		var did []string
+		for _, step := range []string{"curable[0].heal", "curable[0].create", "frail[0].create", "page[0].create"} {
+			if n := s.World.Begun(step); n != done[step] {
+				done[step] = n
+				did = append(did, step)
+			}
+		}
+		return strings.Join(did, " ")
+	}
+	done["curable[0].create"], done["frail[0].create"], done["page[0].create"] = 1, 1, 1
+	instance := func(node string) string {
+		return fmt.Sprint(items(s.get("/node-instances?deployment_id=d&node_id=" + node))[0]["id"])
+	}
+	for _, c := range []struct {
+		what       string
+		sick       []string
+		parameters object
+		status     string
+		want       string
+	}{
+		{"all are well", nil, nil, "terminated", ""},
+		{"one heals itself", []string{"curable[0].check_status"}, nil, "terminated", "curable[0].heal"},
+		{"it does not help", []string{"curable[0].check_status", "curable[0].heal"}, nil, "failed", "curable[0].heal"},
+		{"so it is made anew", []string{"curable[0].check_status"}, nil, "terminated", "curable[0].create"},
+		{"one cannot heal itself", []string{"frail[0].check_status"}, nil, "terminated", "frail[0].create page[0].create"},
+		{"what is on one that is well", nil, object{"node_instance_id": instance("frail")}, "terminated", "page[0].create"},
+		{"one that can tell nothing is chosen", nil, object{"node_instance_id": instance("page")}, "terminated", "page[0].create"},
+		{"nobody is asked", nil, object{"node_instance_id": instance("frail"), "check_status": false}, "terminated", "frail[0].create page[0].create"},
+		{"by force", nil, object{"node_instance_id": instance("curable"), "force_reinstall": true}, "terminated", "curable[0].create"},
+	} {
+		sick(c.sick...)
+		if got := heal(c.status, c.parameters); got != c.want {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
+		}
+	}
+	sick("frail[0].check_status")
+	if x, _ := s.run("d", "heal", object{"allow_reinstall": false}, nil); x["status"] != "failed" || !strings.Contains(fmt.Sprint(x["error"]), "frail[0] is not well and has no operation that heals it") {
+		t.Errorf("without making anything anew: %v", x)
+	}
+	workflows := pick(items(s.get("/executions?deployment_id=d&_sort=created_at")), "workflow_id")
+	if n := len(slices.DeleteFunc(workflows, func(w string) bool { return w != "check_status" })); n != 7 {
+		t.Errorf("%d checks in %v", n, workflows)
+	}
+}
