@@ -165,13 +165,16 @@ func (l *Local) admitAsOf(ctx context.Context, h *holding, req Request, from *en
 		if p.plan == nil {
 			return Task{}, p.findings().Err()
 		}
-		t.Footprint = p.footprint()
+		if t.Footprint = p.footprint(); p.findsOut() {
+			t.Footprint.Writes = p.topology.NodeNames()
+		}
 		if t.Waits, err = l.waits(ctx, h, t, from != nil); err != nil {
 			return Task{}, err
 		}
 		if t.Waits != "" {
 			return l.wait(ctx, h, p, t, from)
 		}
+		t.Footprint = p.footprint()
 	}
 	if l.endsOf(h) != ends {
 		return Task{}, errPlanAgain
@@ -399,6 +402,12 @@ func (l *Local) ask(ctx context.Context, req Request, held *state.HeldError) (Ta
 	}
 	t.Footprint, t.Waits = p.footprint(), "the process that works on the deployment: "+held.Holder.String()
 	return l.enqueue(ctx, p, t)
+}
+
+// findsOut reports whether what the request is about depends on what others are still finding out: who is not well. It waits for everybody, and
+// is planned when its turn has come.
+func (p *prepared) findsOut() bool {
+	return p.heals() && (p.req.Spare || len(p.req.chosen()) == 0 && p.req.Node == "")
 }
 
 func (p *prepared) footprint() plan.Footprint {

@@ -327,7 +327,7 @@ func (l *Local) input(ctx context.Context, p *prepared) (plan.Input, error) {
 	case Workflow:
 		in.Workflow = p.req.Workflow
 		p.choose(&in)
-		if wf := p.topology.Workflows[in.Workflow]; in.Workflow == plan.Heal && (wf == nil || plan.BuiltIn(wf) != "") {
+		if p.heals() {
 			if err := l.healing(ctx, p, &in); err != nil {
 				return in, err
 			}
@@ -340,6 +340,12 @@ func (l *Local) input(ctx context.Context, p *prepared) (plan.Input, error) {
 		return in, &Error{Kind: KindUser, Msg: fmt.Sprintf("there is no %q", p.req.Verb)}
 	}
 	return in, nil
+}
+
+// heals reports whether the request is for the built-in workflow that heals.
+func (p *prepared) heals() bool {
+	wf := p.topology.Workflows[p.req.Workflow]
+	return p.req.Verb == Workflow && p.req.Workflow == plan.Heal && (wf == nil || plan.BuiltIn(wf) != "")
 }
 
 // build plans; what it finds replaces what planning found before.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/orch-project/orch/pkg/driver/fake"
 )
@@ -182,7 +183,7 @@ func TestHeal(t *testing.T) {
 	sick := func(steps ...string) {
 		table := fake.Table{"": {}}
 		for _, step := range steps {
-			table[step] = fake.Behaviour{Err: errors.New("not well")}
+			table[step] = fake.Behaviour{Err: errors.New("not well"), Duration: 30 * time.Millisecond} // the heal comes before its end
 		}
 		s.Behave(table)
 	}
