@@ -372,3 +372,29 @@ func TestCloudifyArchive(t *testing.T) {
 		}
 	}
 }
+
+// A block scalar of one line is a script for Cloudify, for it ends in a line break; a plugin's function is one all the same.
+func TestInlineScriptOfOneLine(t *testing.T) {
+	top, list := loadFiles(map[string]string{"app.yaml": `tosca_definitions_version: cloudify_dsl_1_5
+imports: [ cloudify/types/types.yaml ]
+node_templates:
+  n:
+    type: cloudify.nodes.Root
+    interfaces:
+      cloudify.interfaces.lifecycle:
+        create: |
+          ctx instance runtime-properties made "${AGENT_NAME:-here}"
+        start: >
+          script.script_runner.tasks.run
+`})
+	if err := list.Err(); err != nil {
+		t.Fatal(err)
+	}
+	n := top.NodeNamed("n")
+	if a := n.Operation("Standard", "create").Implementation; a == nil || !strings.HasPrefix(a.Source, "ctx instance") {
+		t.Errorf("create is %+v, not an inline script", a)
+	}
+	if o := n.Operation("Standard", "start"); o.Implementation != nil || strings.TrimSpace(o.Call) != "script.script_runner.tasks.run" {
+		t.Errorf("start is %+v, not a plugin's function", o)
+	}
+}

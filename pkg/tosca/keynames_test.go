@@ -287,7 +287,7 @@ var entities = []entity{
 		spans("validation", "20-", "", "{ $equal: [ 1, 1 ] }", "{ $nope: [] }"), spans("interfaces", "", "", "{}", "")),
 	typeOf("artifact type", "artifact_types", "12-", props, spans("mime_type", "10-", "12-", "text/plain", "[ x ]"), spans("file_ext", "10-", "12-", "[ x ]", "{ a: b }"), spans("attributes", "", "", "{}", "")),
 	typeOf("group type", "group_types", "", props, spans("attributes", "10-", "", "{}", "x"), spans("members", "10-", "", "[]", "{ a: b }"), spans("interfaces", "10-13", "", "{}", "x"), spans("targets", "10-11", "", "[]", "{ a: b }")),
-	typeOf("policy type", "policy_types", "20-", props, spans("targets", "10-", "20-", "[]", "{ a: b }"), spans("triggers", "11-", "20-", "{}", "x"), spans("attributes", "", "", "{}", "")),
+	typeOf("policy type", "policy_types", "20-", props, spans("targets", "10-", "20-", "[]", "{ a: b }"), spans("triggers", "10-", "20-", "{}", "x"), spans("attributes", "", "", "{}", "")),
 
 	{name: "property definition", tosca: "10-", a4c: "12-", before: "\nnode_types:\n  N:\n    properties:\n      p:\n        ", keys: []keyname{
 		must(spans("type", "10-", "12-", "list", "[ x ]")), text, spans("required", "10-", "12-", "true", "maybe"), spans("default", "10-", "12-", "[ x ]", "{ x: y }"),
@@ -386,7 +386,7 @@ var entities = []entity{
 	}},
 	{name: "policy", tosca: "10-", a4c: "20-", before: typesFor + "TOPOLOGY:\n  node_templates: {}\n  policies:\n  - p:\n      ", keys: []keyname{
 		must(spans("type", "10-", "20-", "P", "[ x ]")), spans("description", "10-", "20-", "x", "[ x ]"), spans("metadata", "10-", "20-", "{ a: b }", "x"), spans("properties", "10-", "20-", "{}", "[ x ]"),
-		spans("targets", "10-", "20-", "[]", "{ a: b }"), spans("triggers", "11-", "20-", "{}", "x"), spans("members", "", "", "[]", ""),
+		spans("targets", "10-", "20-", "[]", "{ a: b }"), spans("triggers", "10-", "20-", "{}", "x"), spans("members", "", "", "[]", ""),
 	}},
 	{name: "trigger", tosca: "11-", a4c: "20-", before: typesFor + "TOPOLOGY:\n  node_templates: {}\n  workflows: { w: { steps: {} } }\n  policies:\n  - p:\n      type: P\n      triggers:\n        t:\n          ", keys: []keyname{
 		spans("description", "11-", "20-", "x", "[ x ]"), must(spans("event", "11-", "20-", "e", "[ x ]")), spans("event_type", "11-12", "20-", "e", "[ x ]"), spans("schedule", "11-13", "20-", "{}", ""),

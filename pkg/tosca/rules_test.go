@@ -55,6 +55,53 @@ topology_template:
     c: { type: tosca.nodes.SoftwareComponent, requirements: [ { host: { node: b2 } } ] }
     b2: { type: tosca.nodes.Compute }
 `},
+	"import without a name": {doc: `
+imports:
+- file: ""
+- file: "  "
+- { file: 1, namespace_prefix: x }
+`, want: []string{"3 wrong-form", "4 wrong-form", "5 missing-import"}},
+	"reserved prefix": {doc: `
+imports: [ { file: app.yaml, namespace_prefix: tosca } ]
+`, want: []string{"2 wrong-form"}},
+	"three-part version": {v: "tosca_simple_yaml_1_1_0", doc: `
+topology_template: { node_templates: { a: { type: Compute } }, workflows: {} }
+`},
+	"triggers before 1.1": {v: "tosca_simple_yaml_1_0", doc: `
+topology_template:
+  node_templates: { a: { type: Compute } }
+  policies:
+  - grow:
+      type: tosca.policies.Scaling
+      targets: [ a ]
+      triggers:
+        high:
+          event_type: { type: tosca.events.resource.cpu.utilization, implementation: Ceilometer }
+          condition: { constraint: utilization greater_than 50%, period: 60 }
+          action: { scale_out: { type: SCALE_OUT, implementation: webhook } }
+`},
+	"condition without a function": {v: "tosca_2_0", doc: `
+policy_types:
+  P:
+    triggers:
+      t:
+        event: changed
+        condition: { constraint: { state: [ { equal: active } ] } }
+        action: []
+`, want: []string{"7 wrong-form"}, hint: "$equal"},
+	"nodes of an unknown type": {doc: `
+topology_template:
+  outputs:
+    a: { value: { get_nodes_of_type: Compute } }
+    b: { value: { get_nodes_of_type: Compte } }
+`, want: []string{"5 unknown-type"}, hint: "Compute"},
+	"artifact without a file": {doc: `
+node_types:
+  N: { derived_from: tosca.nodes.Root, artifacts: { known: { type: tosca.artifacts.File, file: app.yaml } } }
+topology_template:
+  node_templates:
+    a: { type: N, artifacts: { known: { description: the type names its file }, other: { type: tosca.artifacts.File } } }
+`, want: []string{"6 missing-keyname"}},
 	"what a relationship's operation asks its target for": {doc: `
 relationship_types:
   On:

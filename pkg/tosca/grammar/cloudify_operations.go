@@ -92,10 +92,12 @@ var scriptTasks = []string{"script_runner.tasks.run", "fabric_plugin.tasks.run_s
 func (b *blueprint) implement(o *document.Operation, n *source.Node, p string) {
 	name := b.name(n, p)
 	text := name.Text
+	// Cloudify takes a text with a line break for a script, one at its end included: that is how a block scalar of one line ends.
+	lines := strings.Contains(strings.TrimSpace(text), "\n") || strings.HasSuffix(text, "\n") && b.plugin(text) == ""
 	script := func(file document.Name) { o.Implementation = &document.Artifact{File: file, Use: true, Path: p} }
 	switch {
 	case strings.TrimSpace(text) == "":
-	case strings.Contains(strings.TrimSpace(text), "\n"):
+	case lines:
 		o.Implementation = &document.Artifact{Source: text, File: name, Path: p}
 	case strings.Contains(text, "://") || b.o.Exists != nil && b.o.Exists(text):
 		for _, in := range o.Inputs {

@@ -142,7 +142,10 @@ func (d *decoder) importDef(n *source.Node, path string) *document.Import {
 			d.diags.Errorf(CodeForm, n.Pos, "an import has either url or profile, not both").Path = path
 		}
 	case file.Is(source.Scalar):
-		im = d.importText(file, path)
+		if im = d.importText(file, path+".file"); im == nil {
+			return nil
+		}
+		im.Path = path
 	case file != nil:
 		d.wrong(file, path+".file", "a file name")
 		return nil
@@ -162,8 +165,11 @@ func (d *decoder) importDef(n *source.Node, path string) *document.Import {
 	}
 	im.NamespaceURI = d.text(n.Get("namespace_uri"), path+".namespace_uri")
 	im.Namespace = d.text(n.Get("namespace_prefix"), path+".namespace_prefix")
-	if d.v2 {
+	switch {
+	case d.v2:
 		im.Namespace = d.text(n.Get("namespace"), path+".namespace")
+	case im.Namespace == "tosca" && !d.a4c:
+		d.diags.Errorf(CodeForm, n.Get("namespace_prefix").Pos, "the namespace prefix tosca is reserved for TOSCA's own types").Path = path + ".namespace_prefix"
 	}
 	d.noted(n, "import", path)
 	return im

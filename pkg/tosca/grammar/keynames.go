@@ -28,7 +28,7 @@ var toscaKeys = map[string]string{
 		attributes@20`,
 	"artifact_type": `mime_type file_ext properties`,
 	"group_type":    `properties attributes members interfaces@-13 targets@-11 capabilities@11-13 requirements@11-13`,
-	"policy_type":   `properties targets triggers@11`,
+	"policy_type":   `properties targets triggers`,
 
 	"property": `type description required default status constraints@-13 key_schema@13 entry_schema metadata@13 external-schema@13-13
 		external_schema@13-13 value@20 validation@20`,
@@ -55,13 +55,14 @@ var toscaKeys = map[string]string{
 	"capability_assignment":   `properties attributes occurrences@13-13 directives@20 description@20 metadata@20`,
 	"node_filter":             `properties capabilities`,
 	"group":                   `type description metadata members properties attributes@20 interfaces@-13`,
-	"policy":                  `type description metadata properties targets triggers@11`,
-	"trigger":                 `description event event_type@-12 schedule@-13 target_filter@-13 condition action metadata@20`,
-	"workflow":                `description metadata inputs preconditions@-13 precondition@20 steps implementation@13 outputs@13`,
-	"step":                    `target target_relationship operation_host@-13 filter activities on_success on_failure description@20 metadata@20`,
-	"function":                `signatures@20 description@20 metadata@20`,
-	"signature":               `arguments@20 optional_arguments@20 variadic@20 result@20 implementation@20 description@20 metadata@20`,
-	"substitution":            `node_type substitution_filter@13 properties attributes@13 capabilities requirements interfaces@12 description@20 metadata@20`,
+	// TOSCA 1.0 has no triggers, but tosca-parser and heat-translator read them there, and their users write them.
+	"policy":       `type description metadata properties targets triggers`,
+	"trigger":      `description event event_type@-12 schedule@-13 target_filter@-13 condition action metadata@20`,
+	"workflow":     `description metadata inputs preconditions@-13 precondition@20 steps implementation@13 outputs@13`,
+	"step":         `target target_relationship operation_host@-13 filter activities on_success on_failure description@20 metadata@20`,
+	"function":     `signatures@20 description@20 metadata@20`,
+	"signature":    `arguments@20 optional_arguments@20 variadic@20 result@20 implementation@20 description@20 metadata@20`,
+	"substitution": `node_type substitution_filter@13 properties attributes@13 capabilities requirements interfaces@12 description@20 metadata@20`,
 }
 
 // alienKeys are the keynames of Alien4Cloud's dialects, from its parser's mapping files.

@@ -43,7 +43,8 @@ var toscaRoots = map[document.Kind]string{
 
 func tosca1(minor int) *family {
 	f := &family{
-		versions: []string{fmt.Sprintf("tosca_simple_yaml_1_%d", minor)},
+		// ONAP and Alien4Cloud's manual write the version with its third part.
+		versions: []string{fmt.Sprintf("tosca_simple_yaml_1_%d", minor), fmt.Sprintf("tosca_simple_yaml_1_%d_0", minor)},
 		title:    fmt.Sprintf("TOSCA 1.%d", minor),
 		keys:     keysAt(toscaKeys, 10+minor),
 		unknown:  diag.Error,

@@ -63,6 +63,13 @@ func (d *decoder) triggers(n *source.Node, path string) []*document.Trigger {
 		}
 		t.Schedule = e.value.Get("schedule")
 		t.Condition = e.value.Get("condition")
+		if d.v2 && t.Condition.Is(source.Mapping) && len(t.Condition.Pairs) > 0 {
+			if _, _, _, _, call := d.traits.Expressions.Call(t.Condition); !call {
+				dg := d.diags.Errorf(CodeForm, t.Condition.Pos, "the condition of a trigger is a boolean expression")
+				dg.Path, dg.Hint = e.path+".condition", "write it with a function such as { $equal: [ { $get_property: [ SELF, state ] }, active ] }"
+				t.Condition = nil
+			}
+		}
 		if ev == nil && !d.a4c && !d.slipped(e.value, "trigger", "event") {
 			d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the trigger %s has no event", e.key.Text).Path = e.path
 		}

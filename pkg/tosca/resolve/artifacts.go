@@ -46,6 +46,21 @@ func (r *resolver) mergeArtifacts(ctx *context, inherited []*topology.Artifact, 
 	return out
 }
 
+// withFile reports artifacts of a node template that have no file, neither of their own nor of the node type. TOSCA 2.0 requires one where
+// the artifact is written, Alien4Cloud lets the deployment give it.
+func (r *resolver) withFile(all []*topology.Artifact, defs []*document.Artifact) {
+	if traits := r.in.Root.Doc.Traits; traits.Lenient || traits.Strict {
+		return
+	}
+	for _, a := range all {
+		for _, def := range defs {
+			if a.Name == def.Name.Text && a.File == "" && def.File.IsZero() {
+				r.errorf("missing-keyname", def.Name.Pos, def.Path, "the artifact %s has no file", a.Name).Hint = "add file; its node type gives none"
+			}
+		}
+	}
+}
+
 // artifactUse is an operation's implementation or dependency. A text that is no file may name an artifact of the node, of the context.
 func (r *resolver) artifactUse(ctx *context, def *document.Artifact) *topology.Artifact {
 	if def.Source != "" {

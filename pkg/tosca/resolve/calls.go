@@ -37,6 +37,8 @@ func (r *resolver) checkCalls() {
 			r.checkPath(c, args)
 		case c.Fn == "get_operation_output" || c.Fn == "get_artifact":
 			r.checkEntity(c, args)
+		case c.Fn == "get_nodes_of_type":
+			r.typeRef(c.ctx.file, document.NodeType, document.Name{Text: args[0], Pos: c.Args[0].Pos}, c.path)
 		}
 	}
 }

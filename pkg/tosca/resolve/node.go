@@ -67,6 +67,7 @@ func (r *resolver) node(def *document.NodeTemplate) *node {
 	}
 	r.nodeCapabilities(n, t)
 	n.Artifacts = r.mergeArtifacts(n.ctx, t.artifacts, def.Artifacts)
+	r.withFile(n.Artifacts, def.Artifacts)
 	n.ctx.artifacts = n.Artifacts
 	n.ctx.inType = n.typ
 	n.Interfaces = r.mergeInterfaces(n.ctx, t.ifaces, def.Interfaces, false)
