@@ -56,7 +56,13 @@ func openZip(name string, z *zip.Reader) (fs.FS, diag.List) {
 		return nil, list
 	}
 	var total, packed uint64
+	seen := map[string]bool{}
 	for _, f := range z.File {
+		if seen[f.Name] && !strings.HasSuffix(f.Name, "/") {
+			list.Errorf(CodeArchive, diag.Pos{File: name + "!" + f.Name}, "the archive has the entry %q twice", f.Name).Hint = "nobody can tell which one is meant; make the archive again"
+			continue
+		}
+		seen[f.Name] = true
 		if why := entryProblem(f.Name, f.Mode()); why != "" {
 			list.Errorf(CodeArchive, diag.Pos{File: name + "!" + f.Name}, "the archive's entry %q is refused: %s", f.Name, why)
 			continue

@@ -116,6 +116,24 @@ func TestArchiveEntries(t *testing.T) {
 	}
 }
 
+// Of two entries of a zip with one name nobody knows which is meant; of a tar it is the last one.
+func TestArchiveEntriesTwice(t *testing.T) {
+	var buf bytes.Buffer
+	w := zip.NewWriter(&buf)
+	for range 2 {
+		if _, err := w.Create("topology.yml"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, list := OpenReader("a.zip", bytes.NewReader(buf.Bytes()), int64(buf.Len()))
+	if len(list) != 1 || !strings.Contains(list[0].Message, `"topology.yml" twice`) {
+		t.Errorf("%v", list)
+	}
+}
+
 func TestArchiveBombs(t *testing.T) {
 	// What an entry claims is enough to refuse it: nothing is unpacked.
 	const size = 80 << 20

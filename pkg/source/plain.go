@@ -110,6 +110,30 @@ func (n *Node) Float() (float64, bool) {
 	return f, err == nil || errors.Is(err, strconv.ErrRange) // too large is infinite, too small zero
 }
 
+// Numbers turns a value that was decoded from JSON with UseNumber into a plain one, in place: numbers become int64 or float64, and those too
+// large for either a text.
+func Numbers(v any) any {
+	switch t := v.(type) {
+	case json.Number:
+		if n, err := t.Int64(); err == nil {
+			return n
+		}
+		if f, err := t.Float64(); err == nil {
+			return f
+		}
+		return t.String()
+	case []any:
+		for i := range t {
+			t[i] = Numbers(t[i])
+		}
+	case map[string]any:
+		for k := range t {
+			t[k] = Numbers(t[k])
+		}
+	}
+	return v
+}
+
 // FromAny makes a node of plain Go values (as Any returns them, and any other numbers, strings, slices, and maps with string keys).
 // Texts become unquoted scalars unless quote is set, so that the text "3" can be read as a number where one is declared.
 func FromAny(v any, pos diag.Pos, quote bool) *Node {

@@ -6,6 +6,7 @@ import (
 	neturl "net/url"
 	"os"
 	"path"
+	"regexp"
 	"strings"
 	"testing/fstest"
 
@@ -128,6 +129,9 @@ func archiveRoot(p, root string) string {
 	return root
 }
 
+// otherCloud are the documents of Yorc and Janus for what orch does not deploy on.
+var otherCloud = regexp.MustCompile(`^(?:yorc|janus)-(aws|google|kubernetes|maas|slurm)-types\.ya?ml$`)
+
 // internal finds <name.yml>: in the import path first, then in the libraries.
 func (l *loader) internal(name string, by importer) *resolve.File {
 	for _, a := range l.searchPath() {
@@ -148,6 +152,10 @@ func (l *loader) internal(name string, by importer) *resolve.File {
 	}
 	d := l.diags.Errorf("missing-import", by.pos, "no plugin provides <%s>", name)
 	d.Path = by.path
+	if elsewhere := otherCloud.FindStringSubmatch(name); elsewhere != nil {
+		d.Hint = "orch deploys on OpenStack and on hosts of pools and has no types for " + elsewhere[1] + ": use a location of these kinds; known are " + strings.Join(names, ", ")
+		return nil
+	}
 	if d.Hint = diag.Suggest("<"+name+">", names); d.Hint == "" {
 		d.Hint = "known are " + strings.Join(names, ", ") + "; or give a directory with the file by --import-path"
 	}

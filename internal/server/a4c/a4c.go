@@ -6,6 +6,7 @@
 package a4c
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -94,8 +95,8 @@ func consuming(want string, next echo.HandlerFunc) echo.HandlerFunc {
 
 // fail writes every error as Yorc's error document.
 func (s *Server) fail(err error, c echo.Context) {
-	if c.Response().Committed {
-		return
+	if c.Response().Committed || c.Request().Context().Err() != nil && errors.Is(err, context.Canceled) {
+		return // nobody is there any more: clients end their long polls so
 	}
 	p := problemOf(err)
 	if p.status >= http.StatusInternalServerError {

@@ -114,22 +114,22 @@ func poll[T any](s *Server, c echo.Context, types []event.Type, each func(event.
 
 func pollParameters(c echo.Context) (orch.Filter, time.Duration, error) {
 	f := orch.Filter{Deployment: param(c, "id")}
-	wait := defaultWait
+	wait, atOnce := defaultWait, false
 	var err error
 	if v := c.QueryParam("index"); v != "" {
 		n, err := strconv.ParseUint(v, 10, 64)
 		if err != nil {
 			return f, 0, badParameter("index", quote(v)+" is not an index")
 		}
-		f.After = n - min(n, firstIndex)
-		if n == 0 {
-			wait = 0 // everything that there is, and at once: so clients read without following
-		}
+		f.After, atOnce = n-min(n, firstIndex), n == 0
 	}
 	if v := c.QueryParam("wait"); v != "" {
 		if wait, err = time.ParseDuration(v); err != nil || wait < 0 {
 			return f, 0, badParameter("wait", quote(v)+" is not a duration")
 		}
+	}
+	if atOnce {
+		wait = 0 // index 0 is everything that there is, and never waits: so clients read without following
 	}
 	return f, min(wait, maxWait), nil
 }

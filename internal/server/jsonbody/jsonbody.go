@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/orch-project/orch/pkg/source"
 )
 
 // Invalid is a body that cannot be read: it breaks off, is no JSON, or is not of the form that it should have.
@@ -45,7 +47,7 @@ func Decode(data []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	if err := d.Decode(into); err != nil {
-		return &Invalid{err}
+		return &Invalid{worded(err)}
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return &Invalid{errors.New("text after the JSON value")}
@@ -53,26 +55,22 @@ func Decode(data []byte, into any) error {
 	return nil
 }
 
-// Plain turns a decoded value into a plain one, in place: numbers become int64 or float64, and those too large for either a text.
-func Plain(v any) any {
-	switch t := v.(type) {
-	case json.Number:
-		if n, err := t.Int64(); err == nil {
-			return n
-		}
-		if f, err := t.Float64(); err == nil {
-			return f
-		}
-		return t.String()
-	case []any:
-		for i := range t {
-			t[i] = Plain(t[i])
-		}
-	case map[string]any:
-		PlainMap(t)
+// worded says what is wrong without the names of our own types.
+func worded(err error) error {
+	var typed *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("it is empty")
+	case !errors.As(err, &typed):
+		return err
+	case typed.Field == "":
+		return fmt.Errorf("JSON of the kind %q does not belong here", typed.Value)
 	}
-	return v
+	return fmt.Errorf("%s: JSON of the kind %q does not belong here", typed.Field, typed.Value)
 }
+
+// Plain turns a decoded value into a plain one, in place (see source.Numbers).
+func Plain(v any) any { return source.Numbers(v) }
 
 // PlainMap is Plain for every value of a map.
 func PlainMap(m map[string]any) map[string]any {

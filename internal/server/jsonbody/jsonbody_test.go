@@ -70,6 +70,23 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// What is wrong is said without names of orch's own types.
+func TestWords(t *testing.T) {
+	var into struct {
+		A map[string]any `json:"a"`
+		B struct {
+			C string `json:"c"`
+		} `json:"b"`
+	}
+	for body, want := range map[string]string{"": "it is empty", "[]": `JSON of the kind "array" does not belong here`, `{"a":3}`: `a: JSON of the kind "number" does not belong here`,
+		`{"b":{"c":[]}}`: `b.c: JSON of the kind "array" does not belong here`, "{} {}": "text after the JSON value"} {
+		var invalid *Invalid
+		if err := Decode([]byte(body), &into); !errors.As(err, &invalid) || invalid.Err.Error() != want {
+			t.Errorf("%s: %v, want %s", body, err, want)
+		}
+	}
+}
+
 // Whatever is sent is decoded or refused, and what was decoded can be stored and sent on.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{`{"a":{"type":0,"value":"x"}}`, `[1,{"value":2e3}]`, `null`, `{"a":1e400}`, `{}{}`, `"\ud800"`} {

@@ -16,6 +16,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/orch-project/orch/pkg/driver"
+	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -397,7 +398,7 @@ func change(v viewer, now, changed map[topology.Instance]map[string]any, w wrote
 		changed[in][m[2]] = nil
 		return
 	}
-	now[in] = setPath(now[in], keys, numbers(w.Value)).(map[string]any)
+	now[in] = setPath(now[in], keys, source.Numbers(w.Value)).(map[string]any)
 	if top, ok := keys[0].(string); ok {
 		changed[in][top] = now[in][top]
 	}
@@ -446,25 +447,4 @@ func setPath(at any, keys []any, value any) any {
 		return out
 	}
 	return at
-}
-
-// numbers turns decoded JSON into plain values: whole numbers stay whole.
-func numbers(v any) any {
-	switch t := v.(type) {
-	case json.Number:
-		if n, err := t.Int64(); err == nil {
-			return n
-		}
-		f, _ := t.Float64()
-		return f
-	case []any:
-		for i := range t {
-			t[i] = numbers(t[i])
-		}
-	case map[string]any:
-		for k := range t {
-			t[k] = numbers(t[k])
-		}
-	}
-	return v
 }
