@@ -55,6 +55,34 @@ topology_template:
     c: { type: tosca.nodes.SoftwareComponent, requirements: [ { host: { node: b2 } } ] }
     b2: { type: tosca.nodes.Compute }
 `},
+	"a missing import has no follow-ups": {doc: `
+imports: [ lost.yaml ]
+topology_template:
+  node_templates:
+    a:
+      type: tosca.nodes.vendor.Compute
+      interfaces: { Vnflcm: { begin: app.yaml } }
+      requirements: [ { link: b } ]
+    b: { type: tosca.nodes.Compte }
+  policies: [ { p: { type: tosca.policies.vendor.Scaling, targets: [ a ] } } ]
+`, want: []string{"2 missing-import", "9 unknown-type"}},
+	"an unknown type has no follow-ups": {doc: `
+topology_template:
+  node_templates:
+    a: { type: Machine, interfaces: { Vnflcm: { begin: app.yaml } } }
+`, want: []string{"4 unknown-type"}},
+	"values that look like definitions": {doc: `
+node_types:
+  N:
+    derived_from: tosca.nodes.Root
+    properties: { size: { type: integer, required: no }, name: { type: string, required: yes, default: x } }
+    interfaces: { Standard: { operations: { create: { inputs: { strategy: { type: map, required: off } } } } } }
+topology_template:
+  node_templates:
+    a:
+      type: N
+      interfaces: { Standard: { operations: { create: { inputs: { strategy: { type: Recreate } } }, start: [] } } }
+`},
 	"import without a name": {doc: `
 imports:
 - file: ""

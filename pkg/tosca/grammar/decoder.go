@@ -204,7 +204,7 @@ func (d *decoder) flag(n *source.Node, path string) *bool {
 		return nil
 	}
 	b, ok := n.Bool()
-	if !ok && d.traits.YAML11 && n.Kind == source.Scalar {
+	if !ok && (d.traits.YAML11 || !d.v2) && n.Kind == source.Scalar && !n.Quoted {
 		switch strings.ToLower(n.Text) {
 		case "yes", "on":
 			b, ok = true, true

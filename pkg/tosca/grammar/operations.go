@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/orch-project/orch/pkg/source"
+	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
 
@@ -82,6 +83,8 @@ func (d *decoder) operation(e entry, section string, def bool) *document.Operati
 			d.wrong(n, e.path, "an operation")
 		}
 		return o
+	case n.Is(source.Sequence) && len(n.Items) == 0 && !d.v2:
+		return o // as descriptors of network functions write an operation that does nothing
 	case n.Is(source.Scalar):
 		o.Implementation = d.use(n, e.path)
 		return o
@@ -269,7 +272,11 @@ func (d *decoder) isDefinition(v *source.Node, def bool) bool {
 	if v.Get("type") == nil {
 		return def && !d.isValue(v) && len(v.Pairs) > 0 && d.allKnown(v, "input")
 	}
-	return v.Get("type").Is(source.Scalar) && (def || d.allKnown(v, "input") && !d.v2)
+	if def || d.v2 {
+		return def && v.Get("type").Is(source.Scalar)
+	}
+	// A template assigns values; a map whose only key is type is one, unless it names a type that every document knows.
+	return v.Get("type").Is(source.Scalar) && d.allKnown(v, "input") && (len(v.Pairs) > 1 || topology.IsPrimitive(v.Get("type").Text))
 }
 
 func (d *decoder) allKnown(v *source.Node, section string) bool {

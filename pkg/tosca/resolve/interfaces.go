@@ -120,7 +120,8 @@ func (c *context) owner() string {
 	return "the template"
 }
 
-func (c *context) broken() bool { return c.inType != nil && c.inType.broken }
+// broken contexts lack what a type that is unknown or wrong would have declared; that was said there.
+func (c *context) broken() bool { return c.untyped || c.inType != nil && c.inType.broken }
 
 // interfaceTypeOf finds the interface type of a definition: named, or meant by the interface's name.
 func (r *resolver) interfaceTypeOf(ctx *context, def *document.Interface, known bool) *typ {

@@ -43,7 +43,7 @@ func (r *resolver) node(def *document.NodeTemplate) *node {
 		}
 	}
 	n.typ = r.typeRef(r.in.Root, document.NodeType, def.Type, def.Path+".type")
-	n.ctx = &context{file: r.in.Root, node: n.Node}
+	n.ctx = &context{file: r.in.Root, node: n.Node, untyped: n.typ == nil}
 	t := n.typ
 	if t == nil {
 		t = &typ{broken: true, props: &params{}, attrs: &params{}}

@@ -128,6 +128,15 @@ func (r *resolver) typeRef(f *File, kind document.Kind, name document.Name, docP
 	return r.flatten(t)
 }
 
+// likelyTypo tells whether a name is the suggested one misspelt rather than one that a missing import would have declared: a name without a
+// namespace (up to the last dot), or of the same one; others are alike by chance. Who misses a Cloudify plugin is told of its types apart.
+func likelyTypo(f *File, name, suggestion string) bool {
+	_, near, _ := strings.Cut(suggestion, `"`)
+	near, _, _ = strings.Cut(near, `"`)
+	space := name[:strings.LastIndexByte(name, '.')+1]
+	return near != "" && (f.Doc.Traits.Open || space == "" || near[:strings.LastIndexByte(near, '.')+1] == space)
+}
+
 func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, docPath string) {
 	similar := r.suggest(name.Text, func() []string {
 		if names := f.typeNames(kind); kind == document.DataType {
@@ -136,7 +145,7 @@ func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, 
 			return names
 		}
 	})
-	if similar == "" && f.incomplete() {
+	if f.incomplete() && !likelyTypo(f, name.Text, similar) {
 		return // the missing import is the mistake
 	}
 	severity := diag.Error

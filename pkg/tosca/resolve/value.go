@@ -17,6 +17,8 @@ type context struct {
 	node   *topology.Node
 	rel    *topology.Relationship
 	inType *typ
+	// untyped: the type of the template is not known.
+	untyped bool
 	// inputs of the enclosing workflow or operation.
 	inputs map[string]bool
 	// types of the enclosing workflow's inputs.
