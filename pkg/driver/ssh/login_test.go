@@ -281,6 +281,22 @@ func TestInjectedKeyIsWaitedFor(t *testing.T) {
 	}
 }
 
+// A host that keeps its own key for the whole wait has not run its user data: that is said, and not waited for once more.
+func TestInjectedKeyThatNeverComes(t *testing.T) {
+	t.Parallel()
+	s := sshtest.Start(t, sshtest.Options{})
+	h := s.Host()
+	h.HostKeySource, h.CloudInit = Injected, true
+	s.NewHostKey()
+	e := impatiently(t, "injected host key", func(limit time.Duration) error {
+		_, err := testDriver(t, s, func(o *Options) { o.ReadyTimeout = limit }).Run(t.Context(), request(t, h, "true"), nil)
+		return err
+	})
+	if e.Retryable || !strings.Contains(e.Error(), "gave up after ") || !strings.Contains(e.Hint, "user data") {
+		t.Errorf("retryable %v: %v (%s)", e.Retryable, e, e.Hint)
+	}
+}
+
 // relay forwards a port, so that the host behind an address changes.
 func relay(t *testing.T, from, to int) {
 	var ln net.Listener
