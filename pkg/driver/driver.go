@@ -53,6 +53,8 @@ type Request struct {
 	Action  Action
 
 	Topology *topology.Topology
+	// Wanted is the topology that the deployment goes on with, where it has not the node any more; nil otherwise.
+	Wanted   *topology.Topology
 	Node     *topology.Node
 	Instance string
 	// Relationship operations: the relationship and, for operations per pair, the target's instance ("" for all).
@@ -114,6 +116,8 @@ type Host struct {
 type Result struct {
 	// Attributes of the instance by name; structured values allowed. Capability attributes under "capability.attribute".
 	Attributes map[string]any
+	// Unset are names of attributes that the instance has no value of (any more): a server whose floating IP was taken away.
+	Unset []string
 	// Outputs of a script: the variables it exported or set by the output file.
 	Outputs map[string]string
 	// Host is set by infrastructure drivers when the instance is a server.

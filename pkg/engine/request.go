@@ -77,6 +77,9 @@ func (r *run) request(ctx context.Context, st *step) (*driver.Request, error) {
 		Topology: t, Node: n, Instance: st.Instance, Relationship: rel, TargetInstance: st.TargetInstance, Operation: op,
 		Env: r.world.withInputs(inputs), Timeout: st.Timeout, Revision: r.job.Revision,
 	}
+	if r.job.Topology != nil && r.job.Topology.NodeNamed(n.Name) == nil {
+		req.Wanted = r.job.Topology
+	}
 	r.e.name(req)
 	if st.Kind == plan.Infra {
 		req.Operation = nil

@@ -101,7 +101,7 @@ func (r *run) keep(st *step, res driver.Result) error {
 	}
 	r.world.mu.Unlock()
 	if st.Kind == plan.Infra && st.Action == driver.Delete {
-		return nil
+		return r.keepAlso(res.Also)
 	}
 	if st.Kind == plan.Infra && (st.Action == driver.Create || st.Action == driver.Update || st.Action == driver.Replace) {
 		rec.Made = true
@@ -111,6 +111,7 @@ func (r *run) keep(st *step, res driver.Result) error {
 			return err
 		}
 	}
+	r.unsetAttributes(in, res.Unset)
 	if err := r.keepAlso(res.Also); err != nil {
 		return err
 	}
@@ -135,6 +136,7 @@ func (r *run) keepAlso(also map[topology.Instance]driver.Result) error {
 				return err
 			}
 		}
+		r.unsetAttributes(in, res.Unset)
 	}
 	return nil
 }
@@ -245,6 +247,21 @@ func (r *run) setAttribute(in topology.Instance, name string, v any) error {
 	}
 	r.pending.event(event.Event{Type: event.Attribute, Node: in.Node, Instance: in.Index, Key: name, Value: r.e.opts.Redactor.String(text)})
 	return nil
+}
+
+// unsetAttributes forgets values that the instance has no more.
+func (r *run) unsetAttributes(in topology.Instance, names []string) {
+	r.world.mu.Lock()
+	defer r.world.mu.Unlock()
+	for _, name := range names {
+		if v := r.world.values[in]; v == nil || v.Attributes[name] == nil {
+			continue
+		}
+		vals, d := r.world.forChange(in)
+		delete(vals.Attributes, name)
+		delete(d.attributes, name)
+		r.pending.touchValues(in)
+	}
 }
 
 func (r *run) setRelationshipAttribute(st *step, name string, v any) error {

@@ -396,8 +396,12 @@ func (l *Local) infraRequest(p *prepared, in topology.Instance, action driver.Ac
 	if n == nil {
 		return nil
 	}
-	return &driver.Request{Deployment: p.name, Location: p.location, Action: action, Topology: t, Node: n, Instance: in.Index,
+	req := &driver.Request{Deployment: p.name, Location: p.location, Action: action, Topology: t, Node: n, Instance: in.Index,
 		Env: l.env(p, inputs)}
+	if p.topology != nil && p.topology.NodeNamed(in.Node) == nil {
+		req.Wanted = p.topology
+	}
+	return req
 }
 
 // env is the deployment as planned: what is recorded, with the inputs given.

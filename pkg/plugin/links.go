@@ -40,7 +40,11 @@ func (r *Renderer) follow(in *inst, l *Link) ([]*linkItem, error) {
 	var out []*linkItem
 	add := func(other *topology.Node, rel *topology.Relationship, outgoing bool) error {
 		for _, index := range r.paired(in, other) {
-			o, err := r.inst(topology.Instance{Node: other.Name, Index: index})
+			id := topology.Instance{Node: other.Name, Index: index}
+			if r.Gone[id] {
+				continue
+			}
+			o, err := r.inst(id)
 			if err != nil {
 				return err
 			}

@@ -14,6 +14,8 @@ import (
 type Published struct {
 	// Attributes by name; those of capabilities are named "capability.attribute".
 	Attributes map[string]any
+	// Unset are the names of attributes that have no value.
+	Unset []string
 	// Host is nil for what is not a server.
 	Host *Host
 }
@@ -29,6 +31,14 @@ type Host struct {
 	ServerID      string
 	CloudInit     bool
 	Sudo          bool
+}
+
+// attributeNames are those that the mapping publishes.
+func (m *Mapping) attributeNames() []string {
+	if m.Attributes == nil {
+		return nil
+	}
+	return m.Attributes.Keys
 }
 
 // Publish evaluates the attributes and the host of an instance against the state.
@@ -48,6 +58,11 @@ func (r *Renderer) Publish(ctx context.Context, id topology.Instance) (*Publishe
 		attrs[k] = published(v)
 	}
 	p := &Published{Attributes: attrs}
+	for _, k := range in.mapping.attributeNames() {
+		if _, ok := attrs[k]; !ok {
+			p.Unset = append(p.Unset, k)
+		}
+	}
 	if in.mapping.Host == nil {
 		return p, nil
 	}

@@ -32,6 +32,8 @@ type Renderer struct {
 	AllowUnknown bool
 	// Stopped instances are to be powered off ($stopped).
 	Stopped map[topology.Instance]bool
+	// Gone instances are no targets of links, though the topology has them.
+	Gone map[topology.Instance]bool
 	// Evaluate evaluates a topology value; nil uses topology.Eval.
 	Evaluate func(ctx context.Context, v *topology.Value, s topology.Scope, env topology.Env) (any, error)
 

@@ -218,9 +218,7 @@ func (b *batch) aim(ctx context.Context) (*goal, error) {
 		}
 		switch r.Action {
 		case driver.Delete:
-			if e := m.Entries[plugin.EntryKey(r.ID())]; e != nil {
-				e.Wanted = false
-			}
+			m.unwant(r.ID(), r.Wanted)
 			continue
 		case driver.Start, driver.Stop:
 			b.renderer.Stopped[r.ID()] = r.Action == driver.Stop

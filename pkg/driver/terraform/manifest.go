@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/orch-project/orch/pkg/plugin"
 	"github.com/orch-project/orch/pkg/topology"
@@ -25,7 +26,8 @@ type bundle struct {
 // manifest holds the rendered blocks of every instance, so that a batch changes only its own.
 //
 // An entry stays while it is wanted (its node was created and not deleted) or while a wanted entry refers to it: a server's port is removed
-// with the server, in whatever order the steps that delete them come.
+// with the server, in whatever order the steps that delete them come. What is only made together with an entry
+// (a server's floating IP) stays likewise, for scripts that still reach the server by it, unless an update takes it from a server that remains.
 type manifest struct {
 	Entries map[string]*entry `json:"entries"`
 	Pins    plugin.Pins       `json:"pins,omitempty"`
@@ -164,6 +166,40 @@ func normalBody(b map[string]any) map[string]any {
 		return b
 	}
 	return out
+}
+
+// unwant takes note that an instance is deleted. Where the topology goes on without it, entries of nodes that remain let go of it.
+func (m *manifest) unwant(id topology.Instance, wanted *topology.Topology) {
+	key := plugin.EntryKey(id)
+	if e := m.Entries[key]; e != nil {
+		e.Wanted = false
+	}
+	if wanted == nil {
+		return
+	}
+	for _, e := range m.Entries {
+		if wanted.NodeNamed(e.Instance.Node) != nil && !e.mentions(m.addresses(key)) {
+			e.Refs = slices.DeleteFunc(e.Refs, func(k string) bool { return k == key })
+		}
+	}
+}
+
+// mentions reports whether a block of the entry refers to one of the addresses.
+func (e *entry) mentions(addresses []string) bool {
+	for _, b := range e.Blocks {
+		body, err := json.Marshal(b.Body)
+		if err != nil {
+			return true
+		}
+		for _, a := range addresses {
+			for _, after := range strings.Split(string(body), a)[1:] {
+				if after == "" || !strings.ContainsRune("_-", rune(after[0])) && !unicode.IsLetter(rune(after[0])) && !unicode.IsDigit(rune(after[0])) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // sweep drops the entries that nothing wanted needs.

@@ -203,14 +203,13 @@ func (t *tracker) touchedBy(i int) bool {
 
 func (t *tracker) succeed(ctx context.Context, i int, r *driver.Request, s *tfState) {
 	changed := slices.ContainsFunc(t.addresses[i], func(a string) bool { return t.changed[a] })
-	if r.Action == driver.Delete {
-		t.b.done(i, driver.Result{Changed: changed}, nil)
-		return
-	}
-	res, err := t.b.result(ctx, r.ID(), s)
-	if err != nil {
-		t.b.done(i, driver.Result{}, err)
-		return
+	var res driver.Result
+	if r.Action != driver.Delete {
+		var err error
+		if res, err = t.b.result(ctx, t.b.renderer, r.ID(), s); err != nil {
+			t.b.done(i, driver.Result{}, err)
+			return
+		}
 	}
 	res.Changed, res.Replaced = changed, r.Action == driver.Replace
 	others, err := t.b.renderer.Refreshes(ctx, r.ID())
@@ -218,12 +217,17 @@ func (t *tracker) succeed(ctx context.Context, i int, r *driver.Request, s *tfSt
 		t.b.done(i, driver.Result{}, err)
 		return
 	}
+	renderer := t.b.renderer
+	if r.Action == driver.Delete {
+		renderer = renderer.Fresh() // what it has evaluated is of a world with the instance
+		renderer.Gone = t.b.removed()
+	}
 	for _, o := range others {
 		e := t.b.bundle.Manifest.Entries[plugin.EntryKey(o)]
-		if e == nil || o == r.ID() || slices.ContainsFunc(t.b.bundle.Manifest.addresses(plugin.EntryKey(o)), func(a string) bool { return !s.good(a) }) {
+		if e == nil || r.Action == driver.Delete && !e.Wanted || o == r.ID() || slices.ContainsFunc(t.b.bundle.Manifest.addresses(plugin.EntryKey(o)), func(a string) bool { return !s.good(a) }) {
 			continue
 		}
-		also, err := t.b.result(ctx, o, s)
+		also, err := t.b.result(ctx, renderer, o, s)
 		if err != nil {
 			t.b.done(i, driver.Result{}, err)
 			return
@@ -236,14 +240,25 @@ func (t *tracker) succeed(ctx context.Context, i int, r *driver.Request, s *tfSt
 	t.b.done(i, res, nil)
 }
 
+// removed are the instances that the batch deletes.
+func (b *batch) removed() map[topology.Instance]bool {
+	gone := map[topology.Instance]bool{}
+	for _, r := range b.reqs {
+		if r.Action == driver.Delete {
+			gone[r.ID()] = true
+		}
+	}
+	return gone
+}
+
 // result publishes an instance's attributes and host from the state.
-func (b *batch) result(ctx context.Context, id topology.Instance, s *tfState) (driver.Result, error) {
-	b.renderer.State = s.attributes
-	p, err := b.renderer.Publish(ctx, id)
+func (b *batch) result(ctx context.Context, r *plugin.Renderer, id topology.Instance, s *tfState) (driver.Result, error) {
+	r.State = s.attributes
+	p, err := r.Publish(ctx, id)
 	if err != nil {
 		return driver.Result{}, err
 	}
-	res := driver.Result{Attributes: p.Attributes}
+	res := driver.Result{Attributes: p.Attributes, Unset: p.Unset}
 	if h := p.Host; h != nil {
 		res.Host = &driver.Host{Instance: id, Addresses: h.Addresses, Port: h.Port, User: h.User, KeyRef: h.Key, PasswordRef: h.Password,
 			HostKeys: h.HostKeys, HostKeySource: h.HostKeySource, ServerID: h.ServerID, CloudInit: h.CloudInit, Sudo: h.Sudo}
