@@ -135,6 +135,22 @@ topology_template:
 			want: []string{"node_type: whole"}, lost: []string{"a node type whole is derived from tosca.nodes.Root"},
 		},
 		{
+			name: "attributes that are outputs of operations", target: "tosca_2_0",
+			doc: `tosca_definitions_version: alien_dsl_3_0_0
+imports: [ tosca-normative-types:1.0.0-ALIEN20 ]
+node_types:
+  N:
+    derived_from: tosca.nodes.Root
+    attributes:
+      url: { get_operation_output: [ SELF, Standard, create, URL ] }
+      other: { get_operation_output: [ SELF, Standard, start, URL ] }
+    interfaces: { Standard: { create: { implementation: act.sh } } }
+topology_template:
+  node_templates: { n: { type: N } }
+`,
+			want: []string{"outputs:\n              URL:\n                - SELF\n                - url", "url:\n        type: string"}, lost: []string{"the function get_operation_output cannot"},
+		},
+		{
 			name: "nodes in a circle", target: "tosca_simple_yaml_1_3",
 			doc: `tosca_definitions_version: alien_dsl_3_0_0
 imports: [ tosca-normative-types:1.0.0-ALIEN20 ]

@@ -29,10 +29,17 @@ func (c *converter) typeDef(t resolve.Declared) *source.Node {
 	if t.Abstract {
 		c.lost(t.Name.Pos, t.Path+".abstract", "that the type %s is abstract", t.Name.Text)
 	}
+	whole := t
+	if c.v2 && (t.Kind == document.NodeType || t.Kind == document.RelationshipType) {
+		if t.Type = withOutputs(t.Type); t.Type != whole.Type {
+			c.fitted.targets[t.Type] = c.fitted.targets[whole.Type]
+			c.adapted(t.Name.Pos, t.Path, "outputs of operations of the type %s are mapped to its attributes, which asked for them by get_operation_output", t.Name.Text)
+		}
+	}
 	if t.Kind != document.DataType && t.Kind != document.InterfaceType {
-		x.put("properties", c.params(f, t.Properties, "property", c.inherited(t, "properties")))
+		x.put("properties", c.params(f, t.Properties, "property", c.inherited(whole, "properties")))
 		if len(t.Attributes) > 0 && t.Kind != document.ArtifactType && t.Kind != document.PolicyType {
-			x.put("attributes", c.params(f, t.Attributes, "attribute", c.inherited(t, "attributes")))
+			x.put("attributes", c.params(f, t.Attributes, "attribute", c.inherited(whole, "attributes")))
 		}
 	}
 	switch t.Kind {
