@@ -94,6 +94,9 @@ func (c *converter) hosts() {
 // chainOf is a type with its ancestors, nearest first.
 func chainOf(t resolve.Declared) []resolve.Declared { return t.File.Lookup(t.Kind, t.Name.Text) }
 
+// parentsOf are the ancestors of a type. A type that another of its name hides is not found by it: then there are none.
+func parentsOf(t resolve.Declared) []resolve.Declared { return chainOf(t)[min(1, len(chainOf(t))):] }
+
 // is reports a type that is, or derives from, another; normative types are the same in every file.
 func is(chain []resolve.Declared, t resolve.Declared) bool {
 	return slices.ContainsFunc(chain, func(a resolve.Declared) bool {

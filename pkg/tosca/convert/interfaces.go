@@ -189,7 +189,11 @@ func (c *converter) artifactBody(f *resolve.File, a *document.Artifact, file str
 	x.text("file", file)
 	x.text("repository", a.Repository.Text)
 	x.text("description", a.Description)
-	x.text("deploy_path", a.DeployPath)
+	if c.v2 && a.DeployPath != "" {
+		c.lost(a.Name.Pos, a.Path+".deploy_path", "where the artifact %s is put", a.Name.Text)
+	} else {
+		x.text("deploy_path", a.DeployPath)
+	}
 	x.text("artifact_version", a.Version)
 	x.text("checksum", a.Checksum)
 	x.text("checksum_algorithm", a.ChecksumAlg)
@@ -200,7 +204,8 @@ func (c *converter) artifactBody(f *resolve.File, a *document.Artifact, file str
 	return x.n
 }
 
-func (c *converter) artifacts(f *resolve.File, list []*document.Artifact) *source.Node {
+// artifacts are those of a node type or a template; chain are the types that it inherits from, which may give what it does not say.
+func (c *converter) artifacts(f *resolve.File, list []*document.Artifact, chain []resolve.Declared, inType bool) *source.Node {
 	out := newMap()
 	for _, a := range list {
 		file := c.file(f, a.File, a.Path)
@@ -209,7 +214,29 @@ func (c *converter) artifacts(f *resolve.File, list []*document.Artifact) *sourc
 			out.put(a.Name.Text, str(file))
 			continue
 		}
-		out.put(a.Name.Text, c.artifactBody(f, a, file))
+		from, given := declaredIn(chain, func(t *document.Type) []*document.Artifact { return t.Artifacts }, func(o *document.Artifact) bool {
+			return o.Name.Text == a.Name.Text && !o.File.IsZero()
+		})
+		if file == "" && given == nil && (c.v2 || !inType) {
+			c.lost(a.Name.Pos, a.Path, "the artifact %s, which has no file,", a.Name.Text)
+			continue
+		}
+		body := c.artifactBody(f, a, file)
+		if c.v2 && file == "" { // what TOSCA 1.3 inherits, TOSCA 2.0 wants said
+			x := m{body}
+			x.text("file", c.file(from.File, given.File, given.Path))
+			if a.Repository.IsZero() {
+				x.text("repository", given.Repository.Text)
+			}
+		}
+		if c.v2 && a.Type.IsZero() {
+			if at, typed := declaredIn(chain, func(t *document.Type) []*document.Artifact { return t.Artifacts }, func(o *document.Artifact) bool {
+				return o.Name.Text == a.Name.Text && !o.Type.IsZero()
+			}); typed != nil {
+				m{body}.text("type", c.ref(at.File, document.ArtifactType, typed.Type))
+			}
+		}
+		out.put(a.Name.Text, body)
 	}
 	return out.or()
 }

@@ -118,7 +118,7 @@ func (c *converter) node(n *document.NodeTemplate) *source.Node {
 		x.put("requirements", reqs)
 	}
 	x.put("interfaces", c.interfaces(f, n.Interfaces, false))
-	x.put("artifacts", c.artifacts(f, n.Artifacts))
+	x.put("artifacts", c.artifacts(f, n.Artifacts, chain, false))
 	x.put("node_filter", c.nodeFilter(f, n.NodeFilter, chain))
 	if t := c.Topology.NodeNamed(n.Name.Text); t != nil && t.SubstitutedBy != "" {
 		c.lost(n.Name.Pos, n.Path, "the topology template of %s, which stands in for %s (convert it, too, and import it),", t.SubstitutedBy, n.Name.Text)

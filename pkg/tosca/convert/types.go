@@ -309,7 +309,7 @@ func (c *converter) nodeType(x m, t resolve.Declared) {
 		x.put("requirements", reqs)
 	}
 	x.put("interfaces", c.interfaces(f, t.Interfaces, true))
-	x.put("artifacts", c.artifacts(f, t.Artifacts))
+	x.put("artifacts", c.artifacts(f, t.Artifacts, parentsOf(t), true))
 }
 
 func (c *converter) capability(t resolve.Declared, d *document.CapabilityDef) *source.Node {
@@ -378,6 +378,12 @@ func (c *converter) requirementDef(t resolve.Declared, d *document.RequirementDe
 	x, f := newMap(), t.File
 	x.text("description", d.Description)
 	capability, node := needs(f, d)
+	if _, declared := declaredIn(parentsOf(t), func(t *document.Type) []*document.RequirementDef { return t.Requirements }, func(o *document.RequirementDef) bool {
+		return o.Name.Text == d.Name.Text
+	}); capability.IsZero() && declared == nil {
+		capability.Text = "tosca.capabilities.Root"
+		c.lost(d.Name.Pos, d.Path, "that the requirement %s names no capability (%s is written)", d.Name.Text, capability.Text)
+	}
 	x.text("capability", c.fittedName(f, d, document.CapabilityType, capability, d.Path))
 	x.text("node", c.fittedName(f, d, document.NodeType, node, d.Path))
 	if !d.CapabilityName.IsZero() {
