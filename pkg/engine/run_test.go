@@ -217,6 +217,32 @@ func TestRetries(t *testing.T) {
 	})
 }
 
+// An operation of which it is known that it has no end, as after a reboot of its host, runs anew when resumed; one whose end is unknown is asked for.
+func TestResumeAfterAnInterruption(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, chain("a"))
+			b.d.do["a[0].create"] = func(_ context.Context, _ *driver.Request, n int) (driver.Result, error) {
+				if n == 1 || lost && n <= 6 { // a lost connection has the engine's five attempts more
+					return driver.Result{}, &driver.Error{Op: "run", ExitCode: -1, Retryable: lost, Err: errors.New("interrupted")}
+				}
+				return driver.Result{}, nil
+			}
+			b.plan(plan.Input{})
+			if out := b.run(nil); out.Status != engine.Failed {
+				t.Fatalf("%+v", out)
+			}
+			if out := b.run(nil); out.Status != engine.Done {
+				t.Errorf("%+v", out)
+			}
+			ids := b.d.opIDs["a[0].create"]
+			if same := ids[0] == ids[len(ids)-1]; same != lost {
+				t.Errorf("lost %v: OpIDs %v", lost, ids)
+			}
+		})
+	}
+}
+
 func TestTimeoutOfAnOperation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		top := chain("a")

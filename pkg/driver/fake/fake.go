@@ -160,7 +160,7 @@ func (w *World) Reboot() {
 	var running []*op
 	for _, o := range w.ops {
 		if !o.ended {
-			o.b.Err = &driver.Error{Op: "run", ExitCode: -1, Retryable: true, Err: ErrInterrupted}
+			o.b.Err = &driver.Error{Op: "run", ExitCode: -1, Err: ErrInterrupted} // its end is known: there is none
 			running = append(running, o)
 		}
 	}

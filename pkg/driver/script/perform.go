@@ -155,8 +155,9 @@ func asError(req *driver.Request, host string, redact Redactor, err error) error
 	case errors.Is(err, ErrTimeout):
 		e.Hint = "raise the operation's timeout, or see its output for what it waited for"
 	case errors.Is(err, ErrInterrupted):
-		e.Retryable = true
-		e.Hint = "the host was rebooted, or the process was killed (out of memory?); check what the script had done, then retry"
+		// Its end is known: there is none. Under this id it is never run again, so only a new attempt, which the user or the operation's own
+		// retries decide on, can help.
+		e.Hint = "look for the cause on the host (`last reboot`, `dmesg` for a lack of memory) and for what the script had done; orch resume runs it anew"
 	case errors.Is(err, ErrLost):
 		e.Retryable = true
 		e.Hint = "check that the host is running and reachable; the operation may still be running there, and a resume re-attaches to it"

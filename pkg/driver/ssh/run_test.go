@@ -299,7 +299,7 @@ func TestRebootIsReportedAsInterruption(t *testing.T) {
 	}()
 	for range 2 {
 		_, err := testDriver(t, s).Run(t.Context(), req, nil)
-		if e := asDriverError(t, err); !errors.Is(err, script.ErrInterrupted) || !e.Retryable || e.Hint == "" {
+		if e := asDriverError(t, err); !errors.Is(err, script.ErrInterrupted) || e.Retryable || e.Hint == "" {
 			t.Fatalf("%v", err)
 		}
 	}
