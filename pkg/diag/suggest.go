@@ -20,7 +20,7 @@ func SuggestSeq(name string, candidates iter.Seq[string]) string {
 	return ""
 }
 
-// Nearest returns the candidate nearest to a mistyped name, of equally near ones the shortest, or "" when none is near.
+// Nearest returns the candidate nearest to a mistyped name, of equally near ones that whose length is nearest, or "" when none is near.
 func Nearest(name string, candidates iter.Seq[string]) string {
 	best, dist := "", 1000
 	for c := range candidates {
@@ -28,7 +28,7 @@ func Nearest(name string, candidates iter.Seq[string]) string {
 			continue
 		}
 		d := distance(name, c)
-		if cmp.Or(cmp.Compare(d, dist), cmp.Compare(len(c), len(best)), strings.Compare(c, best)) < 0 {
+		if cmp.Or(cmp.Compare(d, dist), cmp.Compare(abs(len(c)-len(name)), abs(len(best)-len(name))), strings.Compare(c, best)) < 0 {
 			best, dist = c, d
 		}
 	}

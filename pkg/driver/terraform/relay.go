@@ -134,7 +134,13 @@ func (p *reporter) report(ended bool) error {
 		return err
 	}
 	p.beat++
-	return save(ctx, p.states, reportKey(p.r.Deployment), runReport{Run: p.r.Run, Beat: p.beat, Ended: ended})
+	if err := save(ctx, p.states, reportKey(p.r.Deployment), runReport{Run: p.r.Run, Beat: p.beat, Ended: ended}); err != nil {
+		return err
+	}
+	if ended && !exists(filepath.Join(p.dir, fileRun)) { // absorbed, and forgotten, while this was saved
+		return forget(ctx, p.states, p.r.Deployment)
+	}
+	return nil
 }
 
 // copy stores the run's files, when they are worth it.
