@@ -93,6 +93,7 @@ func TestSuggest(t *testing.T) {
 		{"Compute", "tosca.nodes.Compute", []string{"tosca.nodes.Compute", "tosca.nodes.Root"}},
 		{"tosca.nodes.Compte", "tosca.nodes.Compute", []string{"tosca.nodes.Compute", "tosca.nodes.Root"}},
 		{"Compte", "tosca.nodes.Compute", []string{"tosca.nodes.Compute", "tosca.nodes.Root"}},
+		{"Compte", "tosca.nodes.Compute", []string{"orch.nodes.openstack.Compute", "tosca.nodes.Compute"}}, // of equally near ones the one of nearest length
 		{"PORT", "port", []string{"port"}},
 		{"wbe", "web", []string{"web", "db"}}, // two letters swapped are one slip
 		{"zebra", "", []string{"port", "cidr"}},

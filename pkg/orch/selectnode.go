@@ -112,8 +112,8 @@ type candidate struct {
 
 type candidates []candidate
 
-// others are the started instances of the tenant's other deployments, in the order of their names. Deployments whose documents cannot be loaded any more
-// offer none.
+// others are the started instances of the tenant's other deployments, in the order of their names. Deployments whose records or documents cannot be
+// read any more offer none.
 func (l *Local) others(ctx context.Context, name string) (candidates, error) {
 	tenant, _ := SplitName(name)
 	var records []record
@@ -135,10 +135,11 @@ func (l *Local) others(ctx context.Context, name string) (candidates, error) {
 	var out candidates
 	for _, d := range records {
 		rev, err := l.revision(ctx, d.Name, d.Revision)
-		if err != nil {
-			return nil, err
+		var t *topology.Topology
+		var inputs map[string]any
+		if err == nil {
+			t, inputs, err = l.restore(usedBy(withLocation(ctx, d.Location), d.Name), rev)
 		}
-		t, inputs, err := l.restore(usedBy(withLocation(ctx, d.Location), d.Name), rev)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
@@ -301,9 +302,9 @@ func (l *Local) selectedElsewhere(ctx context.Context, p *prepared) error {
 			if of, _ := SplitName(d.Name); of != tenant || d.Name == p.name || d.Revision == 0 || d.Status == StatusUndeployed {
 				continue
 			}
-			rev, _, err := state.Get[revision](tx, revisionKey(d.Name, d.Revision))
-			if err != nil {
-				return err
+			rev, found, err := state.Find[revision](tx, revisionKey(d.Name, d.Revision))
+			if err != nil || !found {
+				continue // a broken record of another deployment must not keep this one from going
 			}
 			for _, s := range rev.Selected {
 				if s.Deployment != p.name {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -101,6 +102,8 @@ func TestSelect(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Code != "selected-elsewhere" || !strings.Contains(list[0].Message, "deployment user has selected the node big") {
 		t.Errorf("the undeployment of what is selected: %v, %v", list, err)
 	}
+	// A deployment whose records are broken keeps no other from going, or from looking for nodes.
+	must(f.opts.Store.Update(t.Context(), func(tx state.Tx) error { return tx.DeletePrefix(state.Prefix("d", "other", "revision")) }))
 	must(do("m", orch.Undeploy, ""))
 	must(do("user", orch.Undeploy, ""))
 	must(do("a", orch.Undeploy, ""))
