@@ -421,3 +421,19 @@ func TestFailingCloudConfig(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 }
+
+// The first stage of init must not lose what it holds when memory is collected, which a big configuration makes sure of: it did now and then, and the
+// server did not come back.
+func TestManyReboots(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.server(5)
+	s.UserData = []byte("#!/bin/sh\n#" + strings.Repeat("x", 8<<20) + "\n")
+	w.boot(s)
+	for i := range 6 {
+		if err := w.host.Reboot(t.Context(), s.ID, i%2 == 0); err != nil {
+			t.Fatalf("reboot %d: %v", i, err)
+		}
+	}
+	w.login(w.float(5), "debian")
+}

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/orch-project/orch/internal/sandbox/machine/guest"
 	"github.com/orch-project/orch/internal/sandbox/machine/spec"
@@ -129,10 +130,18 @@ func (h *host) startGuest(ns *namespace, console *os.File, setup func(pid int), 
 	if setup != nil {
 		setup(g.pid)
 	}
-	go g.read()
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		g.read()
+	}()
 	go func() {
 		_ = cmd.Wait()
 		g.state = cmd.ProcessState
+		select { // its last words, which say why it ended, may not have been read yet
+		case <-heard:
+		case <-time.After(time.Second):
+		}
 		_ = conn.Close()
 		g.started(errors.New("the server's init ended at once; the console log says why"))
 		close(g.exited)

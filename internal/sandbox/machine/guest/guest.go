@@ -49,7 +49,9 @@ func setup() error {
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0); err != nil {
 		return err
 	}
-	line, err := bufio.NewReader(os.NewFile(controlFD, "control")).ReadBytes('\n')
+	control := os.NewFile(controlFD, "control")
+	defer runtime.KeepAlive(control) // its collection would close the descriptor, which the next stage needs
+	line, err := bufio.NewReader(control).ReadBytes('\n')
 	if err != nil {
 		return fmt.Errorf("cannot read the server's configuration: %w", err)
 	}
