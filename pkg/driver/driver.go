@@ -46,6 +46,7 @@ type Request struct {
 	// Location names the configuration section of the cloud that the deployment is on; "" is the default one.
 	Location string
 	Task     string
+	Workflow string // that the task runs
 	Step     string // plan step id
 	// OpID is stable over retries after a lost connection and over restarts of orch, and new for each deliberate new attempt.
 	OpID    string
@@ -68,6 +69,8 @@ type Request struct {
 	Host *Host
 	// Variables of the script's environment, evaluated: plain strings or secret.Value.
 	Variables []Variable
+	// Inputs are what the operation is called with, evaluated: plain values, with secret.Value for secrets.
+	Inputs map[string]any
 	// Timeout of this attempt; 0 is the driver's default.
 	Timeout time.Duration
 	// Revision of the deployment's topology.

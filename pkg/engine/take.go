@@ -52,6 +52,7 @@ func (r *run) keepWritten(st *step, res driver.Result) {
 			r.e.opts.Logger.Warn("cannot keep what a failed operation has set", "step", st.ID, "attribute", name, "error", err)
 		}
 	}
+	r.unsetAttributes(st.Of(), res.Unset)
 	if err := r.keepAlso(res.Also); err != nil {
 		r.e.opts.Logger.Warn("cannot keep what a failed operation has set", "step", st.ID, "error", err)
 	}

@@ -30,7 +30,7 @@ func now() time.Time { return time.Now().UTC() }
 //
 // Inputs of the operation win over the names above, inputs of the call over the operation's.
 func (r *run) variables(ctx context.Context, st *step, req *driver.Request) ([]driver.Variable, error) {
-	v := &variables{values: map[string]driver.Variable{}}
+	v := &variables{values: map[string]driver.Variable{}, inputs: map[string]any{}}
 	v.set("DEPLOYMENT_ID", req.Called())
 	self := req.Node.Name
 	if req.Relationship == nil {
@@ -49,6 +49,7 @@ func (r *run) variables(ctx context.Context, st *step, req *driver.Request) ([]d
 	if err := r.inputs(ctx, st, req, v); err != nil {
 		return nil, err
 	}
+	req.Inputs = v.inputs
 	return v.sorted(), nil
 }
 
@@ -88,7 +89,10 @@ func (r *run) capability(ctx context.Context, req *driver.Request, v *variables,
 	}
 }
 
-type variables struct{ values map[string]driver.Variable }
+type variables struct {
+	values map[string]driver.Variable
+	inputs map[string]any // of the operation
+}
 
 func (v *variables) set(name, value string) {
 	v.values[name] = driver.Variable{Name: name, Value: value}
@@ -179,6 +183,7 @@ func (r *run) inputs(ctx context.Context, st *step, req *driver.Request, v *vari
 		if err != nil {
 			return err
 		}
+		v.inputs[name] = value
 		v.input(name, value)
 		if !perInstance(x) {
 			continue
@@ -190,6 +195,7 @@ func (r *run) inputs(ctx context.Context, st *step, req *driver.Request, v *vari
 		}
 	}
 	for name, value := range given {
+		v.inputs[name] = value
 		v.input(name, value)
 	}
 	return nil

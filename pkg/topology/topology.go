@@ -272,6 +272,18 @@ func InterfaceName(name string) string {
 	return name
 }
 
+// TargetEnd leads the names of interfaces whose operations belong to the target of a Cloudify relationship, so that they stay apart from the
+// source's of the same name.
+const TargetEnd = "target:"
+
+// CloudifyInterface is an interface's name as Cloudify's blueprints have it.
+func CloudifyInterface(name string) string {
+	if name = strings.TrimPrefix(name, TargetEnd); name == "Standard" {
+		return "cloudify.interfaces.lifecycle"
+	}
+	return name
+}
+
 func findOperation(in []*Interface, iface, op string) *Operation {
 	for _, i := range in {
 		if i.Name == iface || i.Type.Name() == iface || i.Name == InterfaceName(iface) {

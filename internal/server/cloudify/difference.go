@@ -156,7 +156,7 @@ func (e edition) operations(sc topology.Scope, list []*topology.Interface) map[s
 			}
 			b, err := json.Marshal([]any{file, source, op.Call, e.values(sc, op.Inputs), op.Executor, op.Retries, op.RetryInterval, op.Timeout})
 			if err == nil {
-				out[interfaceName(i.Name)+"."+op.Name] = string(b)
+				out[topology.CloudifyInterface(i.Name)+"."+op.Name] = string(b)
 			}
 		}
 	}

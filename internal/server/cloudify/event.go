@@ -204,7 +204,7 @@ func operationName(e event.Event) string {
 	if e.Interface == "" {
 		return lifecycle + "." + e.Operation
 	}
-	return interfaceName(e.Interface) + "." + e.Operation
+	return topology.CloudifyInterface(e.Interface) + "." + e.Operation
 }
 
 // taskName is what runs an operation.

@@ -26,10 +26,7 @@ const (
 	scriptPlugin, scriptTask = "script", "script_runner.tasks.run"
 )
 
-// targetEnd leads the names of a relationship's interfaces that belong to its target.
-const targetEnd = "target:"
-
-func atTarget(i *topology.Interface) bool { return strings.HasPrefix(i.Name, targetEnd) }
+func atTarget(i *topology.Interface) bool { return strings.HasPrefix(i.Name, topology.TargetEnd) }
 
 // ends are the interfaces of the source and of the target of a relationship.
 func ends(list []*topology.Interface) (source, target []*topology.Interface) {
@@ -43,14 +40,6 @@ func ends(list []*topology.Interface) (source, target []*topology.Interface) {
 	return source, target
 }
 
-// interfaceName is Cloudify's name of an interface.
-func interfaceName(name string) string {
-	if name = strings.TrimPrefix(name, targetEnd); name == "Standard" {
-		return lifecycle
-	}
-	return name
-}
-
 // operationsOf lists operations by their full name, and by their short one where that is clear.
 func operationsOf(ctx context.Context, sc topology.Scope, list []*topology.Interface, env topology.Env) map[string]operationDocument {
 	out := map[string]operationDocument{}
@@ -58,14 +47,14 @@ func operationsOf(ctx context.Context, sc topology.Scope, list []*topology.Inter
 	for _, i := range list {
 		for _, op := range i.Operations {
 			d := operationOf(ctx, sc, op, env)
-			out[interfaceName(i.Name)+"."+op.Name] = d
+			out[topology.CloudifyInterface(i.Name)+"."+op.Name] = d
 			short[op.Name]++
 		}
 	}
 	for _, i := range list {
 		for _, op := range i.Operations {
 			if short[op.Name] == 1 {
-				out[op.Name] = out[interfaceName(i.Name)+"."+op.Name]
+				out[op.Name] = out[topology.CloudifyInterface(i.Name)+"."+op.Name]
 			}
 		}
 	}

@@ -136,7 +136,7 @@ func graphOperationOf(x executionDocument, deployment string, st orch.StepStatus
 		d.Parameters["node_instance_id"] = instanceID(deployment, topology.Instance{Node: st.Node, Index: st.Instance})
 	}
 	if st.Operation != "" {
-		d.Parameters["operation"] = interfaceName(st.Interface) + "." + st.Operation
+		d.Parameters["operation"] = topology.CloudifyInterface(st.Interface) + "." + st.Operation
 	}
 	if st.Error != "" {
 		d.Parameters["error"] = st.Error

@@ -57,7 +57,9 @@ func (j *Job) giveContext(ctx context.Context, req *driver.Request) error {
 	}
 	j.units = append(j.units, resources...)
 	j.tidy()
-	if p, ok := parts["inputs"].(map[string]any)["process"].(map[string]any); ok {
+	inputs := parts["inputs"].(map[string]any)
+	j.vars = asPlugin(j.vars, inputs)
+	if p, ok := inputs["process"].(map[string]any); ok {
 		j.process(p)
 	}
 	j.context, j.login = true, false // a login shell would set PATH anew
@@ -96,6 +98,22 @@ func (j *Job) process(p map[string]any) {
 	}
 }
 
+// asPlugin gives the variables of inputs the text that they have with Cloudify's script plugin.
+func asPlugin(vars []driver.Variable, inputs map[string]any) []driver.Variable {
+	out := slices.Clone(vars)
+	for i, v := range out {
+		switch x, ok := inputs[v.Name]; x.(type) {
+		case nil:
+			if ok {
+				out[i].Value = asEnvironment(nil)
+			}
+		case []any, map[string]any:
+			out[i].Value = asEnvironment(x)
+		}
+	}
+	return out
+}
+
 // asEnvironment is a value as Cloudify's script plugin gives it to a script: JSON for maps, lists and booleans, Python's text for the others.
 func asEnvironment(v any) string {
 	switch t := v.(type) {
@@ -103,6 +121,24 @@ func asEnvironment(v any) string {
 		return "None"
 	case string:
 		return t
+	}
+	return spaced(v)
+}
+
+// spaced is JSON with blanks where Python's has them: scripts take it apart as text.
+func spaced(v any) string {
+	var items []string
+	switch t := v.(type) {
+	case []any:
+		for _, x := range t {
+			items = append(items, spaced(x))
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	case map[string]any:
+		for _, k := range sortedKeys(t) {
+			items = append(items, spaced(k)+": "+spaced(t[k]))
+		}
+		return "{" + strings.Join(items, ", ") + "}"
 	}
 	s, _ := compact(v)
 	return s
@@ -174,13 +210,13 @@ type attributes interface {
 func contextOf(ctx context.Context, req *driver.Request) (map[string]any, error) {
 	v := viewer{ctx, req}
 	parts := map[string]any{
-		"deployment": map[string]any{"id": req.Called()}, "blueprint": map[string]any{"id": req.Topology.Name}, "execution_id": executionID(req.Task), "workflow_id": "",
+		"deployment": map[string]any{"id": req.Called()}, "blueprint": map[string]any{"id": req.Topology.Name}, "execution_id": executionID(req.Task), "workflow_id": req.Workflow,
 		"tenant_name": cmp.Or(req.Tenant, "default_tenant"), "bootstrap_context": map[string]any{}, "capabilities": map[string]any{},
-		"operation": map[string]any{"name": req.Operation.Interface + "." + req.Operation.Name, "retry_number": max(0, req.Attempt-1), "max_retries": req.Operation.Retries},
+		"operation": map[string]any{"name": topology.CloudifyInterface(req.Operation.Interface) + "." + req.Operation.Name, "retry_number": max(0, req.Attempt-1), "max_retries": req.Operation.Retries},
 	}
 	inputs := map[string]any{}
-	for name, x := range req.Operation.Inputs.All() {
-		inputs[name] = v.eval(topology.Scope{Topology: req.Topology, Node: req.Node, Instance: req.Instance, Relationship: req.Relationship, TargetInstance: req.TargetInstance}, x)
+	for name, x := range req.Inputs {
+		inputs[name] = driver.Reveal(x)
 	}
 	parts["inputs"] = inputs
 	if req.Relationship == nil {
@@ -323,7 +359,7 @@ var runtimePath = regexp.MustCompile(`^((?:source\.|target\.)?instance)\.runtime
 func takeContext(req *driver.Request, host string, text []byte, res *driver.Result) error {
 	v := viewer{context.Background(), req}
 	now := map[topology.Instance]map[string]any{}
-	changed := map[topology.Instance]map[string]any{}
+	changed := map[topology.Instance]*driver.Result{}
 	var ended *driver.Error
 	for line := range strings.Lines(string(text)) {
 		var w wrote
@@ -349,15 +385,15 @@ func takeContext(req *driver.Request, host string, text []byte, res *driver.Resu
 			change(v, now, changed, w)
 		}
 	}
-	for in, attributes := range changed {
+	for in, c := range changed {
 		if in == req.ID() {
-			res.Attributes = attributes
+			res.Attributes, res.Unset = c.Attributes, c.Unset
 			continue
 		}
 		if res.Also == nil {
 			res.Also = map[topology.Instance]driver.Result{}
 		}
-		res.Also[in] = driver.Result{Attributes: attributes}
+		res.Also[in] = *c
 	}
 	if ended != nil {
 		return ended
@@ -373,7 +409,7 @@ func textOf(v any) string {
 	return s
 }
 
-func change(v viewer, now, changed map[topology.Instance]map[string]any, w wrote) {
+func change(v viewer, now map[topology.Instance]map[string]any, changed map[topology.Instance]*driver.Result, w wrote) {
 	where := w.Set
 	if where == nil {
 		where = w.Delete
@@ -387,20 +423,23 @@ func change(v viewer, now, changed map[topology.Instance]map[string]any, w wrote
 		in = targetOf(v.req)
 	}
 	if now[in] == nil {
-		now[in], changed[in] = v.runtime(in), map[string]any{}
+		now[in], changed[in] = v.runtime(in), &driver.Result{Attributes: map[string]any{}}
 	}
 	keys := pathKeys(m[2])
 	if len(keys) == 0 {
 		return
 	}
+	c := changed[in]
 	if w.Delete != nil {
 		delete(now[in], m[2])
-		changed[in][m[2]] = nil
+		delete(c.Attributes, m[2])
+		c.Unset = append(c.Unset, m[2])
 		return
 	}
 	now[in] = setPath(now[in], keys, source.Numbers(w.Value)).(map[string]any)
 	if top, ok := keys[0].(string); ok {
-		changed[in][top] = now[in][top]
+		c.Attributes[top] = now[in][top]
+		c.Unset = slices.DeleteFunc(c.Unset, func(name string) bool { return name == top })
 	}
 }
 

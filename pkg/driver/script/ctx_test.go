@@ -61,12 +61,12 @@ func blueprint(t *testing.T, name, text string) *driver.Request {
 	top := &topology.Topology{Name: "bp", Dialect: "cloudify_dsl_1_3", Nodes: []*topology.Node{vm, app}, Files: fstest.MapFS{name: {Data: []byte(text)},
 		"conf/app.conf": {Data: []byte("port={{ ctx.node.properties.port }} who={{ who|default('nobody') }}{% for x in ctx.node.properties.deep.list %} {{ loop.index }}{{ x }}{% endfor %}{% if nope %}no{% else %} fine{% endif %}\n")}}}
 	top.Reindex()
-	op := &topology.Operation{Interface: "cloudify.interfaces.lifecycle", Name: "create", Implementation: &topology.Artifact{File: name}, Retries: 3}
+	op := &topology.Operation{Interface: "Standard", Name: "create", Implementation: &topology.Artifact{File: name}, Retries: 3}
 	env := running{map[topology.Instance]map[string]any{
 		{Node: "vm", Index: "0"}:  {"ip": "10.0.0.5"},
 		{Node: "app", Index: "0"}: {"old": "value", "map": map[string]any{"a": int64(1)}, "gone": "x"},
 	}}
-	return &driver.Request{Deployment: "d", OpID: strings.ReplaceAll(t.Name(), "/", "-"), Topology: top, Node: app, Instance: "0", Operation: op, Env: env, Attempt: 1}
+	return &driver.Request{Deployment: "d", OpID: strings.ReplaceAll(t.Name(), "/", "-"), Topology: top, Node: app, Instance: "0", Operation: op, Env: env, Attempt: 1, Workflow: "install"}
 }
 
 type performed struct {
@@ -102,7 +102,9 @@ if ctx source node id 2>/dev/null; then echo wrong; fi
 ctx instance runtime-properties url "http://x:$(ctx node properties port)/?a=\"b\""
 ctx instance runtime-properties map.b @'{"c": [1, 2]}'
 echo "written $(ctx instance runtime-properties url)"
-ctx logger warning "look out"
+word() { ctx logger warning "look out"; ctx deployment id; }
+echo "captured [$(word)] $(ctx workflow-id) $(ctx get-resource conf/app.conf | cksum | sed "s/$(cksum <"$ORCH_WORK/conf/app.conf")/same/")"
+ctx instance runtime-properties --timeout 5 below @-5 --socket-url=x
 cat "$(ctx download-resource conf/app.conf)" >/dev/null
 ctx download-resource conf/app.conf "$ORCH_JOB/there" && test -s "$ORCH_JOB/there"
 if ctx download-resource none 2>/dev/null; then echo wrong; fi
@@ -119,7 +121,7 @@ func TestContextOfShellScripts(t *testing.T) {
 				t.Fatal(p.err, p.lines())
 			}
 			want := []string{`port 8080 name a "b"\qc`, "d list y", "zero [] on True ip 10.0.0.5 id app_4tb5lz op cloudify.interfaces.lifecycle.create", "old value",
-				`written http://x:8080/?a="b"`, "look out"}
+				`written http://x:8080/?a="b"`, "look out", "captured [d] install same"}
 			var got []string
 			for _, l := range p.lines() {
 				if !strings.HasSuffix(l, "/there") {
@@ -129,7 +131,7 @@ func TestContextOfShellScripts(t *testing.T) {
 			if d := cmp.Diff(want, got); d != "" {
 				t.Error(d)
 			}
-			if d := cmp.Diff(map[string]any{"url": `http://x:8080/?a="b"`, "map": map[string]any{"a": int64(1), "b": map[string]any{"c": []any{int64(1), int64(2)}}}}, p.res.Attributes); d != "" {
+			if d := cmp.Diff(map[string]any{"url": `http://x:8080/?a="b"`, "below": int64(-5), "map": map[string]any{"a": int64(1), "b": map[string]any{"c": []any{int64(1), int64(2)}}}}, p.res.Attributes); d != "" {
 				t.Error(d)
 			}
 			if p.res.Outputs["returns"] != "5" {
@@ -161,8 +163,7 @@ if p["port"] != 8080:
 func TestContextOfPython(t *testing.T) {
 	t.Parallel()
 	req := blueprint(t, "scripts/create.py", pythonScript)
-	req.Operation.Inputs = topology.NewValues()
-	req.Operation.Inputs.Set("word", literal("hello"))
+	req.Inputs = map[string]any{"word": "hello"}
 	p := perform(t, req)
 	if p.err != nil {
 		t.Fatal(p.err, p.lines())
@@ -170,26 +171,22 @@ func TestContextOfPython(t *testing.T) {
 	if d := cmp.Diff([]string{"8080 x vm", "port=8080 who=me 1x 2y fine", "hello"}, p.lines()); d != "" {
 		t.Error(d)
 	}
-	if d := cmp.Diff(map[string]any{"n": int64(5), "gone": nil, "map": map[string]any{"a": int64(1), "b": []any{true, nil}}}, p.res.Attributes); d != "" {
+	if d := cmp.Diff(map[string]any{"n": int64(5), "map": map[string]any{"a": int64(1), "b": []any{true, nil}}}, p.res.Attributes); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{"gone"}, p.res.Unset); d != "" {
 		t.Error(d)
 	}
 }
 
 func TestProcess(t *testing.T) {
 	t.Parallel()
-	req := blueprint(t, "x.sh", "echo \"$# $1 $2 $WORD $FLAG $NOTHING $(pwd)\"")
-	req.Operation.Inputs = topology.NewValues()
-	env, process := topology.NewValues(), topology.NewValues()
-	env.Set("WORD", literal("two words"))
-	env.Set("FLAG", literal(true))
-	env.Set("NOTHING", literal(nil))
-	process.Set("env", &topology.Value{Kind: topology.MapValue, Map: env})
-	process.Set("args", &topology.Value{Kind: topology.ListValue, List: []*topology.Value{literal("a b"), literal(int64(3))}})
-	process.Set("cwd", literal("/"))
-	process.Set("command_prefix", literal("env LC_ALL=C"))
-	req.Operation.Inputs.Set("process", &topology.Value{Kind: topology.MapValue, Map: process})
+	req := blueprint(t, "x.sh", "echo \"$# $1 $2 $WORD $FLAG $NOTHING $(pwd) $LIST $NO\"")
+	req.Inputs = map[string]any{"LIST": []any{"a", int64(1), map[string]any{"x": nil, "y": true}}, "NO": nil, "process": map[string]any{
+		"env": map[string]any{"WORD": "two words", "FLAG": true, "NOTHING": nil}, "args": []any{"a b", int64(3)}, "cwd": "/", "command_prefix": "env LC_ALL=C"}}
+	req.Variables = []driver.Variable{{Name: "LIST", Value: "compact"}, {Name: "NO"}}
 	p := perform(t, req)
-	if d := cmp.Diff([]string{"2 a b 3 two words true None /"}, p.lines()); p.err != nil || d != "" {
+	if d := cmp.Diff([]string{`2 a b 3 two words true None / ["a", 1, {"x": null, "y": true}] None`}, p.lines()); p.err != nil || d != "" {
 		t.Error(p.err, d)
 	}
 }
@@ -247,5 +244,21 @@ ctx source instance runtime-properties linked yes
 	vm := topology.Instance{Node: "vm", Index: "0"}
 	if p.res.Attributes["linked"] != "yes" || cmp.Diff(p.res.Also[vm].Attributes, map[string]any{"clients": []any{"app"}}) != "" {
 		t.Errorf("%+v", p.res)
+	}
+}
+
+// The command shows values as Cloudify's does: Python's text, or JSON where it is asked for, with flags anywhere.
+func TestContextShown(t *testing.T) {
+	t.Parallel()
+	p := perform(t, blueprint(t, "x.sh", `ctx node properties deep.list
+ctx node properties deep.list -j
+ctx -j node properties deep.list
+ctx node properties 'deep.list[1]' -j
+ctx instance runtime-properties old -- -j
+ctx instance runtime-properties old
+ctx logger info '%s of %s' one two
+`))
+	if d := cmp.Diff([]string{"['x', 'y']", `["x", "y"]`, `["x", "y"]`, `"y"`, "-j", "one of two"}, p.lines()); p.err != nil || d != "" {
+		t.Error(p.err, d)
 	}
 }

@@ -213,7 +213,8 @@ wrap() {
   fi
   rm -f "$dir/pid.$$"
   durable "$dir/pid" "$dir"
-  exec </dev/null >"$dir/stdout" 2>"$dir/stderr"
+  # ctx logs past a script that captures its own output: both append.
+  exec </dev/null >>"$dir/stdout" 2>"$dir/stderr"
   # The end must be recordable on a full disk: its block is taken now and overwritten then.
   printf '%256s\n' ' ' >"$dir/rc.tmp"
   orch_note=ok orch_rc=125

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/orch-project/orch/pkg/source"
+	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca/document"
-	"github.com/orch-project/orch/pkg/tosca/grammar"
 	"github.com/orch-project/orch/pkg/tosca/resolve"
 )
 
@@ -28,7 +28,7 @@ func (c *converter) blueprintNodeInterfaces(f *resolve.File, list []*document.In
 	seen := map[string]bool{}
 	if all {
 		for _, name := range c.bp.interfaces {
-			if name != relationLife && !strings.HasPrefix(name, grammar.TargetEnd) && len(c.bp.operations[name]) > 0 {
+			if name != relationLife && !strings.HasPrefix(name, topology.TargetEnd) && len(c.bp.operations[name]) > 0 {
 				out.put(interfaceName(name), one("type", str(name)))
 			}
 		}
@@ -69,7 +69,7 @@ func (c *converter) blueprintNodeInterfaces(f *resolve.File, list []*document.In
 func (c *converter) blueprintEnds(f *resolve.File, list []*document.Interface, def, all bool) *source.Node {
 	out, ops := newMap(), newMap()
 	for _, i := range list {
-		name, target := strings.CutPrefix(i.Name.Text, grammar.TargetEnd)
+		name, target := strings.CutPrefix(i.Name.Text, topology.TargetEnd)
 		for _, o := range i.Operations {
 			if o.Implementation == nil && o.Call.IsZero() && len(o.Inputs) == 0 {
 				continue
@@ -158,7 +158,7 @@ func (c *converter) blueprintOperation(f *resolve.File, i *document.Interface, o
 // blueprintInterfaces writes the interface types: all operations that are used of each.
 func (c *converter) blueprintInterfaces(out m) {
 	for _, name := range c.bp.interfaces {
-		if name == relationLife || strings.HasPrefix(name, grammar.TargetEnd) || len(c.bp.operations[name]) == 0 {
+		if name == relationLife || strings.HasPrefix(name, topology.TargetEnd) || len(c.bp.operations[name]) == 0 {
 			continue
 		}
 		x, ops := newMap(), newMap()

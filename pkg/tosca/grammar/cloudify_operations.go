@@ -8,18 +8,15 @@ import (
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/source"
+	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
-
-// TargetEnd leads the names of interfaces whose operations belong to the target of a relationship, so that they stay apart from the
-// source's of the same name.
-const TargetEnd = "target:"
 
 // ends reads the interfaces of both ends of a relationship.
 func (b *blueprint) ends(n *source.Node, p string, def bool) []*document.Interface {
 	out := b.interfaces(n.Get("source_interfaces"), p+".source_interfaces", "SOURCE", def)
 	for _, i := range b.interfaces(n.Get("target_interfaces"), p+".target_interfaces", "TARGET", def) {
-		i.Name.Text = TargetEnd + i.Name.Text
+		i.Name.Text = topology.TargetEnd + i.Name.Text
 		out = append(out, i)
 	}
 	return out

@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
+import traceback
 import types
 
 try:
@@ -132,14 +133,35 @@ def split(root, where):
 _changes = _Changes()
 
 
+_own_output = os.path.join(os.environ.get("ORCH_JOB", os.devnull), "stdout")
+
+
+def _log(text):
+    """Writes into the operation's output, although the script may be capturing what it prints."""
+    sys.stdout.flush()
+    if not isinstance(text, bytes):
+        text = text.encode("utf-8", "replace")
+    try:
+        with open(_own_output, "ab") as f:
+            f.write(text)
+    except (IOError, OSError):
+        os.write(1, text)
+
+
+def _captured():
+    """Whether standard output is not the operation's own: there a value stands alone, without the end of a line."""
+    try:
+        return not os.path.samestat(os.fstat(1), os.stat(_own_output))
+    except OSError:
+        return False
+
+
 class Logger(object):
     def _say(self, level, message, args):
         message = str(message) if not isinstance(message, (str, text_type)) else message
         if args:
-            message = message % args
-        for line in message.split("\n"):
-            print("\036orch %s %s" % (level, line))
-        sys.stdout.flush()
+            message = message % (args[0] if len(args) == 1 and isinstance(args[0], dict) and args[0] else args)
+        _log("".join("\036orch %s %s\n" % (level, line) for line in message.split("\n")))
 
     def debug(self, message, *args, **_):
         self._say("debug", message, args)
@@ -155,7 +177,21 @@ class Logger(object):
     def error(self, message, *args, **_):
         self._say("error", message, args)
 
-    critical = fatal = exception = error
+    critical = fatal = error
+
+    def exception(self, message, *args, **_):
+        self._say("error", message, args)
+        if sys.exc_info()[0]:
+            self._say("error", traceback.format_exc().rstrip("\n"), ())
+
+    def log(self, level, message, *args, **_):
+        self._say("debug" if level < 20 else "info" if level < 30 else "warning" if level < 40 else "error", message, args)
+
+    def setLevel(self, _):
+        """Every level is kept; who reads the log chooses."""
+
+    def isEnabledFor(self, _):
+        return True
 
 
 class Context(object):
@@ -438,8 +474,6 @@ def _show(v, as_json):
         return json.dumps(v)
     if isinstance(v, _Nothing) or not v:
         return ""
-    if isinstance(v, (dict, list)):
-        return json.dumps(v)
     return v if isinstance(v, (str, text_type)) else str(v)
 
 
@@ -449,20 +483,31 @@ def _argument(word, prefix):
     return word
 
 
+def _flags(argv):
+    """The flags, which may stand anywhere before "--", and the words between them."""
+    as_json, prefix, words, rest = False, "@", [], list(argv)
+    while rest:
+        word = rest.pop(0)
+        name, given, value = word.partition("=")
+        if word == "--":
+            words += rest
+            break
+        if word in ("-j", "--json-output"):
+            as_json = True
+        elif name in ("-t", "--timeout", "--socket-url", "--json-arg-prefix"):
+            if not given:
+                value = rest.pop(0) if rest else ""
+            if name == "--json-arg-prefix":
+                prefix = value
+        else:
+            words.append(word)
+    return as_json, prefix, words
+
+
 def _command(argv):
     """ctx WORD..."""
-    as_json, prefix = False, "@"
-    while argv and argv[0].startswith("-"):
-        flag = argv.pop(0)
-        if flag in ("-j", "--json-output"):
-            as_json = True
-        elif flag in ("-t", "--timeout"):
-            argv.pop(0)
-        elif flag == "--json-arg-prefix":
-            prefix = argv.pop(0)
-        elif not flag.startswith("--timeout="):
-            raise NonRecoverableError("unknown flag %s" % flag)
-    at, words, path = ctx, list(argv), []
+    as_json, prefix, words = _flags(argv)
+    at, path = ctx, []
     if not words:
         raise NonRecoverableError("what of the context?")
     while words:
@@ -487,7 +532,7 @@ def _command(argv):
         if callable(at):
             args = [_argument(w, prefix) for w in words]
             kwargs = args.pop() if args and isinstance(args[-1], dict) else {}
-            if word == "download_resource_and_render" and kwargs and "template_variables" not in kwargs:
+            if word in ("download_resource_and_render", "get_resource_and_render") and not set(kwargs) <= {"target_path", "template_variables"}:
                 kwargs = {"template_variables": kwargs}
             ends = word in ("retry_operation", "abort_operation", "retry")
             if word in ("retry_operation", "retry") and len(args) > 1:
@@ -495,7 +540,9 @@ def _command(argv):
             result = at(*args, **kwargs)
             if ends:
                 raise SystemExit(1)
-            return _show(result.decode("utf-8") if isinstance(result, bytes) and not isinstance(result, str) else result, as_json)
+            if isinstance(result, bytes) and not as_json:
+                return result
+            return _show(result.decode("utf-8") if isinstance(result, bytes) else result, as_json)
     return _show(at, as_json)
 
 
@@ -523,10 +570,11 @@ ctx = Context()
 if __name__ == "__main__":
     try:
         shown = _command(sys.argv[1:])
-        if shown != "":
-            print(shown if isinstance(shown, str) else shown.encode("utf-8"))
-        elif sys.argv[1:]:
-            sys.stdout.write("")
+        if not isinstance(shown, bytes):
+            shown = shown.encode("utf-8")
+        if shown and not _captured():
+            shown += b"\n"
+        os.write(1, shown)
     except (NonRecoverableError, AttributeError, KeyError, IndexError, TypeError, ValueError) as e:
         sys.stderr.write("ctx: %s\n" % e)
         sys.exit(1)

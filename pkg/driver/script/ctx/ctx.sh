@@ -10,16 +10,29 @@ for py in python3 python; do
 done
 
 die() { printf 'ctx: %s\n' "$*" >&2; exit 1; }
-prefix=@
-while :; do
-  case ${1-} in
-  -t | --timeout) shift 2 ;;
-  --timeout=*) shift ;;
-  -j | --json-output) die "-j needs python on this host" ;;
-  --json-arg-prefix) prefix=$2; shift 2 ;;
-  *) break ;;
+# Flags may stand anywhere before "--".
+prefix=@ left=$# flags=1
+while [ "$left" -gt 0 ]; do
+  word=$1
+  shift
+  left=$((left - 1))
+  case $flags:$word in
+  1:--) flags= ;;
+  1:-j | 1:--json-output) die "-j needs python on this host" ;;
+  1:-t | 1:--timeout | 1:--socket-url) [ "$left" = 0 ] || { shift; left=$((left - 1)); } ;;
+  1:--json-arg-prefix) prefix=${1-}; [ "$left" = 0 ] || { shift; left=$((left - 1)); } ;;
+  1:--json-arg-prefix=*) prefix=${word#*=} ;;
+  1:--timeout=* | 1:--socket-url=*) ;;
+  *) set -- "$@" "$word" ;;
   esac
 done
+# A value that the script captures stands alone, without the end of a line.
+own=$ORCH_JOB/stdout end='\n'
+[ /dev/fd/1 -ef "$own" ] || end=
+# log LEVEL TEXT: into the operation's output, although the script may be capturing what it prints.
+log() { printf '\036orch %s %s\n' "$1" "$2" >>"$own"; }
+# show TEXT
+show() { [ -z "$1" ] || printf "%s$end" "$1"; }
 
 # json WORD: the word as JSON; with the prefix it is JSON already.
 json() {
@@ -45,8 +58,12 @@ json() {
 
 note() { printf '%s\n' "$1" >>"$ORCH_CTX_FILE"; }
 
-# read PATH: a single value of the context, or the last that was written to it.
+# read_value PATH: a single value of the context, or the last that was written to it.
 read_value() {
+  shown=$(value "$1") || exit 1
+  show "$shown"
+}
+value() {
   WANT=$1 awk '
     function text(v,  i, c, o, n) {
       if (v == "true") return "True"
@@ -89,20 +106,20 @@ read_value() {
 
 resource() {
   [ -f "$ORCH_WORK/$1" ] || die "there is no resource $1 in the blueprint"
-  printf '%s\n' "$ORCH_WORK/$1"
+  printf '%s' "$ORCH_WORK/$1"
 }
 
 case ${1-} in
-logger) printf '\036orch %s %s\n' "$2" "$3" ;;
-send-event) printf '\036orch info %s\n' "$2" ;;
+logger) log "$2" "$3" ;;
+send-event) log info "$2" ;;
 retry-operation) note "{\"retry\":$(json "${2-}"),\"after\":${3:-null}}"; exit 1 ;;
 abort-operation) note "{\"abort\":$(json "${2-}")}"; exit 1 ;;
 returns) note "{\"returns\":$(json "${2-}")}" ;;
 get-resource) cat "$(resource "$2")" ;;
 download-resource)
   from=$(resource "$2") || exit 1
-  if [ -n "${3-}" ]; then cp "$from" "$3" && printf '%s\n' "$3"; else
-    to=$(mktemp -d "$ORCH_JOB/resource.XXXXXX") && cp "$from" "$to/" && printf '%s\n' "$to/${2##*/}"
+  if [ -n "${3-}" ]; then cp "$from" "$3" && show "$3"; else
+    to=$(mktemp -d "$ORCH_JOB/resource.XXXXXX") && cp "$from" "$to/" && show "$to/${2##*/}"
   fi ;;
 download-resource-and-render) die "rendering templates needs python on this host" ;;
 operation)
