@@ -73,7 +73,7 @@ func hold(ctx context.Context, c *config.Config, log *slog.Logger, level *slog.L
 		}
 		return svc, svc.Close, nil
 	}
-	s := newShared(c.Home, "", log, open)
+	s := newShared(c, "", log, open)
 	s.level = level
 	s.mu.Lock()
 	_, _, err := s.acquire(ctx, true)

@@ -45,7 +45,7 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 	}
 	open := func(ctx context.Context) (*service, error) { return openService(ctx, c, log, nil) }
 	if ownedByOneProcess(c.Store) {
-		s := newShared(c.Home, c.Tenant, log, open)
+		s := newShared(c, c.Tenant, log, open)
 		s.dial = dialer(c)
 		return &cli.App{Service: s, Shell: s.shell, WhoAmI: whoAmI(c.Tenant)}, nil
 	}

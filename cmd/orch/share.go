@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/internal/server"
 	"github.com/orch-project/orch/pkg/client"
 	"github.com/orch-project/orch/pkg/diag"
@@ -20,6 +21,7 @@ import (
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/state/bolt"
+	"github.com/orch-project/orch/pkg/state/open"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -62,18 +64,37 @@ func (s *shared) opened(svc *service) opened {
 	return opened{asOwner(svc, s.tenant, s.log), svc}
 }
 
-func newShared(home, tenant string, log *slog.Logger, open func(ctx context.Context) (*service, error)) *shared {
-	return &shared{socket: socketPath(home), tenant: tenant, log: log, open: open, held: heldSecrets{}}
+func newShared(c *config.Config, tenant string, log *slog.Logger, get func(ctx context.Context) (*service, error)) *shared {
+	return &shared{socket: socketPath(c), tenant: tenant, log: log, open: get, held: heldSecrets{}}
 }
 
-// socketPath lies in the home directory; a longer path than a socket may have goes below the temporary directory.
-func socketPath(home string) string {
-	path := filepath.Join(home, "orch.sock")
+// socketPath is where whoever has the store file serves it. Each file has a socket of its own in the home directory; a longer path than a socket
+// may have goes below the temporary directory.
+func socketPath(c *config.Config) string {
+	name := "orch"
+	if file := realPath(open.File(c.Store)); file != realPath(filepath.Join(c.Home, "orch.db")) {
+		name += "-" + hash(file)
+	}
+	path := filepath.Join(c.Home, name+".sock")
 	const limit = 100 // sun_path holds 108 bytes
 	if len(path) <= limit {
 		return path
 	}
-	return filepath.Join(os.TempDir(), "orch-"+hash(home)+".sock")
+	return filepath.Join(os.TempDir(), "orch-"+hash(path)+".sock")
+}
+
+// realPath is one name for a file that may not exist yet, however it is reached.
+func realPath(file string) string {
+	if abs, err := filepath.Abs(file); err == nil {
+		file = abs
+	}
+	if real, err := filepath.EvalSymlinks(file); err == nil {
+		return real
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(file)); err == nil {
+		return filepath.Join(dir, filepath.Base(file))
+	}
+	return file
 }
 
 // use calls fn with the service of whoever has the store: a process that serves it, or this one. keep makes this process keep and serve it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -82,22 +83,57 @@ func loadTopology(ctx context.Context, c *config.Config, b *cli.Bundle) (*topolo
 	return t, append(list, more...)
 }
 
-// completeSource adds to a bundle what it imports from the configuration's import path and from the network; nil: nothing. Mistakes in its documents are
-// told by whoever reads them next, who may know types that this process does not.
-func completeSource(ctx context.Context, c *config.Config, b *cli.Bundle) (fs.FS, error) {
-	if len(c.ImportPath) == 0 && !c.AllowNetwork {
-		return nil, nil
+// completeSource is a bundle as a Service is given it: opened high enough for what a single document imports from above it, with what it imports from
+// the configuration's import path and from the network, and with the knowledge of which files are needed. Mistakes in its documents are told by
+// whoever reads them next, who may know types that this process does not.
+func completeSource(ctx context.Context, c *config.Config, b *cli.Bundle) (*cli.Bundle, error) {
+	out := *b
+	out.FS = &selected{b.FS, func() ([]string, error) {
+		t, list := loadTopology(ctx, c, b)
+		return tosca.Needed(b.FS, b.Entry, t, list.HasErrors())
+	}}
+	opened := b.Source.(*source.Bundle)
+	if !opened.Single && len(c.ImportPath) == 0 && !c.AllowNetwork {
+		return &out, nil
 	}
-	t, _ := loadTopology(ctx, c, b)
+	t, list := loadTopology(ctx, c, b)
+	if t == nil {
+		return &out, nil
+	}
+	fsys := b.FS
+	if up := strings.Count(t.Entry, "/") - strings.Count(b.Entry, "/"); up > 0 {
+		wide := opened.Widen(up)
+		if wide == nil {
+			return &out, nil
+		}
+		fsys, out.Entry = wide.FS, wide.Entry
+		out.Shown = filepath.Join(b.Shown, strings.Repeat("../", up))
+		out.Close = func() error { return errors.Join(wide.Close(), b.Close()) }
+	}
 	kept, err := tosca.Keep(t)
 	if err != nil {
 		return nil, &orch.Error{Kind: orch.KindUser, Msg: "cannot pack what " + b.Name + " imports", Err: err}
 	}
-	if len(kept) == 0 {
-		return nil, nil
-	}
-	return tosca.WithKept(b.FS, kept), nil
+	fsys = tosca.WithKept(fsys, kept)
+	entry, guess := out.Entry, list.HasErrors()
+	out.FS = &selected{fsys, func() ([]string, error) { return tosca.Needed(fsys, entry, t, guess) }}
+	return &out, nil
 }
+
+// selected is an orch.Selective.
+type selected struct {
+	fs.FS
+	needed func() ([]string, error)
+}
+
+// Needed implements orch.Selective.
+func (s *selected) Needed() ([]string, error) { return s.needed() }
+
+// Stat implements fs.StatFS.
+func (s *selected) Stat(name string) (fs.FileInfo, error) { return fs.Stat(s.FS, name) }
+
+// ReadDir implements fs.ReadDirFS.
+func (s *selected) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(s.FS, name) }
 
 // pluginsOf loads the embedded plugins and those of the configuration, as mappings and as libraries of types.
 func pluginsOf(c *config.Config) (*plugin.Set, []*tosca.Library, diag.List) {

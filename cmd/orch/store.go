@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/pkg/orch"
@@ -13,7 +12,7 @@ import (
 )
 
 // ownedByOneProcess: a store file is, a server of stores is not.
-func ownedByOneProcess(url string) bool { return strings.HasPrefix(url, "bolt:") }
+func ownedByOneProcess(address string) bool { return open.File(address) != "" }
 
 // openStore opens what the configuration names. The error says what to do.
 func openStore(ctx context.Context, c *config.Config) (state.Store, error) {

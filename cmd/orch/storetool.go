@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/internal/version"
@@ -14,6 +13,7 @@ import (
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/state/backup"
+	"github.com/orch-project/orch/pkg/state/open"
 	"github.com/orch-project/orch/pkg/state/secrets"
 )
 
@@ -22,8 +22,8 @@ type storeTool struct{}
 
 // Backup of a file that another process has is made by that process.
 func (storeTool) Backup(ctx context.Context, c *config.Config, w io.Writer) error {
-	if path, ok := strings.CutPrefix(c.Store, "bolt:"); ok {
-		socket := socketPath(c.Home)
+	if file := open.File(c.Store); file != "" {
+		socket := socketPath(c)
 		if _, err := os.Stat(socket); err == nil {
 			remote := client.NewUnix(socket)
 			defer remote.Close()
@@ -31,7 +31,7 @@ func (storeTool) Backup(ctx context.Context, c *config.Config, w io.Writer) erro
 				return err
 			}
 		}
-		if _, err := os.Stat(strings.TrimPrefix(path, "//")); err != nil {
+		if _, err := os.Stat(file); err != nil {
 			return &orch.Error{Kind: orch.KindNotFound, Msg: "there is no store to back up", Err: err}
 		}
 	}
@@ -62,16 +62,17 @@ func (storeTool) Restore(ctx context.Context, c *config.Config, r io.ReadSeeker,
 }
 
 func (storeTool) Copy(ctx context.Context, from, to string, overwrite bool) (sum backup.Summary, err error) {
-	if from == to {
+	source, target := open.File(from), open.File(to)
+	if from == to || source != "" && target != "" && realPath(source) == realPath(target) {
 		return sum, &orch.Error{Kind: orch.KindUser, Msg: "the two stores are the same"}
 	}
-	if path, ok := strings.CutPrefix(from, "bolt:"); ok {
-		if _, err := os.Stat(strings.TrimPrefix(path, "//")); err != nil {
+	if source != "" {
+		if _, err := os.Stat(source); err != nil {
 			return sum, &orch.Error{Kind: orch.KindNotFound, Msg: "there is no store to copy", Err: err}
 		}
 	}
-	if path, ok := strings.CutPrefix(to, "bolt:"); ok {
-		if err := os.MkdirAll(filepath.Dir(strings.TrimPrefix(path, "//")), 0o700); err != nil {
+	if target != "" {
+		if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
 			return sum, &orch.Error{Kind: orch.KindUser, Err: err}
 		}
 	}

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"archive/zip"
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/orch-project/orch/internal/view"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/source"
 )
 
 // blueprintScheme begins a PATH that is a blueprint of the catalogue.
@@ -50,7 +49,8 @@ func blueprintPushCmd(env *environment) *cobra.Command {
 	var unchecked, fresh bool
 	c := &cobra.Command{
 		Use: "push NAME[:VERSION] PATH", Short: "Upload a file, directory or archive as a version of a blueprint",
-		Long:    "Without a version it gets the next whole number, or stays the newest version if nothing has changed. Documents with mistakes are refused.",
+		Long: `Without a version it gets the next whole number, or stays the newest version if nothing has changed. Documents with mistakes are refused.
+An archive is stored as it is, a document with the files that it refers to, a directory with all its files but hidden ones.`,
 		Example: "  orch blueprints push shop ./shop\n  orch blueprints push shop:2.1 shop.csar --label team=web",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -88,7 +88,11 @@ func blueprintPushCmd(env *environment) *cobra.Command {
 	return c
 }
 
-// readUpload reads an archive or a single document as it is, and packs a directory, or anything with what it imports from elsewhere.
+// maxUpload is what the catalogue takes.
+const maxUpload = 512 << 20
+
+// readUpload reads an archive as it is, and packs a document with the files that it refers to, or a directory with everything that is not hidden.
+// What they import from elsewhere is packed with them.
 func (e *environment) readUpload(ctx context.Context, n *orch.NewBlueprint, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -103,70 +107,53 @@ func (e *environment) readUpload(ctx context.Context, n *orch.NewBlueprint, path
 		}
 		return err
 	}
-	defer b.Close()
-	fsys, err := e.complete(ctx, b)
-	if err != nil {
+	archive := strings.HasSuffix(b.Shown, "!")
+	_, err = fs.Stat(b.FS, keptDir)
+	had := err == nil
+	if b, err = e.complete(ctx, b); err != nil {
 		return err
 	}
-	roots := []string{"."}
-	switch {
-	case fsys == nil && !info.IsDir():
+	defer b.Close()
+	_, err = fs.Stat(b.FS, keptDir)
+	if archive && (had || err != nil) {
 		return asIs()
-	case fsys == nil:
-		fsys = b.FS
-	case !info.IsDir() && !strings.HasSuffix(b.Shown, "!"):
-		roots = []string{b.Entry, keptDir} // a document alone, as it would be without imports
+	}
+	names, err := uploaded(b, info.IsDir() || archive)
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot pack %s: %w", path, err)
+	case !info.IsDir() && len(names) == 1:
+		return asIs()
 	}
 	n.Filename, n.Entry = info.Name()+".zip", b.Entry
-	var buf bytes.Buffer
-	if err := zipFiles(&buf, fsys, roots); err != nil {
-		return fmt.Errorf("cannot pack %s: %w", path, err)
+	n.Data, err = source.ZipNamed(b.FS, names, maxUpload)
+	var large *source.LargeError
+	if errors.As(err, &large) {
+		return &orch.Error{Kind: orch.KindUser, Msg: "cannot pack " + path, Err: err, Hint: "name the document instead of its directory to take only the files that it refers to"}
 	}
-	n.Data = buf.Bytes()
-	return nil
+	return err
 }
 
 // keptDir holds what a document imports from elsewhere.
 const keptDir = ".orch-imports"
 
-// zipFiles packs a directory so that the same content makes the same archive. What is hidden stays behind.
-func zipFiles(w io.Writer, fsys fs.FS, roots []string) error {
-	z := zip.NewWriter(w)
-	visit := func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil || name == ".":
+// uploaded are the files to pack: all that are not hidden, or those that are needed.
+func uploaded(b *Bundle, all bool) (names []string, err error) {
+	if s, ok := b.FS.(orch.Selective); ok && !all {
+		return s.Needed()
+	}
+	err = fs.WalkDir(b.FS, ".", func(name string, d fs.DirEntry, err error) error {
+		switch hidden := name != "." && name != keptDir && strings.HasPrefix(d.Name(), "."); {
+		case err != nil:
 			return err
-		case name == keptDir:
-			return nil
-		case strings.HasPrefix(d.Name(), ".") && d.IsDir():
+		case d.IsDir() && hidden:
 			return fs.SkipDir
-		case d.IsDir() || strings.HasPrefix(d.Name(), "."):
-			return nil
+		case d.Type().IsRegular() && !hidden:
+			names = append(names, name)
 		}
-		info, err := d.Info()
-		if err != nil || !info.Mode().IsRegular() {
-			return err
-		}
-		h := &zip.FileHeader{Name: name, Method: zip.Deflate}
-		h.SetMode(info.Mode().Perm())
-		out, err := z.CreateHeader(h)
-		if err != nil {
-			return err
-		}
-		in, err := fsys.Open(name)
-		if err != nil {
-			return err
-		}
-		defer in.Close()
-		_, err = io.Copy(out, in)
-		return err
-	}
-	for _, root := range roots {
-		if err := fs.WalkDir(fsys, root, visit); err != nil {
-			return err
-		}
-	}
-	return z.Close()
+		return nil
+	})
+	return names, err
 }
 
 func blueprintListCmd(env *environment) *cobra.Command {

@@ -36,9 +36,9 @@ type Deps struct {
 	Documents func(dir string) ([]string, error)
 	// Load validates a bundle without a service, cloud or inputs.
 	Load func(ctx context.Context, c *config.Config, b *Bundle) (*topology.Topology, diag.List)
-	// Complete is a bundle with what it imports from the configuration's import path and from the network, as a server that has neither needs it;
-	// nil: it imports nothing from there.
-	Complete func(ctx context.Context, c *config.Config, b *Bundle) (fs.FS, error)
+	// Complete is a bundle with what it imports from above its directory, from the configuration's import path and from the network, as a server that
+	// has none of these needs it. Its file system is an orch.Selective. Closing it closes b.
+	Complete func(ctx context.Context, c *config.Config, b *Bundle) (*Bundle, error)
 	// Pack decides what the archive of a loaded topology holds; Unpack writes an archive's files into a directory, by default ArchiveBase.
 	Pack        Packer
 	Unpack      Unpacker

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,25 +48,23 @@ func (f *sourceFlags) request(ctx context.Context, e *environment, args []string
 	if name == "" {
 		name = b.Deployment
 	}
-	fsys, err := e.complete(ctx, b)
+	whole, err := e.complete(ctx, b)
 	if err != nil {
 		_ = b.Close()
 		return orch.Request{}, nil, err
 	}
-	if fsys == nil {
-		fsys = b.FS
-	}
+	b = whole
 	return orch.Request{
-		Verb: orch.Deploy, Deployment: name, Source: fsys, Entry: b.Entry, SourceName: b.Shown,
+		Verb: orch.Deploy, Deployment: name, Source: b.FS, Entry: b.Entry, SourceName: b.Shown,
 		Inputs: in, Location: f.location, SkipPreflight: f.skipPreflight,
 	}, b, nil
 }
 
-// complete is a bundle's file system with what it imports from elsewhere; nil: it imports nothing.
-func (e *environment) complete(ctx context.Context, b *Bundle) (fs.FS, error) {
+// complete is a bundle as a Service is given it.
+func (e *environment) complete(ctx context.Context, b *Bundle) (*Bundle, error) {
 	c, err := e.config()
 	if err != nil || e.deps.Complete == nil {
-		return nil, err
+		return b, err
 	}
 	return e.deps.Complete(ctx, c, b)
 }

@@ -41,26 +41,65 @@ func storeBackupCmd(env *environment) *cobra.Command {
 	return &cobra.Command{
 		Use: "backup FILE", Short: "Write everything that the store holds to a file", Args: cobra.ExactArgs(1),
 		Long: `Writes what the store holds at one moment, compressed and with a checksum, while others go on working with it. FILE appears when it is
-complete; - is standard output. The master key is not in it.`,
+complete; - is standard output. The master key is not in it. With --server it is the store of that server, for its admins.`,
 		Example: "  orch store backup orch.backup\n  orch store backup - | ssh vault 'cat > orch.backup'",
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := env.config()
+			write, key, err := env.backup(c.Context())
 			if err != nil {
 				return err
 			}
 			if args[0] == "-" {
-				return env.deps.Store.Backup(c.Context(), cfg, env.stdio.Out)
+				return write(env.stdio.Out)
 			}
-			sum, err := env.backupTo(c.Context(), cfg, args[0])
+			sum, err := backupTo(args[0], write)
 			if err != nil {
 				return err
 			}
 			return env.print(sum, func() {
 				env.out.Printf("%s: %s\n", args[0], amount(sum))
-				env.out.Printf("the master key is not in it: without a copy of %s secrets and Terraform states in it cannot be read\n", keyPlace(cfg))
+				env.out.Printf("the master key is not in it: without a copy of %s secrets and Terraform states in it cannot be read\n", key)
 			})
 		},
 	}
+}
+
+// backup writes the store that the command works on: that of a server, or of this machine. key is where its master key lies.
+func (e *environment) backup(ctx context.Context) (write func(io.Writer) error, key string, err error) {
+	remote, err := e.remote()
+	if err != nil {
+		return nil, "", err
+	}
+	if remote == nil {
+		cfg, err := e.config()
+		if err != nil {
+			return nil, "", err
+		}
+		return func(w io.Writer) error { return e.deps.Store.Backup(ctx, cfg, w) }, keyPlace(cfg), nil
+	}
+	app, err := e.open(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	server, ok := app.Service.(interface {
+		Backup(ctx context.Context, w io.Writer) error
+	})
+	if !ok {
+		return nil, "", usage("the server at %s cannot be backed up from here", remote.Server)
+	}
+	return func(w io.Writer) error { return server.Backup(ctx, w) }, "the key of " + remote.Server, nil
+}
+
+// ownStore refuses to take the store of this machine for that of the server that the command works on.
+func (e *environment) ownStore(verb string) (*config.Config, error) {
+	remote, err := e.remote()
+	if err != nil {
+		return nil, err
+	}
+	if remote != nil {
+		return nil, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("the store of %s can only be %s on its own machine", remote.Server, verb),
+			Hint: "log in there; with --context local or --store the command works on a store of this machine"}
+	}
+	return e.config()
 }
 
 func keyPlace(c *config.Config) string {
@@ -75,7 +114,7 @@ func amount(s backup.Summary) string {
 }
 
 // backupTo writes beside the file, reads what was written, and then gives it its name.
-func (e *environment) backupTo(ctx context.Context, cfg *config.Config, path string) (sum backup.Summary, err error) {
+func backupTo(path string, write func(io.Writer) error) (sum backup.Summary, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".backup-*") // mode 0600
 	if err != nil {
 		return sum, &orch.Error{Kind: orch.KindUser, Msg: "cannot write the backup", Err: err}
@@ -84,7 +123,7 @@ func (e *environment) backupTo(ctx context.Context, cfg *config.Config, path str
 		_ = f.Close()
 		_ = os.Remove(f.Name())
 	}()
-	if err := e.deps.Store.Backup(ctx, cfg, f); err != nil {
+	if err := write(f); err != nil {
 		return sum, err
 	}
 	if err := f.Sync(); err != nil {
@@ -107,10 +146,6 @@ func storeRestoreCmd(env *environment) *cobra.Command {
 Nothing may work with the store meanwhile. The master key must be the one of the time of the backup.`,
 		Example: "  orch store restore orch.backup\n  orch store restore orch.backup --store consul://127.0.0.1:8500/orch",
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := env.config()
-			if err != nil {
-				return err
-			}
 			f, err := os.Open(args[0])
 			if err != nil {
 				return &orch.Error{Kind: orch.KindUser, Msg: "cannot read the backup", Err: err}
@@ -124,6 +159,10 @@ Nothing may work with the store meanwhile. The master key must be the one of the
 				return env.print(sum, func() {
 					env.out.Printf("%s is whole: %s, of %s\n", args[0], amount(sum), sum.Made.Local().Format("2006-01-02 15:04:05"))
 				})
+			}
+			cfg, err := env.ownStore("restored")
+			if err != nil {
+				return err
 			}
 			sum, err := env.deps.Store.Restore(c.Context(), cfg, f, overwrite)
 			if err != nil {
@@ -146,7 +185,7 @@ func storeCheckCmd(env *environment) *cobra.Command {
 changed. A store file must not be in use. The exit code is 8 if something is damaged.`,
 		Example: "  orch store check\n  orch store check -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := env.config()
+			cfg, err := env.ownStore("checked")
 			if err != nil {
 				return err
 			}

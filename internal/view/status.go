@@ -108,7 +108,7 @@ func (p *Printer) policies(d *orch.Detail, now time.Time) {
 			note = s.Message
 		}
 		if s.Watched == "" {
-			note = strings.TrimSpace("nobody evaluates it: that needs orch server. " + note)
+			note = strings.TrimSpace("not evaluated yet: orch server does that, from some seconds after an install on. " + note)
 		}
 		rows = append(rows, []string{s.Name, s.Type[strings.LastIndexByte(s.Type, '.')+1:], value, note})
 	}

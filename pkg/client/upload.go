@@ -1,16 +1,15 @@
 package client
 
 import (
-	"archive/zip"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"mime/multipart"
-	"strings"
 
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/source"
 )
 
 // encode writes a request as JSON, or with its source as a multipart form.
@@ -31,8 +30,12 @@ func encode(req orch.Request) ([]byte, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if err := pack(part, req.Source); err != nil {
+	archive, err := pack(req.Source)
+	if err != nil {
 		return nil, "", fmt.Errorf("cannot pack %s: %w", req.SourceName, err)
+	}
+	if _, err := part.Write(archive); err != nil {
+		return nil, "", err
 	}
 	if err := form.Close(); err != nil {
 		return nil, "", err
@@ -40,49 +43,32 @@ func encode(req orch.Request) ([]byte, string, error) {
 	return b.Bytes(), form.FormDataContentType(), nil
 }
 
-// keptDir holds what a document imports from elsewhere.
-const keptDir = ".orch-imports"
+// maxArchive is what a server takes.
+const maxArchive = 512 << 20
 
-// pack writes a file system as a zip archive. Hidden directories such as .git stay behind, but for what was packed of imports.
-func pack(w io.Writer, fsys fs.FS) error {
-	z := zip.NewWriter(w)
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || name == "." {
-			return err
-		}
-		if d.IsDir() {
-			if strings.HasPrefix(d.Name(), ".") && name != keptDir {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		info, err := d.Info()
-		if err != nil || !info.Mode().IsRegular() {
-			return err
-		}
-		return packFile(z, fsys, name, info)
-	})
+// pack makes an archive of a file system: of what it says is needed, else of everything.
+func pack(fsys fs.FS) ([]byte, error) {
+	names, err := namesOf(fsys)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return z.Close()
+	data, err := source.ZipNamed(fsys, names, maxArchive)
+	var large *source.LargeError
+	if errors.As(err, &large) {
+		return nil, &orch.Error{Kind: orch.KindUser, Err: err, Hint: "these are the files that the document refers to: let the servers fetch what is large from where it is kept"}
+	}
+	return data, err
 }
 
-func packFile(z *zip.Writer, fsys fs.FS, name string, info fs.FileInfo) error {
-	h, err := zip.FileInfoHeader(info)
-	if err != nil {
-		return err
+func namesOf(fsys fs.FS) (names []string, err error) {
+	if s, ok := fsys.(orch.Selective); ok {
+		return s.Needed()
 	}
-	h.Name, h.Method = name, zip.Deflate
-	out, err := z.CreateHeader(h)
-	if err != nil {
+	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			names = append(names, name)
+		}
 		return err
-	}
-	in, err := fsys.Open(name)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	_, err = io.Copy(out, in)
-	return err
+	})
+	return names, err
 }

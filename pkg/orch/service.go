@@ -71,6 +71,13 @@ const (
 	Undo     Verb = "rollback"  // of tasks only: undoes a failed Deploy (see Request.OnFailure)
 )
 
+// Selective is a Source that knows which of its files a deployment reads: a client sends only those, and not the home directory that a
+// document happens to be in.
+type Selective interface {
+	fs.FS
+	Needed() ([]string, error)
+}
+
 // Request for a plan or a task.
 type Request struct {
 	Verb       Verb   `json:"verb"`

@@ -3,6 +3,8 @@ package source
 import (
 	"archive/tar"
 	"archive/zip"
+	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -54,6 +56,59 @@ func WriteZip(w io.Writer, files []Packed) error {
 		return fmt.Errorf("cannot end the archive: %w", err)
 	}
 	return nil
+}
+
+// LargeError is an archive that would be larger than whoever it is for takes.
+type LargeError struct {
+	Files int
+	Limit int64 // bytes
+	// Largest files with their sizes, at most three.
+	Largest []string
+}
+
+func (e *LargeError) Error() string {
+	return fmt.Sprintf("the %d files are more than the %d MiB that a server takes, packed; the largest: %s", e.Files, e.Limit>>20, strings.Join(e.Largest, ", "))
+}
+
+// ZipNamed is a zip as of WriteZip with the named files of a file system, of at most limit bytes; LargeError.
+func ZipNamed(fsys fs.FS, names []string, limit int64) ([]byte, error) {
+	files := make([]Packed, 0, len(names))
+	for _, name := range names {
+		files = append(files, Packed{Name: name, FS: fsys, From: name})
+	}
+	w := &limitedBuffer{limit: limit}
+	err := WriteZip(w, files)
+	if !w.full {
+		return w.Bytes(), err
+	}
+	return nil, &LargeError{Files: len(names), Limit: limit, Largest: largest(fsys, names)}
+}
+
+type limitedBuffer struct {
+	bytes.Buffer
+	limit int64
+	full  bool
+}
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if b.full = b.full || int64(b.Len()+len(p)) > b.limit; b.full {
+		return 0, io.ErrShortWrite
+	}
+	return b.Buffer.Write(p)
+}
+
+func largest(fsys fs.FS, names []string) (out []string) {
+	size := map[string]int64{}
+	for _, name := range names {
+		if info, err := fs.Stat(fsys, name); err == nil {
+			size[name] = info.Size()
+		}
+	}
+	names = slices.SortedFunc(slices.Values(names), func(a, b string) int { return cmp.Compare(size[b], size[a]) })
+	for _, name := range names[:min(3, len(names))] {
+		out = append(out, fmt.Sprintf("%s (%d MiB)", name, size[name]>>20))
+	}
+	return out
 }
 
 // WriteTarball writes a gzipped tar, as deterministic as WriteZip.

@@ -21,7 +21,7 @@ import (
 //
 // The zero Options of the implementations apply, with file for those of bolt. Errors never show the token.
 func Store(ctx context.Context, address string, file bolt.Options) (state.Store, error) {
-	scheme, rest, ok := strings.Cut(address, ":")
+	scheme, _, ok := strings.Cut(address, ":")
 	switch {
 	case address == "":
 		return nil, fmt.Errorf("the address of the store is empty: give the path of a file, or consul://host:port/prefix")
@@ -33,16 +33,28 @@ func Store(ctx context.Context, address string, file bolt.Options) (state.Store,
 			return nil, err
 		}
 		return result(consul.Open(ctx, o))
+	case File(address) != "":
+		return result(bolt.Open(ctx, File(address), file))
+	case ok && (scheme == "bolt" || scheme == "file"):
+		return nil, fmt.Errorf("%q is no address of a store: want bolt:/path/to/file", address)
+	}
+	return nil, fmt.Errorf("stores of the kind %q are not known: want the path of a file, or consul://host:port/prefix", scheme)
+}
+
+// File is the path of the file that an address names, "" if it names none.
+func File(address string) string {
+	scheme, rest, ok := strings.Cut(address, ":")
+	switch {
 	case ok && (scheme == "bolt" || scheme == "file"):
 		path, err := url.PathUnescape(strings.TrimPrefix(rest, "//"))
-		if err != nil || path == "" {
-			return nil, fmt.Errorf("%q is no address of a store: want bolt:/path/to/file", address)
+		if err != nil {
+			return ""
 		}
-		return result(bolt.Open(ctx, path, file))
-	case strings.Contains(address, "://"):
-		return nil, fmt.Errorf("stores of the kind %q are not known: want the path of a file, or consul://host:port/prefix", scheme)
+		return path
+	case scheme == "mem" || scheme == "consul" || strings.Contains(address, "://"):
+		return ""
 	}
-	return result(bolt.Open(ctx, address, file))
+	return address
 }
 
 // result keeps a nil pointer from becoming a Store that is not nil.
