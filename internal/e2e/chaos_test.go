@@ -31,6 +31,7 @@ import (
 type chaos struct {
 	*user
 	rng    *rand.Rand
+	name   string               // of the deployment
 	dir    string               // the application
 	seen   map[string]bool      // boundaries that have had their chance
 	kills  int                  // left
@@ -44,7 +45,7 @@ func long() bool { return os.Getenv("ORCH_CHAOS_LONG") != "" }
 func newChaos(t *testing.T) *chaos {
 	u := newUser(t).sandboxed()
 	u.secret("store_token", "token-of-the-store-0123456789")
-	return &chaos{user: u, rng: chance(t), dir: counted(t), seen: map[string]bool{}, before: u.resources()}
+	return &chaos{user: u, rng: chance(t), name: "python-cluster", dir: counted(t), seen: map[string]bool{}, before: u.resources()}
 }
 
 // chance is what decides when what breaks.
@@ -119,7 +120,7 @@ func (c *chaos) status() string {
 	var all []struct{ Name, Status string }
 	c.json(&all, "list")
 	for _, d := range all {
-		if d.Name == "python-cluster" {
+		if d.Name == c.name {
 			return d.Status
 		}
 	}

@@ -3,10 +3,13 @@ package orch_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/state"
@@ -87,5 +90,39 @@ func TestWatchersOfAServerWaitForTheNext(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// Who asks again for what a process that has died was about goes on with it: what it has done is not done again.
+func TestAskingAgainGoesOnWithWhatWasLeft(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		req  orch.Request
+		at   string
+		want []string // done in all
+	}{
+		"an operation": {work("app"), "app[0].Custom.work", []string{"app[0].Custom.work"}},
+		"a workflow":   {orch.Request{Verb: orch.Workflow, Workflow: "restart"}, "app[0].stop", []string{"app[0].start", "app[0].stop", "db[0].start", "db[0].stop"}},
+		"one more":     {orch.Request{Verb: orch.Deploy, ScaleBy: map[string]int{"app": 1}}, "app[1].start", []string{"app[1].create", "app[1].start"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newNodes(t, "app 1 3", "db >app")
+			let := f.block(t, test.at)
+			first := ask(t, f, test.req)
+			f.until(t, test.at)
+			f.restart(t)
+			let()
+			again := ask(t, f, test.req)
+			if again.ID != first.ID {
+				t.Errorf("asked again it is task %s, not %s", again.ID, first.ID)
+			}
+			finish(t, f, again.ID)
+			done := f.world.done()
+			slices.Sort(done)
+			if diff := cmp.Diff(test.want, done); diff != "" {
+				t.Errorf("done (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -138,6 +138,9 @@ func (l *Local) admitAsOf(ctx context.Context, h *holding, req Request, from *en
 		if same, err := l.asked(ctx, h, t); err != nil || same != nil {
 			return deref(same), err
 		}
+		if left, err := l.leftUndone(ctx, h, req, t); err != nil || left != nil {
+			return deref(left), err
+		}
 	}
 	if req.Verb == Undeploy {
 		if err := l.clear(ctx, h, t); err != nil {
@@ -300,6 +303,34 @@ func (l *Local) asked(ctx context.Context, h *holding, t engine.Task) (*Task, er
 			same := l.task(have)
 			return &same, nil
 		}
+	}
+	return nil, nil
+}
+
+// leftUndone goes on with the task that was asked for by the same request and that its process, which has died, has left; nil if there is none.
+// Deploying and undeploying are planned anew instead: they end the same whatever has been done. Others would do again what has been done.
+func (l *Local) leftUndone(ctx context.Context, h *holding, req Request, t engine.Task) (*Task, error) {
+	if req.Verb == Undeploy || req.Verb == Deploy && req.Revision == 0 && len(req.ScaleBy) == 0 {
+		return nil, nil
+	}
+	tasks, err := engine.Tasks(ctx, l.store, t.Deployment)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	for _, have := range tasks {
+		if have.Request != t.Request || have.Verb != t.Verb || !have.Status.Works() || l.runningTask(t.Deployment, have.ID) != nil {
+			continue
+		}
+		goOn := Control{Verb: "resume"}
+		if l.resumable(ctx, have, goOn) != nil {
+			continue
+		}
+		if err := l.resumeHeld(ctx, h, have, goOn, false); err != nil {
+			return nil, err
+		}
+		have, err := engine.LoadTask(ctx, l.store, t.Deployment, have.ID)
+		same := l.task(have)
+		return &same, storeError(err)
 	}
 	return nil, nil
 }
