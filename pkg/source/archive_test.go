@@ -87,6 +87,12 @@ func TestArchiveEntries(t *testing.T) {
 		"meta leaves":          {files: []entryFile{doc, meta("../x.yaml")}, want: "leaves the archive"},
 		"meta without entry":   {files: []entryFile{doc, {name: "TOSCA.meta", body: "CSAR-Version: 2.0\n"}}, want: "no Entry-Definitions"},
 		"meta is no key value": {files: []entryFile{doc, {name: "TOSCA.meta", body: "Entry-Definitions: app.yaml\nnonsense\n"}}, want: "not of the form"},
+		"one folder":           {files: []entryFile{{name: "app/x.yaml", body: "a: 1"}, {name: "app/s/y.yaml", body: "b: 1"}, {name: "__MACOSX/app/x.yaml", body: ""}}, entry: "app/x.yaml"},
+		"one folder, meta":     {files: []entryFile{{name: "app/TOSCA-Metadata/TOSCA.meta", body: "CSAR-Version: 1.1\nEntry-Definitions: defs/x.yaml\n"}, {name: "app/defs/x.yaml", body: "b: 1"}}, entry: "app/defs/x.yaml"},
+		"one folder, leaves":   {files: []entryFile{{name: "app/TOSCA.meta", body: "Entry-Definitions: ../x.yaml\n"}, {name: "app/x.yaml", body: "b: 1"}}, want: "leaves the archive"},
+		"blueprint by name":    {files: []entryFile{{name: "app/blueprint.yaml", body: "tosca_definitions_version: x"}, {name: "app/aws.yaml", body: "tosca_definitions_version: x"}}, entry: "app/blueprint.yaml"},
+		"the versioned one":    {files: []entryFile{{name: "inputs.yaml", body: "tosca: 1"}, {name: "my.yaml", body: "# x\ntosca_definitions_version: x\n"}}, entry: "my.yaml"},
+		"two versioned":        {files: []entryFile{{name: "a.yaml", body: "tosca_definitions_version: x"}, {name: "b.yaml", body: "tosca_definitions_version: x"}}, want: "2 YAML documents"},
 		"two documents":        {files: []entryFile{doc, {name: "b.yml", body: "b: 1"}}, want: "2 YAML documents at the root"},
 		"no document":          {files: []entryFile{{name: "readme", body: "x"}}, want: "no YAML document"},
 		"zip slip":             {files: []entryFile{doc, {name: "../../etc/cron.d/x", body: "x"}}, want: "its path leaves the archive"},
@@ -113,6 +119,24 @@ func TestArchiveEntries(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestOpenInsideOfArchive(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "a.zip")
+	data := zipOf(t, entryFile{name: "top/a.yaml", body: "tosca_definitions_version: x"}, entryFile{name: "top/b.yaml", body: "tosca_definitions_version: x"})
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, list := Open(name + "!top/b.yaml")
+	if len(list) > 0 || b.Entry != "top/b.yaml" || b.Base != "top" || b.Display(b.Entry) != name+"!top/b.yaml" {
+		t.Errorf("%v %v", b, list)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if b, list = Open(name + "!top/c.yaml"); b != nil || len(list) != 1 || list[0].Code != CodeEntry || list[0].Hint != `did you mean "top/b.yaml"?` && list[0].Hint != `did you mean "top/a.yaml"?` {
+		t.Errorf("%v %v", b, list)
 	}
 }
 

@@ -32,6 +32,8 @@ type Bundle struct {
 	FS fs.FS
 	// Entry is the path of the root document in FS, "" if none could be chosen (Open has said why).
 	Entry string
+	// Base is the folder that a found Entry belongs to: "." or, of archives that have nothing else at their root, their only folder.
+	Base string
 	// Archive is set for zip and tar files, and Single for one named file.
 	Archive, Single bool
 	// Meta holds TOSCA.meta's first block (nil if there is none) and MetaPath its file.
@@ -43,10 +45,13 @@ type Bundle struct {
 	overlay Overlay // nil: what is on disk counts
 }
 
-// Open opens what the user named: a YAML file, a directory, or a zip/CSAR/tar/tar.gz/tar.bz2 archive.
+// Open opens what the user named: a YAML file, a directory, a zip/CSAR/tar/tar.gz/tar.bz2 archive, or ARCHIVE!PATH, a document inside of one.
 func Open(name string) (*Bundle, diag.List) {
 	var list diag.List
 	info, err := os.Stat(name)
+	if archive, inside, ok := strings.Cut(name, "!"); ok && err != nil && archiveName(archive) {
+		return openInside(archive, inside)
+	}
 	if err != nil {
 		list.Errorf(CodeRead, diag.Pos{File: name}, "cannot open %s: %s", name, reason(err)).Hint = "check the path"
 		return nil, list
@@ -79,6 +84,23 @@ func Open(name string) (*Bundle, diag.List) {
 		return nil, list
 	}
 	return &Bundle{Name: name, FS: root.FS(), Entry: base, Single: true, root: filepath.Clean(dir), close: root.Close}, nil
+}
+
+// openInside opens an archive at a document that the user chose.
+func openInside(archive, entry string) (*Bundle, diag.List) {
+	b, list := Open(archive)
+	if b == nil {
+		return nil, list
+	}
+	if info, err := fs.Stat(b.FS, entry); err != nil || info.IsDir() {
+		b.Close()
+		list = nil
+		list.Errorf(CodeEntry, diag.Pos{File: archive}, "there is no document %s in %s", entry, archive).Hint = diag.Suggest(entry, b.yamlFiles(path.Dir(entry)))
+		return nil, list
+	}
+	list = slices.DeleteFunc(list, func(d diag.Diagnostic) bool { return d.Code == CodeEntry })
+	b.Entry = entry
+	return b, list
 }
 
 func openDir(name string) (*Bundle, diag.List) {
@@ -145,6 +167,9 @@ func OpenReader(name string, r io.ReaderAt, size int64) (*Bundle, diag.List) {
 func OpenFS(name string, fsys fs.FS, entry string) (*Bundle, diag.List) {
 	b := &Bundle{Name: name, FS: fsys, Entry: entry}
 	if entry != "" {
+		if top := b.onlyFolder(); top != "" && strings.HasPrefix(entry, top+"/") {
+			b.Base = top // it was an archive with one folder, whose root that is
+		}
 		return b, nil
 	}
 	return b, b.findEntry()

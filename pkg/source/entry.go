@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,10 +13,16 @@ import (
 )
 
 // findEntry chooses the root document as a CSAR does (TOSCA 1.3 §6.2, TOSCA 2.0 §14): TOSCA.meta's Entry-Definitions, else the only YAML
-// file at the root; of several, one that is called by a usual name.
+// file at the root; of several, the only one that says which version it is of, or one that is called by a usual name. An archive whose root
+// has nothing but a folder is that folder packed, as Cloudify's client and many tools make them.
 func (b *Bundle) findEntry() diag.List {
+	b.Base = "."
+	if top := b.onlyFolder(); b.Archive && top != "" {
+		b.Base = top
+	}
 	var list diag.List
-	for _, p := range []string{"TOSCA-Metadata/TOSCA.meta", "TOSCA.meta"} {
+	for _, name := range []string{"TOSCA-Metadata/TOSCA.meta", "TOSCA.meta"} {
+		p := path.Join(b.Base, name)
 		data, err := fs.ReadFile(b.FS, p)
 		if err != nil {
 			continue
@@ -31,14 +38,14 @@ func (b *Bundle) findEntry() diag.List {
 				"add a line 'Entry-Definitions: path/of/the/template.yaml'"
 			return list
 		}
-		clean := path.Clean(entry)
-		if !fs.ValidPath(clean) {
+		clean := path.Join(b.Base, entry)
+		if !fs.ValidPath(path.Clean(entry)) {
 			list.Errorf(CodeEntry, metaPos(b.Display(p), data, "Entry-Definitions"), "Entry-Definitions %q leaves the archive", entry)
 			return list
 		}
 		if info, err := fs.Stat(b.FS, clean); err != nil || info.IsDir() {
 			d := list.Errorf(CodeEntry, metaPos(b.Display(p), data, "Entry-Definitions"), "Entry-Definitions names %s, which is not in the archive", entry)
-			d.Hint = diag.Suggest(clean, b.yamlFiles("."))
+			d.Hint = diag.Suggest(clean, b.yamlFiles(b.Base))
 			return list
 		}
 		b.Entry = clean
@@ -51,35 +58,38 @@ func (b *Bundle) findEntry() diag.List {
 // usual names of the document to begin with where several lie at the root of a directory.
 var usual = []string{"topology", "service", "app", "main", "blueprint", "service-template", "service_template", "template"}
 
-// blueprint finds the main file of a Cloudify blueprint's archive: blueprint.yaml at the root, or in the only folder at the root, which is how
-// Cloudify's client packs them.
-func (b *Bundle) blueprint(names []string) string {
-	if slices.Contains(names, "blueprint.yaml") {
-		return "blueprint.yaml"
-	}
+// onlyFolder is the folder that is all that lies at the root, apart from what file managers leave there; "" for none.
+func (b *Bundle) onlyFolder() string {
 	entries, err := fs.ReadDir(b.FS, ".")
-	if err != nil || len(entries) != 1 || !entries[0].IsDir() {
+	if err != nil {
 		return ""
 	}
-	p := path.Join(entries[0].Name(), "blueprint.yaml")
-	if info, err := fs.Stat(b.FS, p); err != nil || info.IsDir() {
-		return ""
+	only := ""
+	for _, e := range entries {
+		switch {
+		case strings.HasPrefix(e.Name(), ".") || e.Name() == "__MACOSX":
+		case !e.IsDir() || only != "" || e.Name() == "TOSCA-Metadata":
+			return ""
+		default:
+			only = e.Name()
+		}
 	}
-	return p
+	return only
 }
 
 func (b *Bundle) onlyYAML(list *diag.List) string {
-	names := b.yamlFiles(".")
+	names := b.yamlFiles(b.Base)
 	if len(names) == 0 && b.Meta != nil {
-		names = b.yamlFiles("Definitions")
+		names = b.yamlFiles(path.Join(b.Base, "Definitions"))
 	}
 	if len(names) == 1 {
 		return names[0]
 	}
-	if b.Archive {
-		if p := b.blueprint(names); p != "" {
-			return p
-		}
+	if main := path.Join(b.Base, "blueprint.yaml"); b.Archive && slices.Contains(names, main) {
+		return main
+	}
+	if only := b.onlyVersioned(names); only != "" {
+		return only
 	}
 	if len(names) > 1 && !b.Archive {
 		for _, u := range usual {
@@ -95,10 +105,31 @@ func (b *Bundle) onlyYAML(list *diag.List) string {
 		list.Errorf(CodeEntry, pos, "there is no YAML document at the root of %s", b.Name).Hint =
 			"put one there, or name it in TOSCA-Metadata/TOSCA.meta as Entry-Definitions"
 	} else {
-		list.Errorf(CodeEntry, pos, "there are %d YAML documents at the root of %s: %s", len(names), b.Name, strings.Join(names, ", ")).Hint =
-			"name the one to begin with in TOSCA-Metadata/TOSCA.meta as Entry-Definitions, or give the file itself"
+		d := list.Errorf(CodeEntry, pos, "there are %d YAML documents at the root of %s: %s", len(names), b.Name, strings.Join(names, ", "))
+		d.Hint = "name the one to begin with in TOSCA-Metadata/TOSCA.meta as Entry-Definitions, or give the file itself"
+		if b.Archive {
+			d.Hint += ": " + b.Name + "!" + names[0]
+		}
 	}
 	return ""
+}
+
+var version = regexp.MustCompile(`(?m)^['"]?tosca_definitions_version['"]?[ \t]*:`)
+
+// onlyVersioned is the only one of several documents that says which version it is of: the others are imported by it, or inputs.
+func (b *Bundle) onlyVersioned(names []string) string {
+	only := ""
+	for _, n := range names {
+		data, err := fs.ReadFile(b.FS, n)
+		if err != nil || !version.Match(data) {
+			continue
+		}
+		if only != "" {
+			return ""
+		}
+		only = n
+	}
+	return only
 }
 
 func (b *Bundle) yamlFiles(dir string) []string {

@@ -25,8 +25,10 @@ type blueprint struct {
 	queue   []part
 	seen    map[string]bool
 	plugins []part
-	// missing are plugins, blueprints and documents that could not be had.
-	missing bool
+	// missing are plugins, blueprints and documents that could not be had; lacking are documents among them, whose types nobody knows.
+	missing, lacking bool
+	// types are the built-in ones, once something has imported them.
+	types bool
 }
 
 // part is a file on its way into the blueprint, under a namespace.
@@ -40,13 +42,26 @@ type part struct {
 // blueprint is called for the root document of a bundle.
 func (l *loader) blueprint(n *source.Node, name string, list *diag.List) *resolve.File {
 	b := &blueprint{loader: l, dir: path.Dir(name), version: n.Get("tosca_definitions_version").Str(), seen: map[string]bool{name + "\x00": true}}
+	if !cloudify.Is(n) {
+		b.version = cloudify.Newest
+	}
 	if !slices.Contains(grammar.Versions(), b.version) {
 		return nil
 	}
+	alone := !cloudify.Is(n)
 	n = cloudify.YAML11(n)
 	b.main = cloudify.NewMerger(n, list)
 	b.queue = []part{{node: n, path: name, main: true}}
-	for len(b.queue) > 0 && l.ctx.Err() == nil {
+	b.drain(list)
+	if !b.types {
+		b.forgotten(alone, list)
+	}
+	return b.decode(name, list)
+}
+
+// drain reads what is queued, and what that imports.
+func (b *blueprint) drain(list *diag.List) {
+	for len(b.queue) > 0 && b.ctx.Err() == nil {
 		p := b.queue[0]
 		b.queue = b.queue[1:]
 		if !p.main {
@@ -61,7 +76,73 @@ func (l *loader) blueprint(n *source.Node, name string, list *diag.List) *resolv
 			b.load(p, im)
 		}
 	}
-	return b.decode(name, list)
+}
+
+// forgotten adds the built-in types where nothing imports them and something needs them: one finding instead of one for each of their names.
+// A document for importing is right without them, and an import that could not be read may have had them.
+func (b *blueprint) forgotten(alone bool, list *diag.List) {
+	wanted, own := b.builtinsWanted()
+	if len(wanted) == 0 {
+		return
+	}
+	before := len(b.plugins)
+	b.builtin("cloudify-types", "", "", "", importer{version: b.version})
+	b.drain(list)
+	have := map[string]bool{}
+	for _, p := range b.plugins[before:] {
+		for _, section := range []string{"node_types", "relationships"} {
+			for _, name := range cloudify.Names(p.node, section) {
+				have[name] = true
+			}
+		}
+	}
+	i := slices.IndexFunc(wanted, func(n *source.Node) bool { return have[n.Text] })
+	if i < 0 {
+		b.plugins = b.plugins[:before]
+		return
+	}
+	if alone || b.lacking {
+		return
+	}
+	pos := wanted[i].Pos
+	if i >= own {
+		pos = b.main.Root.Pos
+	}
+	d := list.Errorf("missing-import", pos, "nothing imports the built-in types, of which %s is one", wanted[i].Text)
+	d.Hint = "add cloudify/types/types.yaml to the imports"
+}
+
+// builtinsWanted are the names of Cloudify's that templates and types use and nothing declares; the first own of them are in the blueprint's
+// files, the others in plugins'.
+func (b *blueprint) builtinsWanted() (out []*source.Node, own int) {
+	roots := append([]*source.Node{b.main.Root}, nodesOf(b.plugins)...)
+	want := func(section string, n *source.Node) {
+		if strings.HasPrefix(n.Str(), "cloudify.") && !slices.ContainsFunc(roots, func(r *source.Node) bool { return r.Get(section).Get(n.Text) != nil }) {
+			out = append(out, n)
+		}
+	}
+	for i, root := range roots {
+		if i == 1 {
+			own = len(out)
+		}
+		for _, t := range root.Get("node_templates").All() {
+			want("node_types", t.Get("type"))
+			if rels := t.Get("relationships"); rels.Is(source.Sequence) {
+				for _, r := range rels.Items {
+					want("relationships", r.Get("type"))
+				}
+			}
+		}
+		for _, section := range []string{"node_types", "relationships"} {
+			for _, t := range root.Get(section).All() {
+				want(section, t.Get("derived_from"))
+			}
+		}
+	}
+	if len(roots) == 1 {
+		own = len(out)
+	}
+	return out, own
 }
 
 // decode makes the documents: one of the blueprint's own files, one for each library.
@@ -177,6 +258,7 @@ func (b *blueprint) load(from part, im cloudify.Import) {
 			b.diags.Errorf(cloudify.CodeImport, im.Pos, "the built-in types have no namespace").Path = im.Path
 			return
 		}
+		b.types = true
 		b.builtin("cloudify-types", "", "", "", by)
 	case im.Plugin != "":
 		b.plugin(im.Plugin, im.Condition, "", ns, im, by)
@@ -200,7 +282,7 @@ func (b *blueprint) add(name, root, ns string, library bool, by importer) bool {
 	n, list := b.o.Memo.ParseFile(b.fs, name, b.displayName(name))
 	b.diags.Add(list...)
 	if n == nil {
-		b.missing = true
+		b.missing, b.lacking = true, true
 		return false
 	}
 	if n.IsNull() {
@@ -250,7 +332,7 @@ func (b *blueprint) local(from part, ns string, im cloudify.Import, by importer)
 	if b.builtin("", "", path.Base(text), ns, by) {
 		return
 	}
-	b.missing = true
+	b.missing, b.lacking = true, true
 	d := b.diags.Errorf("missing-import", im.Pos, "cannot import %s: there is no such file", im.Text)
 	d.Path = im.Path
 	if p := path.Join(path.Dir(from.path), text); fs.ValidPath(p) {
@@ -411,7 +493,7 @@ func (b *blueprint) imported(ns string, im cloudify.Import, by importer) {
 func (b *blueprint) fetch(from part, ns string, im cloudify.Import, by importer) {
 	data, err := b.read(im.Target)
 	if err != nil {
-		b.missing = true
+		b.missing, b.lacking = true, true
 		by.pos, by.path = im.Pos, im.Path
 		b.unread(im.Target, "blueprint and import that", err, by)
 		return

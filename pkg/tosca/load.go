@@ -17,6 +17,7 @@ import (
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
 	"github.com/orch-project/orch/pkg/tosca/cloudify"
+	"github.com/orch-project/orch/pkg/tosca/document"
 	"github.com/orch-project/orch/pkg/tosca/grammar"
 	"github.com/orch-project/orch/pkg/tosca/resolve"
 )
@@ -100,7 +101,7 @@ func newLoader(ctx context.Context, o Options, b *source.Bundle) *loader {
 }
 
 func (l *loader) run() *topology.Topology {
-	root := l.file(l.b.Entry, ".", false, importer{})
+	root := l.file(l.b.Entry, l.base(), false, importer{})
 	if root == nil {
 		return nil
 	}
@@ -134,7 +135,7 @@ func (l *loader) run() *topology.Topology {
 		top.Documents = append(top.Documents, f.Path)
 	}
 	if cloudify.Level(root.Doc.Version) > 0 {
-		cloudify.Finish(top, &l.diags)
+		cloudify.Finish(top, func(name string) bool { return root.Cut(document.RelationshipType, name) }, &l.diags)
 	}
 	if !l.diags.HasErrors() && l.escaped == 0 {
 		names := append([]string{}, top.Sources...)
@@ -146,6 +147,14 @@ func (l *loader) run() *topology.Topology {
 		top.Digest = digest
 	}
 	return top
+}
+
+// base is the directory of the archive, or of what was named.
+func (l *loader) base() string {
+	if l.b.Base == "" {
+		return "."
+	}
+	return l.b.Base
 }
 
 // foreign tells warnings about documents of the import path: whoever validates what imports them cannot mend them, and sees them when
@@ -198,7 +207,7 @@ func (l *loader) file(name, root string, library bool, by importer) *resolve.Fil
 		l.diags.Add(list...)
 		return nil
 	}
-	if by.version == "" && !library && cloudify.Is(n) {
+	if by.version == "" && !library && (cloudify.Is(n) || cloudify.IsTypes(n)) {
 		if f := l.blueprint(n, name, &list); f != nil {
 			l.diags.Add(list...)
 			return f

@@ -16,8 +16,9 @@ func (l *loader) templates(root *resolve.File) {
 		return
 	}
 	for _, name := range metaFiles(l.b.Meta["Other-Definitions"]) {
+		name = path.Join(l.base(), name)
 		if _, err := fs.Stat(l.fs, name); err == nil {
-			l.file(name, ".", false, importer{version: root.Doc.Version})
+			l.file(name, l.base(), false, importer{version: root.Doc.Version})
 		}
 	}
 	for _, a := range l.searchPath() {

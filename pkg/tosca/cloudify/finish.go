@@ -36,9 +36,10 @@ const (
 )
 
 // Finish checks what only the whole topology shows, and gives nodes what Cloudify's rules derive from it: where scripts of nodes without a
-// host run, and how many instances scaling groups make. Types of unknown relationships (already reported) are let through.
-func Finish(top *topology.Topology, diags *diag.List) {
-	f := &finisher{top: top, diags: diags, single: map[string]bool{}}
+// host run, and how many instances scaling groups make. Relationships of unknown types (already reported), and of those that cut says have
+// an unknown ancestor, are let through.
+func Finish(top *topology.Topology, cut func(relationshipType string) bool, diags *diag.List) {
+	f := &finisher{top: top, cut: cut, diags: diags, single: map[string]bool{}}
 	for _, n := range top.Nodes {
 		f.relationships(n)
 		f.executors(n)
@@ -50,6 +51,7 @@ func Finish(top *topology.Topology, diags *diag.List) {
 type finisher struct {
 	top   *topology.Topology
 	diags *diag.List
+	cut   func(string) bool
 	// single are the nodes that a scaling group has one of in each of its instances.
 	single map[string]bool
 }
@@ -69,7 +71,7 @@ func (f *finisher) relationships(n *topology.Node) {
 			d.Related = []diag.Related{{Pos: container.Pos, Message: "the first one"}}
 		case r.Type.Is(containedIn):
 			container = r
-		case !r.Type.Is(dependsOn) && !r.Type.Is(connectedTo):
+		case !r.Type.Is(dependsOn) && !r.Type.Is(connectedTo) && !f.cut(r.Type.Name()):
 			f.errorf(CodeRelationship, r.Pos, "the relationship type %s derives from none of depends_on, connected_to and contained_in", r.Type.Name())
 		}
 		if v := r.Properties.Get("connection_type"); v != nil && v.Kind == topology.LitValue && v.Lit != "all_to_all" && v.Lit != "all_to_one" {

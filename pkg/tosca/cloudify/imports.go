@@ -36,6 +36,30 @@ func Is(root *source.Node) bool {
 	return strings.HasPrefix(root.Get("tosca_definitions_version").Str(), "cloudify_dsl_")
 }
 
+// Newest is the version that documents without one are read as.
+const Newest = "cloudify_dsl_1_5"
+
+// IsTypes reports a document that blueprints import, as plugins have one: without version, with plugins or with types that derive from
+// Cloudify's own, and without node templates.
+func IsTypes(root *source.Node) bool {
+	if root.Get("tosca_definitions_version") != nil || root.Get("node_templates") != nil || root.Get("topology_template") != nil {
+		return false
+	}
+	for _, p := range root.Get("plugins").All() {
+		if p.Get("executor") != nil {
+			return true
+		}
+	}
+	for _, section := range []string{"node_types", "relationships"} {
+		for _, t := range root.Get(section).All() {
+			if strings.HasPrefix(t.Get("derived_from").Str(), "cloudify.") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Level of a version: 13 for cloudify_dsl_1_3; 0 for others.
 func Level(version string) int {
 	n, err := strconv.Atoi(strings.Replace(strings.TrimPrefix(version, "cloudify_dsl_"), "_", "", 1))

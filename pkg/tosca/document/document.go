@@ -194,6 +194,8 @@ type Param struct {
 	// Short is a scalar in place of the definition (TOSCA 2.0): the type of a new parameter, the value of a refined one.
 	Short *source.Node
 	Path  string
+	// Misspelt: there is a keyname that was to be the type, and it is reported.
+	Misspelt bool
 }
 
 // Schema of a value.

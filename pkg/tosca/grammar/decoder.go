@@ -94,6 +94,9 @@ func (d *decoder) noted(n *source.Node, section, path string) {
 }
 
 func (d *decoder) unknownKeyname(key *source.Node, keys *keyset, section, path string) {
+	if d.foreign(key, section, path) {
+		return
+	}
 	dg := diag.Diagnostic{
 		Severity: d.unknown, Code: CodeUnknownKeyname, Pos: key.Pos, Path: join(path, key.Text),
 		Message: "unknown keyname " + strconv.Quote(key.Text) + " in " + sectionTitle(section) + " of " + d.title,
@@ -104,8 +107,26 @@ func (d *decoder) unknownKeyname(key *source.Node, keys *keyset, section, path s
 		dg.Hint = spanText(span, d.a4c)
 	} else if dg.Hint = diag.Suggest(key.Text, keys.names); dg.Hint == "" && len(keys.names) > 0 {
 		dg.Hint = "known are " + strings.Join(keys.sorted(), ", ")
+		if assigns[section] {
+			dg.Hint += "; values of properties go under properties"
+		}
 	}
 	d.diags.Add(dg)
+}
+
+// assigns are the sections that give properties values.
+var assigns = map[string]bool{
+	"capability_assignment": true, "node_template": true, "relationship_template": true, "relationship_assignment": true, "group": true, "policy": true,
+}
+
+// foreign lets keynames pass that ONAP's documents of TOSCA 1.x add to the standard's: versions of types and of what is of a type.
+func (d *decoder) foreign(key *source.Node, section, path string) bool {
+	if d.v2 || d.a4c || key.Text != "type_version" && key.Text != "version" || !strings.HasSuffix(section, "_type") && section != "policy" && section != "node_template" {
+		return false
+	}
+	dg := d.diags.Warnf(CodeUnknownKeyname, key.Pos, "%s is ONAP's own in %s, and means nothing here", key.Text, sectionTitle(section))
+	dg.Path = join(path, key.Text)
+	return true
 }
 
 // renamed are keynames of TOSCA 1.x with what takes their place in TOSCA 2.0.
@@ -336,7 +357,6 @@ func (e entry) merged(shortKey string) *source.Node {
 	return m
 }
 
-// rangeOf reads occurrences: [lower, upper] with UNBOUNDED as the open end.
 // occurrences reads occurrences, or what Alien4Cloud's oldest documents have for it: lower_bound and upper_bound.
 func (d *decoder) occurrences(n *source.Node, path string) *document.Range {
 	if o := n.Get("occurrences"); o != nil || !d.a4c {
@@ -365,6 +385,7 @@ func (d *decoder) occurrences(n *source.Node, path string) *document.Range {
 	return d.rangeOf(both, path+".occurrences")
 }
 
+// rangeOf reads [lower, upper] with UNBOUNDED as the open end.
 func (d *decoder) rangeOf(n *source.Node, path string) *document.Range {
 	if n.IsNull() {
 		return nil

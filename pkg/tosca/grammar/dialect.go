@@ -6,6 +6,7 @@ package grammar
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -83,7 +84,10 @@ func Decode(root *source.Node, file string, o Options, diags *diag.List) *docume
 		return dialects[o.Version].Decode(root, o, diags)
 	case key == nil:
 		d := diags.Errorf(CodeVersion, root.Pos, "the document has no tosca_definitions_version")
-		d.Hint = "begin it with one of " + strings.Join(Versions(), ", ")
+		d.Hint = "begin it with one of " + known
+		if root.Get("heat_template_version") != nil {
+			d.Message, d.Hint = "this is a template of Heat, not of TOSCA", "orch reads "+known
+		}
 		for _, p := range root.Pairs {
 			if h := diag.Suggest(p.Key.Text, []string{"tosca_definitions_version"}); h != "" {
 				d.Pos, d.Hint = p.Key.Pos, h
@@ -96,15 +100,44 @@ func Decode(root *source.Node, file string, o Options, diags *diag.List) *docume
 	}
 	d := dialects[n.Text]
 	if d == nil {
-		dg := diags.Errorf(CodeVersion, n.Pos, "%q is not a known tosca_definitions_version", n.Text)
-		dg.Path = key.Text
-		if dg.Hint = diag.Suggest(n.Text, Versions()); dg.Hint == "" {
-			dg.Hint = "known are " + strings.Join(Versions(), ", ")
-		}
+		diags.Add(unknownVersion(n, key.Text))
 		return nil
 	}
 	return d.Decode(root, o, diags)
 }
+
+const known = "tosca_simple_yaml_1_0 to 1_3, tosca_2_0, alien_dsl_1_2_0 to 3_0_0, yorc_tosca_simple_yaml_1_0, cloudify_dsl_1_0 to 1_5"
+
+// others are dialects of other tools, by how their names begin.
+var others = []struct{ prefix, owner string }{
+	{"tosca_simple_unfurl_", "Unfurl"}, {"tosca_simple_profile_for_mec_", "tosca-parser"}, {"aria_", "ARIA"}, {"tosca_simple_yaml_for_", "another tool"},
+	{"brooklyn_", "Apache Brooklyn"}, {"tosca_simple_policy_", "tosca-parser"},
+}
+
+func unknownVersion(n *source.Node, path string) diag.Diagnostic {
+	d := diag.Diagnostic{Code: CodeVersion, Pos: n.Pos, Path: path, Message: strconv.Quote(n.Text) + " is not a known tosca_definitions_version"}
+	for _, o := range others {
+		if strings.HasPrefix(n.Text, o.prefix) {
+			d.Message, d.Hint = n.Text+" is a dialect of "+o.owner+", which orch does not read", "orch reads "+known
+			return d
+		}
+	}
+	var same []string // other versions of the dialect
+	for _, v := range Versions() {
+		if dialectOf(v) == dialectOf(n.Text) {
+			same = append(same, v)
+		}
+	}
+	if d.Hint = diag.Suggest(n.Text, Versions()); len(same) > 0 {
+		d.Hint = "known are " + strings.Join(same, ", ")
+	} else if d.Hint == "" {
+		d.Hint = "known are " + known
+	}
+	return d
+}
+
+// dialectOf is a version without its number.
+func dialectOf(version string) string { return strings.TrimRight(version, "0123456789_.") }
 
 // family is a dialect of this package.
 type family struct {

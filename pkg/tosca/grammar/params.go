@@ -68,9 +68,7 @@ func (d *decoder) param(e entry, section string) *document.Param {
 		return p
 	}
 	d.paramBody(p, n)
-	if p.Schema == nil && section == "property" && !d.v2 && !d.a4c && !d.slipped(n, section, "type") {
-		d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the property %s has no type", e.key.Text).Path = e.path
-	}
+	p.Misspelt = (p.Schema == nil || p.Schema.Type.IsZero()) && d.slipped(n, section, "type")
 	if section == "output" && n.Get("value") == nil && !d.v2 && n.Get("mapping") == nil && n.Get("type") == nil && !d.slipped(n, section, "value") {
 		d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the output %s has no value", e.key.Text).Path = e.path
 	}

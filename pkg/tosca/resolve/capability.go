@@ -17,6 +17,7 @@ type capability struct {
 	validSources []document.Name
 	sourcesFile  *File
 	upper        int64 // most relationships; -1 unbounded
+	owner        *typ  // whose definition gives the type
 	// shared is the capability of templates that assign nothing to it.
 	shared *topology.Capability
 }
@@ -67,14 +68,18 @@ func (r *resolver) capabilities(t *typ, inherited []*capability) []*capability {
 
 func (r *resolver) capability(t *typ, c *capability, def *document.CapabilityDef) {
 	if !def.Type.IsZero() {
-		old := c.typ
+		old, from := c.typ, c.owner
+		c.owner = t
 		c.typ = r.typeRef(t.file, document.CapabilityType, def.Type, def.Path+".type")
 		if c.typ != nil {
 			c.props, c.attrs = c.typ.props, c.typ.attrs
 		}
 		if old != nil && c.typ != nil && !c.typ.is(old) && !c.typ.broken && !old.broken && !t.file.Doc.Traits.Lenient && !old.is(c.typ) {
-			r.errorf("refinement", def.Type.Pos, def.Path, "the capability %s cannot change its type from %s to %s", c.name, old.def.Name.Text, c.typ.def.Name.Text).Hint =
-				"use the same type or one derived from it"
+			d := r.errorf("refinement", def.Type.Pos, def.Path, "the capability %s cannot change its type from %s to %s", c.name, old.def.Name.Text, c.typ.def.Name.Text)
+			d.Hint = "use the same type or one derived from it"
+			if loose(t, from) {
+				d.Severity = diag.Warning
+			}
 		}
 	} else if c.typ == nil && !t.broken {
 		r.errorf("missing-keyname", def.Name.Pos, def.Path, "the capability %s has no type", c.name)
@@ -182,8 +187,8 @@ func (r *resolver) requirements(t *typ, inherited []*requirement) []*requirement
 // refinedRequirement checks that a requirement only narrows what it inherits: derived types, and no more occurrences.
 func (r *resolver) refinedRequirement(t *typ, old, q *requirement, def *document.RequirementDef) {
 	strict := t.file.Doc.Traits.Strict
-	if t.file.Doc.Traits.Lenient || t.file.Library || !strict && old.owner.file.Library {
-		return // documents of TOSCA 1.x redefine the normative types' requirements as they need
+	if t.file.Doc.Traits.Lenient || t.file.Library || loose(t, old.owner) {
+		return
 	}
 	for _, x := range []struct {
 		what     string

@@ -35,6 +35,16 @@ func (f *File) Lookup(kind document.Kind, name string) []Declared {
 	return out
 }
 
+// Cut reports a type whose ancestors are not all here.
+func (f *File) Cut(kind document.Kind, name string) bool {
+	chain := f.Lookup(kind, name)
+	if len(chain) == 0 {
+		return true
+	}
+	last := chain[len(chain)-1]
+	return !last.DerivedFrom.IsZero() && last.DerivedFrom.Text != last.Name.Text
+}
+
 // TypeNames lists every name of a kind that the file may use.
 func (f *File) TypeNames(kind document.Kind) []string {
 	if f == nil || f.found == nil {

@@ -350,7 +350,7 @@ func (r *resolver) refine(t *typ, old *param, def *document.Param, what string) 
 	if what == "attribute" {
 		p.required = false
 	}
-	if old == nil && !t.broken && (def.Schema == nil || def.Schema.Type.IsZero()) && def.Value == nil && (t.file.Doc.Traits.Strict || what == "attribute" && !t.file.Doc.Traits.Lenient && !t.file.Doc.Traits.Open) {
+	if old == nil && !t.broken && (def.Schema == nil || def.Schema.Type.IsZero()) && def.Value == nil && !def.Misspelt && !t.file.Doc.Traits.Lenient && !t.file.Doc.Traits.Open {
 		r.errorf("missing-keyname", def.Name.Pos, def.Path, "the %s %s has no type", what, def.Name.Text)
 	}
 	p.schema = r.refinement(t.file, def.Schema, old != nil)
@@ -422,6 +422,9 @@ func (r *resolver) refinedSchema(t *typ, old *param, s *topology.Schema, def *do
 		if old.def != nil {
 			d.Related = []diag.Related{{Pos: old.def.Name.Pos, Message: "first declared here"}}
 		}
+		if loose(t, old.owner) {
+			d.Severity = diag.Warning
+		}
 		return s
 	}
 	merged := *s
@@ -431,6 +434,12 @@ func (r *resolver) refinedSchema(t *typ, old *param, s *topology.Schema, def *do
 	}
 	merged.Entry, merged.Key = mergeSchema(old.schema.Entry, s.Entry), mergeSchema(old.schema.Key, s.Key)
 	return &merged
+}
+
+// loose reports a type that may give what it inherits from owner another type: documents of TOSCA 1.x redefine the properties, attributes,
+// capabilities and requirements of the normative types as they need, and no tool of theirs minds.
+func loose(t, owner *typ) bool {
+	return !t.file.Doc.Traits.Strict && owner != nil && owner.file.Library
 }
 
 // mergeSchema lays a refinement over a schema: what has no type of its own keeps the old one's and adds its conditions.
