@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,31 +56,43 @@ func (k Constraint) schema(v, arg *Value) string {
 	if !ok || hasCall(v) {
 		return ""
 	}
-	s, err := CompileJSONSchema(text)
-	if err != nil {
+	if _, err := CompileJSONSchema(text); err != nil {
 		return "" // reported where the constraint is declared
 	}
 	raw := []byte(text2(v.Lit))
 	if v.Kind != LitValue {
+		var err error
 		if raw, err = json.Marshal(Plain(v)); err != nil {
 			return ""
 		}
 	}
-	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(raw)))
-	if err != nil {
+	if !json.Valid(raw) {
 		return "must be JSON, but is " + show(v)
+	}
+	if err := CheckJSONSchema(text, raw); err != nil {
+		return "breaks its schema: " + err.Error()
+	}
+	return ""
+}
+
+// CheckJSONSchema says what of a JSON value breaks a JSON Schema, or what of the schema cannot be read.
+func CheckJSONSchema(schema string, value []byte) error {
+	s, err := CompileJSONSchema(schema)
+	if err != nil {
+		return err
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(value))
+	if err != nil {
+		return err
 	}
 	err = s.Validate(doc)
 	var ve *jsonschema.ValidationError
-	switch {
-	case err == nil:
-		return ""
-	case errors.As(err, &ve):
-		for len(ve.Causes) > 0 {
-			ve = ve.Causes[0]
-		}
-		lines := strings.Split(ve.Error(), "\n")
-		return "breaks its schema: " + strings.TrimPrefix(strings.TrimSpace(lines[len(lines)-1]), "- ")
+	if !errors.As(err, &ve) {
+		return err
 	}
-	return "breaks its schema: " + err.Error()
+	for len(ve.Causes) > 0 {
+		ve = ve.Causes[0]
+	}
+	lines := strings.Split(ve.Error(), "\n")
+	return errors.New(strings.TrimPrefix(strings.TrimSpace(lines[len(lines)-1]), "- "))
 }

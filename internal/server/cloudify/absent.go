@@ -60,6 +60,7 @@ func absentRoutes() (out []route) {
 		{"/agents", put + " " + patch, absent(agents)},
 		{"/plugins-updates/:id/update/initiate /plugins-updates/:id/update/finalize", post, absent(updates)},
 		{"/plugins/:id", put + " " + post, absent("A plugin's code is not installed: what it declares can be imported as soon as it is uploaded")},
+		{"/secrets-providers", put, absent(providers)},
 		{"/secrets-providers/:name", put + " " + get + " " + patch + " " + del, absent(providers)},
 		{"/secrets-providers/:name/check", put, absent(providers)},
 	} {

@@ -28,6 +28,7 @@ type blueprintRecord struct {
 	Labels      []labelRecord `json:"labels,omitempty"`
 	Secrets     []string      `json:"secrets,omitempty"`
 	Imports     []string      `json:"imports,omitempty"` // blueprints
+	Plugins     []string      `json:"plugins,omitempty"` // imported, "NAME" or "NAME?version=…"
 	Size        int           `json:"size"`
 	FileName    string        `json:"file_name"` // of the archive
 	HasIcon     bool          `json:"has_icon,omitempty"`

@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strings"
 	"testing/fstest"
 
 	"github.com/orch-project/orch/pkg/orch"
@@ -86,11 +87,21 @@ func (o overlaid) Open(name string) (fs.File, error) {
 	return o.FS.Open(name)
 }
 
-// importNames finds blueprint:NAME in a document, with or without a namespace (ns--blueprint:NAME).
-var importNames = regexp.MustCompile(`(?m)(?:^|[\s\[,"'-])blueprint:([0-9A-Za-z._-]+)`)
+// importNames finds blueprint:NAME in a document, with or without a namespace (ns--blueprint:NAME), importPlugins plugin:NAME?query.
+var (
+	importNames   = regexp.MustCompile(`(?m)(?:^|[\s\[,"'-])blueprint:([0-9A-Za-z._-]+)`)
+	importPlugins = regexp.MustCompile(`(?m)(?:^|[\s\[,"'-])plugin:([0-9A-Za-z._-]+(?:\?[^"'\r\n#,\]]*)?)`)
+)
 
 // importedBlueprints are the names of the blueprints that the documents of a bundle import. A name too many does no harm.
-func importedBlueprints(fsys fs.FS) (out []string) {
+func importedBlueprints(fsys fs.FS) []string {
+	return slices.DeleteFunc(imported(fsys, importNames), func(id string) bool { return !plainName.MatchString(id) })
+}
+
+// importedPlugins are the plugins that the documents of a bundle import, with what they ask of them.
+func importedPlugins(fsys fs.FS) []string { return imported(fsys, importPlugins) }
+
+func imported(fsys fs.FS, pattern *regexp.Regexp) (out []string) {
 	_ = fs.WalkDir(fsys, ".", func(p string, d fs.DirEntry, err error) error {
 		if ext := path.Ext(p); err != nil || d.IsDir() || ext != ".yaml" && ext != ".yml" {
 			return nil // what cannot be read is found out when it is loaded
@@ -102,8 +113,8 @@ func importedBlueprints(fsys fs.FS) (out []string) {
 		if err != nil {
 			return nil
 		}
-		for _, m := range importNames.FindAllSubmatch(data, -1) {
-			if id := string(m[1]); !slices.Contains(out, id) && plainName.MatchString(id) {
+		for _, m := range pattern.FindAllSubmatch(data, -1) {
+			if id := strings.TrimSpace(string(m[1])); !slices.Contains(out, id) {
 				out = append(out, id)
 			}
 		}

@@ -77,7 +77,7 @@ func (s *Server) examine(ctx context.Context, r *blueprintRecord, p uploadParams
 		return nil, err
 	}
 	r.Main, r.Path = b.Entry, path.Join(b.Dir, b.Entry)
-	r.Imports = importedBlueprints(b.FS)
+	r.Imports, r.Plugins = importedBlueprints(b.FS), importedPlugins(b.FS)
 	if b.Bundle, err = s.withImports(ctx, b.Bundle); err != nil {
 		r.State, r.Error = blueprintInvalid, problemOf(err).message
 		return nil, err

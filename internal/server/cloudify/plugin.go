@@ -351,6 +351,46 @@ func (s *Server) pluginYAML(q *request) (any, error) {
 	return s.sendBlob(q, archiveBlob("plugin-yaml", r.Tenant, r.ID+"/"+file), file)
 }
 
+// unused refuses to delete a plugin whose definitions a deployment's blueprint imports.
+func (s *Server) unused(ctx context.Context, r pluginRecord) error {
+	used, err := s.deploymentsOf(ctx)
+	if err != nil {
+		return err
+	}
+	var by []string
+	for _, d := range used {
+		if slices.Contains(by, d.record.Blueprint) {
+			continue
+		}
+		b, _, err := s.shelf.blueprints.get(ctx, s.opts.Tenant, d.record.Blueprint)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(b.Plugins, r.meant) {
+			by = append(by, b.ID)
+		}
+	}
+	if len(by) == 0 {
+		return nil
+	}
+	return &problem{http.StatusMethodNotAllowed, "plugin_in_use", fmt.Sprintf("Plugin \"%s\" is currently in use in blueprints: %s. You can \"force\" plugin removal if needed.", r.ID, strings.Join(by, ", "))}
+}
+
+// meant reports whether an import can mean the plugin: NAME, or NAME?version=…&distribution=….
+func (r pluginRecord) meant(ref string) bool {
+	name, query, _ := strings.Cut(ref, "?")
+	if name != r.Name && name != strings.TrimPrefix(r.Name, "cloudify-") {
+		return false
+	}
+	for part := range strings.SplitSeq(query, "&") {
+		key, want, _ := strings.Cut(part, "=")
+		if key == "version" && plainName.MatchString(want) && want != r.Version { // any other is a range
+			return false
+		}
+	}
+	return true
+}
+
 // deletePlugin forgets a plugin. Deployments have copies of the definitions that they use.
 func (s *Server) deletePlugin(q *request) (any, error) {
 	ctx := q.Request().Context()
@@ -363,6 +403,9 @@ func (s *Server) deletePlugin(q *request) (any, error) {
 	r, err := s.pluginRecord(ctx, q.param("id"))
 	if err == nil {
 		err = q.foreign("plugin", r.owned)
+	}
+	if err == nil && !bool(b.Force) {
+		err = s.unused(ctx, r)
 	}
 	if err != nil {
 		return nil, err

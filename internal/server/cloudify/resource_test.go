@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -23,7 +25,18 @@ func TestSecrets(t *testing.T) {
 	s.refused(409, "conflict_error", "PUT", v31+"/secrets/db_password", object{"value": "x", "update_if_exists": "false"})
 	s.call(200, "PUT", v31+"/secrets/db_password", object{"value": "hunter23", "update_if_exists": true})
 	s.refused(400, "bad_parameters_error", "PUT", v31+"/secrets/empty", object{"value": ""})
-	s.call(200, "PUT", v31+"/secrets/rich", object{"value": object{"user": "u", "port": 5432}, "schema": object{"type": "object"}})
+	rule := object{"type": "object", "properties": object{"port": object{"type": "integer"}}}
+	if e := s.refused(400, "bad_parameters_error", "PUT", v31+"/secrets/rich", object{"value": object{"port": "hunter"}, "schema": rule}); !strings.Contains(fmt.Sprint(e["message"]), "/port") {
+		t.Errorf("a value that breaks its schema: %v", e)
+	}
+	s.refused(400, "bad_parameters_error", "PUT", v31+"/secrets/rich", object{"value": "x", "schema": object{"type": "nothing"}})
+	s.refused(404, "not_found_error", "GET", v31+"/secrets/rich", nil)
+	s.call(200, "PUT", v31+"/secrets/rich", object{"value": object{"user": "u", "port": 5432}, "schema": rule})
+	s.refused(400, "bad_parameters_error", "PATCH", v31+"/secrets/rich", object{"value": "text"})
+	s.refused(400, "bad_parameters_error", "PUT", v31+"/secrets/rich", object{"value": "text", "update_if_exists": true})
+	if d := cmp.Diff(rule, s.get("/secrets/rich")["schema"]); d != "" {
+		t.Error(d)
+	}
 	if v := s.get("/secrets/db_password"); v["value"] != "hunter23" {
 		t.Errorf("got %v", v)
 	}
@@ -46,6 +59,11 @@ func TestSecrets(t *testing.T) {
 	r := s.send("GET", v31+"/secrets/share/export?_passphrase=a+long+phrase", "", nil)
 	if r.Status != 200 || strings.Contains(r.Body, "hunter") || !strings.Contains(r.Body, `"encrypted":true`) {
 		t.Fatalf("export: %d %s", r.Status, r.Body)
+	}
+	s.call(204, "DELETE", v31+"/secrets/rich", nil)
+	s.call(200, "PUT", v31+"/secrets/rich", object{"value": "free"})
+	if v := s.get("/secrets/rich"); v["schema"] != nil {
+		t.Errorf("a new secret has the schema of the old: %v", v)
 	}
 	s.call(204, "DELETE", v31+"/secrets/rich", nil)
 	s.refused(404, "not_found_error", "GET", v31+"/secrets/rich", nil)
@@ -143,7 +161,10 @@ node_templates:
 	}
 	s.upload("b", "blueprint.yaml", tarball(t, "blueprint", bp), nil)
 	s.call(201, "PUT", v31+"/deployments/d", object{"blueprint_id": "b"})
-	s.call(204, "DELETE", v31+"/plugins/"+id, object{"force": false})
+	if e := s.call(405, "DELETE", v31+"/plugins/"+id, object{"force": false}); e["error_code"] != "plugin_in_use" || !strings.Contains(fmt.Sprint(e["message"]), "blueprints: b.") {
+		t.Errorf("a plugin in use: %v", e)
+	}
+	s.call(204, "DELETE", v31+"/plugins/"+id, object{"force": true})
 	s.Restart()
 	if n := items(s.get("/nodes?deployment_id=d")); len(n) != 1 || n[0]["properties"].(object)["height"] != 2.0 {
 		t.Errorf("nodes %v", n)

@@ -2,6 +2,7 @@ package cloudify
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -26,12 +27,12 @@ type openSecret struct {
 	Value any `json:"value"`
 }
 
-func (s *Server) secretOf(i orch.SecretInfo) secretDocument {
+func (s *Server) secretOf(i orch.SecretInfo, schema json.RawMessage) secretDocument {
 	o := owned{ID: i.Name, Tenant: i.Tenant, By: i.Owner, Visibility: string(i.Visibility), Created: i.Created}
 	if o.Tenant == "" {
 		o.Tenant = s.opts.Tenant
 	}
-	return secretDocument{common: o.common(), Key: i.Name, Hidden: i.Hidden, Updated: stamp(i.Updated), Schema: json.RawMessage("null")}
+	return secretDocument{common: o.common(), Key: i.Name, Hidden: i.Hidden, Updated: stamp(i.Updated), Schema: schema}
 }
 
 // secretStore is orch's store of secrets, in the tenant.
@@ -79,7 +80,7 @@ func (b *secretBody) hidden() *bool {
 }
 
 func (s *Server) createSecret(q *request) (any, error) {
-	key := q.param("key")
+	ctx, key := q.Request().Context(), q.param("key")
 	var b secretBody
 	if err := checkSecretKey(key); err != nil {
 		return nil, err
@@ -98,6 +99,7 @@ func (s *Server) createSecret(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	schema := b.Schema
 	o := orch.SecretOptions{Kind: kind, Visibility: secrets.Visibility(vis), Hidden: b.hidden(), Create: !bool(b.Update)}
 	if have, err := s.findSecret(q, key); err == nil {
 		if o.Create {
@@ -106,17 +108,31 @@ func (s *Server) createSecret(q *request) (any, error) {
 		if b.Visibility == "" {
 			o.Visibility = have.Visibility
 		}
+		if len(schema) == 0 || string(schema) == "null" {
+			if schema, err = s.schemaOf(ctx, have); err != nil {
+				return nil, err
+			}
+		}
 	} else if !isMissing(err) {
 		return nil, err
 	}
-	info, err := s.secretStore().Set(q.Request().Context(), key, value, o)
+	if err := follows(schema, b.Value); err != nil {
+		return nil, err
+	}
+	info, err := s.secretStore().Set(ctx, key, value, o)
 	if o.Create && isConflict(err) {
 		return nil, existing("secret", key)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return openSecret{s.secretOf(info), jsonbody.Plain(b.Value)}, nil
+	r := schemaRecord{Key: key, Schema: schema, Created: info.Created}
+	if schema = r.of(info); string(schema) != "null" {
+		if err := s.shelf.schemas.put(ctx, s.opts.Tenant, key, r); err != nil {
+			return nil, err
+		}
+	}
+	return openSecret{s.secretOf(info, schema), jsonbody.Plain(b.Value)}, nil
 }
 
 func checkSecretKey(key string) error {
@@ -147,8 +163,15 @@ func (s *Server) updateSecret(q *request) (any, error) {
 	if err := mayOpen(q, info); err != nil {
 		return nil, err
 	}
+	schema, err := s.schemaOf(ctx, info)
+	if err != nil {
+		return nil, err
+	}
 	if b.Value != nil {
 		value, kind, err := b.bytes()
+		if err == nil {
+			err = follows(schema, b.Value)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -169,7 +192,7 @@ func (s *Server) updateSecret(q *request) (any, error) {
 			return nil, err
 		}
 	}
-	return s.secretOf(info), nil
+	return s.secretOf(info, schema), nil
 }
 
 func (s *Server) secret(q *request) (any, error) {
@@ -182,7 +205,11 @@ func (s *Server) secret(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := openSecret{s.secretOf(info), ""}
+	schema, err := s.schemaOf(q.Request().Context(), info)
+	if err != nil {
+		return nil, err
+	}
+	d := openSecret{s.secretOf(info, schema), ""}
 	q.Response().Header().Set("Cache-Control", "no-store")
 	if skip || mayOpen(q, info) != nil {
 		return d, nil
@@ -218,9 +245,17 @@ func (s *Server) secrets(q *request) (any, error) {
 
 func (s *Server) secretDocuments(q *request) ([]secretDocument, error) {
 	infos, err := s.secretStore().List(q.Request().Context(), "")
+	if err != nil {
+		return nil, err
+	}
+	records, err := s.shelf.schemas.all(q.Request().Context(), s.opts.Tenant)
+	schemas := map[string]schemaRecord{}
+	for _, r := range records {
+		schemas[r.Key] = r
+	}
 	docs := []secretDocument{}
 	for _, i := range infos {
-		docs = append(docs, s.secretOf(i))
+		docs = append(docs, s.secretOf(i, schemas[i.Name].of(i)))
 	}
 	return docs, err
 }
@@ -234,11 +269,15 @@ func (s *Server) deleteSecret(q *request) (any, error) {
 	if err := mayOpen(q, info); err != nil {
 		return nil, err
 	}
-	if err := s.secretStore().Remove(q.Request().Context(), key); err != nil {
+	schema, err := s.schemaOf(q.Request().Context(), info)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(s.secretStore().Remove(q.Request().Context(), key), s.shelf.schemas.remove(q.Request().Context(), s.opts.Tenant, key)); err != nil {
 		return nil, err
 	}
 	if q.api < v3_1 {
-		return s.secretOf(info), nil
+		return s.secretOf(info, schema), nil
 	}
 	return nothing()
 }
@@ -258,7 +297,8 @@ func (s *Server) showSecret(q *request) (any, error) {
 	if info, err = s.secretStore().Update(q.Request().Context(), info.Name, orch.SecretChange{Visibility: secrets.Visibility(to)}); err != nil {
 		return nil, err
 	}
-	return s.secretOf(info), nil
+	schema, err := s.schemaOf(q.Request().Context(), info)
+	return s.secretOf(info, schema), err
 }
 
 // sharedSecret is a secret in an export.

@@ -259,6 +259,12 @@ func TestQueue(t *testing.T) {
 	if second["status"] != "queued" {
 		t.Errorf("queued: %v", second)
 	}
+	third := s.call(201, "POST", v31+"/executions", startBody("d", "scale", object{"scalable_entity_name": "front"}, object{"queue": "true", "force": "true"}))
+	if third["status"] != "queued" || third["id"] == second["id"] {
+		t.Errorf("queued once more: %v", third)
+	}
+	s.call(200, "POST", v31+"/executions/"+fmt.Sprint(third["id"]), object{"action": "cancel"})
+	s.refused(400, "existing_running_execution_error", "POST", v31+"/executions", startBody("d", "install", nil, object{"force": "true"}))
 	if x := s.call(200, "POST", v31+"/executions/"+fmt.Sprint(second["id"]), object{"action": "cancel"}); x["status"] != "cancelled" {
 		t.Errorf("taken back: %v", x)
 	}

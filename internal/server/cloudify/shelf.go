@@ -24,6 +24,7 @@ type shelf struct {
 	schedules   drawer[scheduleRecord]
 	groups      drawer[groupRecord]
 	batches     drawer[batchRecord]
+	schemas     drawer[schemaRecord]
 	blobs       *state.Blobs
 }
 
@@ -32,7 +33,8 @@ func newShelf(s state.Store) shelf {
 		executions: drawer[executionRecord]{s, "execution"}, updates: drawer[updateRecord]{s, "update"}, plugins: drawer[pluginRecord]{s, "plugin"},
 		sites: drawer[siteRecord]{s, "site"}, filters: drawer[filterRecord]{s, "filter"}, timers: drawer[timerRecord]{s, "timer"},
 		schedules: drawer[scheduleRecord]{s, "schedule"}, groups: drawer[groupRecord]{s, "group"}, batches: drawer[batchRecord]{s, "batch"},
-		blobs: state.NewBlobs(s)}
+		schemas: drawer[schemaRecord]{s, "secret-schema"},
+		blobs:   state.NewBlobs(s)}
 }
 
 func archiveBlob(kind, tenant, id string) string { return state.Join("cloudify", kind, tenant, id) }

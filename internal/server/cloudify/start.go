@@ -73,6 +73,7 @@ func (s *Server) start(q *request) (any, error) {
 		}
 	}
 	l.request.NoQueue = !bool(b.Queue)
+	l.request.Task, _ = taskID(newID()) // each start is an execution of its own, whatever else waits
 	t, err := s.apply(ctx, l)
 	if err != nil && l.before != nil && problemOf(err).code == "illegal_execution_parameters_error" {
 		return s.failedAtOnce(q, l, err) // what has run before has shown it
@@ -239,15 +240,23 @@ func (s *Server) builtin(ctx context.Context, l *launch) error {
 func (s *Server) startStop(l *launch) error {
 	r := &l.request
 	r.Verb, r.Workflow, r.Force = orch.Workflow, l.Workflow, truth(l.parameters["ignore_failure"])
-	for _, name := range []string{"stop_parms", "start_parms"} {
-		if given, _ := l.parameters[name].(map[string]any); len(given) > 0 {
-			return refused("illegal_execution_parameters_error", "Workflow restart takes no %s here: run stop and then start, with operation_parms", name)
-		}
+	if err := s.narrow(l); err != nil {
+		return err
 	}
-	if given, _ := l.parameters["operation_parms"].(map[string]any); len(given) > 0 {
-		r.Verb, r.Workflow, r.Interface, r.Operation, r.Inputs, r.Ordered = orch.Operate, "", topology.InterfaceName(lifecycle), l.Workflow, given, truth(l.parameters["run_by_dependency_order"])
+	parms := func(name string) map[string]any { given, _ := l.parameters[name].(map[string]any); return given }
+	only := func(operation string, inputs map[string]any) orch.Request {
+		return orch.Request{Verb: orch.Operate, Deployment: l.Deployment, Interface: topology.InterfaceName(lifecycle), Operation: operation, Inputs: inputs, Select: r.Select,
+			Ordered: truth(l.parameters["run_by_dependency_order"]), Force: r.Force, User: r.User}
 	}
-	return s.narrow(l)
+	stop, start := parms("stop_parms"), parms("start_parms")
+	switch given := parms("operation_parms"); {
+	case len(given) > 0:
+		*r = only(l.Workflow, given)
+	case len(stop)+len(start) > 0:
+		before := only("stop", stop)
+		*r, l.before = only("start", start), &before
+	}
+	return nil
 }
 
 // ask runs an operation that changes no state on the chosen instances whose nodes have it. That there is none is no failure.

@@ -120,8 +120,14 @@ func TestAsking(t *testing.T) {
 	if x, _ := s.run("d", "start", object{"operation_parms": object{"colour": "red"}, "node_ids": []string{"db"}}, nil); x["status"] != "terminated" || s.World.Begun("db[0].start") != 2 || s.World.Begun("app[0].start") != 1 {
 		t.Errorf("start with inputs: %v, %v", x, s.World.Order())
 	}
-	for workflow, parameters := range map[string]object{"restart": {"stop_parms": object{"a": 1}}, "update": nil, "csys_new_deployment_update": nil} {
-		s.refused(400, "illegal_execution_parameters_error", "POST", v31+"/executions", startBody("d", workflow, parameters, nil))
+	if x, _ := s.run("d", "restart", object{"stop_parms": object{"colour": "red"}, "node_ids": []string{"db"}}, nil); x["status"] != "terminated" || x["workflow_id"] != "restart" {
+		t.Errorf("restart with inputs: %v", x)
+	}
+	if order := s.World.Order(); !slices.Equal(order[len(order)-2:], []string{"db[0].stop", "db[0].start"}) {
+		t.Errorf("restart with inputs: %v", order)
+	}
+	for _, workflow := range []string{"update", "csys_new_deployment_update"} {
+		s.refused(400, "illegal_execution_parameters_error", "POST", v31+"/executions", startBody("d", workflow, nil, nil))
 	}
 }
 
