@@ -173,6 +173,8 @@ func (r *Runner) call(ctx context.Context, a *answer, verb, op string, input io.
 		return nil
 	case err != nil:
 		return err
+	case Killed(code):
+		return fmt.Errorf("the host ended the command (exit code %d), as it does when it goes down: %w", code, ErrLost)
 	case code != 0:
 		return &shellError{code: code, stderr: stderr.lines()}
 	case frames != nil && !errors.Is(frames, io.ErrUnexpectedEOF):
@@ -180,6 +182,9 @@ func (r *Runner) call(ctx context.Context, a *answer, verb, op string, input io.
 	}
 	return fmt.Errorf("the host's answer ended early: %w", ErrLost)
 }
+
+// Killed tells whether the exit code is that of a command that a signal ended from outside: HUP, KILL, TERM, or one without a number.
+func Killed(code int) bool { return code == 128 || code == 128+1 || code == 128+9 || code == 128+15 }
 
 // shellError is a command that did not get as far as the journal: no sudo rights, no shell, no login.
 type shellError struct {

@@ -11,7 +11,8 @@
 #   BASE/ops/ID/         run (this text), spec, main, pid, stdout, stderr, exports, outputs, ctx, rc, work/
 #
 # The commit point is the link "pid": whoever makes it runs the job, so a second launch of the same operation does nothing. What has a pid
-# but neither a living process nor an rc was interrupted (reboot, OOM killer) and is never run again under this id.
+# but neither a living process nor an rc was interrupted (reboot, OOM killer) and is never run again under this id. A failure that the host's
+# shutdown brought about is an interruption, too, and gets no rc.
 
 frame() { printf '%s\n' "$*"; }
 
@@ -200,12 +201,16 @@ detach() {
 # wrap: the job's own shell, leader of its session; stdin: the environment.
 wrap() {
   trap '' HUP
+  # Who ends the job through end_job spares this shell: TERM comes to it when the host goes down. The script has its own default again.
+  terminated=
+  trap 'terminated=1' TERM
   payload=$(cat)
   case $payload in *'#orch-end') ;; *) exit 1 ;; esac
   . "$dir/spec" || exit 1
   boot_id
   stat_of $$ || :
   [ "$sid" = $$ ] || sid=0
+  [ -z "$terminated" ] || exit 1
   printf '%s %s %s %s %s\n' $$ "$start" "$boot" "$sid" "$(date +%s)" >"$dir/pid.$$" && [ -s "$dir/pid.$$" ] || exit 1
   if ! ln "$dir/pid.$$" "$dir/pid" 2>/dev/null; then
     # Somebody else runs it, or the file system has no links.
@@ -223,9 +228,17 @@ wrap() {
   fi
   [ "$orch_rc" != 0 ] || rm -rf "$dir/work"
   [ ! -e "$dir/cancelled" ] || orch_note=cancelled
+  [ "$orch_rc" = 0 ] || [ "$orch_note" = cancelled ] || ! going_down || exit 0
   printf '%s %s\n' "$orch_rc" "$orch_note" 1<>"$dir/rc.tmp"
   mv -f "$dir/rc.tmp" "$dir/rc"
   durable "$dir/rc" "$dir"
+}
+
+# going_down: whether a failure is the shutdown's doing. Processes get their TERM one after the other, so the script's may have come first.
+going_down() {
+  case $orch_rc in 129 | 137 | 143) [ -n "$terminated" ] || sleep 1 ;; esac
+  [ -z "$terminated" ] || return 0
+  command -v systemctl >/dev/null 2>&1 && [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]
 }
 
 # place: lays the files out as the spec's "units" say: KIND DIGEST MODE PATH, one a line, and "deploy" likewise: PATH TAB DESTINATION.

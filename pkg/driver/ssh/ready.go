@@ -50,6 +50,9 @@ func look(ctx context.Context, c *conn, args ...string) ([]string, []byte, error
 	if err != nil {
 		return nil, nil, err
 	}
+	if script.Killed(code) {
+		return nil, nil, fmt.Errorf("the host ended the command (exit code %d): %w", code, script.ErrLost)
+	}
 	if out.Len() == 0 {
 		return nil, errOut.Bytes(), fmt.Errorf("the login shell of the host runs no commands (exit code %d): %s", code, strings.TrimSpace(errOut.String()))
 	}

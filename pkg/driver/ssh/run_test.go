@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -306,6 +308,69 @@ func TestRebootIsReportedAsInterruption(t *testing.T) {
 	if got := readFile(s.Home + "/ran"); got != "x\n" {
 		t.Errorf("ran: %q", got)
 	}
+}
+
+// A shutdown in good order sends TERM to everything, to the job's own shell as well. A failure that this brings about is no result of the script's; a script
+// that gets to its end all the same has one, and so has one that only failed by itself.
+func TestShutdownIsReportedAsInterruption(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		script string
+		down   bool
+		code   int // -1: interrupted
+	}{
+		"killed":             {"sleep 300", true, -1},
+		"fails meanwhile":    {"trap 'exit 1' TERM; sleep 300 & wait", true, -1},
+		"gets to its end":    {"trap 'exit 0' TERM; sleep 300 & wait", true, 0},
+		"fails by itself":    {"exit 143", false, 143},
+		"killed by somebody": {"kill -KILL $$", false, 137},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := sshtest.Start(t, sshtest.Options{})
+			req := request(t, s.Host(), "echo up\n"+c.script)
+			job := s.Home + "/journal/ops/" + req.OpID
+			if c.down {
+				go func() {
+					eventually(t, "the script runs", func() bool { return strings.Contains(readFile(job+"/stdout"), "up") })
+					shell, err := strconv.Atoi(strings.Fields(readFile(job + "/pid"))[0])
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					for _, p := range members(shell) {
+						if p != shell { // which gets it last
+							_ = syscall.Kill(p, syscall.SIGTERM)
+						}
+					}
+					_ = syscall.Kill(shell, syscall.SIGTERM)
+				}()
+			}
+			_, err := testDriver(t, s).Run(t.Context(), req, nil)
+			switch {
+			case c.code == 0 && err != nil:
+				t.Error(err)
+			case c.code < 0 && !errors.Is(err, script.ErrInterrupted):
+				t.Errorf("%v", err)
+			case c.code > 0 && asDriverError(t, err).ExitCode != c.code:
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// members of a session.
+func members(session int) (pids []int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		_, rest, _ := strings.Cut(readFile(path), ") ")
+		if f := strings.Fields(rest); len(f) > 3 && f[3] == strconv.Itoa(session) {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
 
 func TestSecretsStayOutOfFilesArgumentsAndOutput(t *testing.T) {

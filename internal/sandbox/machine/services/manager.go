@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,6 +24,7 @@ type Manager struct {
 
 	mu       sync.Mutex
 	services map[string]*service
+	stopping atomic.Bool // for good
 }
 
 func (m *Manager) service(name string) *service {
@@ -297,6 +299,7 @@ func (m *Manager) order(names []string) {
 
 // StopAll ends everything at a shutdown: scripts in the order of their links, units all at once.
 func (m *Manager) StopAll(ctx context.Context) {
+	m.stopping.Store(true)
 	var all sync.WaitGroup
 	m.mu.Lock()
 	for _, s := range m.services {

@@ -194,6 +194,10 @@ func (c *call) verb(verb string, units []string) int {
 	case "daemon-reload", "daemon-reexec", "reset-failed", "preset-all", "set-default", "log-level", "import-environment", "set-environment":
 		return 0 // files are read at every use, so there is nothing to reload
 	case "is-system-running":
+		if c.m.stopping.Load() {
+			c.out.WriteString("stopping\n")
+			return 1
+		}
 		c.out.WriteString("running\n")
 		return 0
 	case "get-default":
