@@ -198,6 +198,7 @@ type resourceDecl struct {
 	DependsOn []*source.Node    `yaml:"depends_on"`
 	Timeouts  map[string]string `yaml:"timeouts"`
 	Lifecycle map[string]any    `yaml:"lifecycle"`
+	ReplaceOn []string          `yaml:"replace_on"`
 	Quota     *source.Node      `yaml:"quota"`
 }
 
@@ -287,7 +288,7 @@ var (
 
 func (m *Mapping) readResource(d resourceDecl, n *source.Node, list *diag.List) *Resource {
 	r := &Resource{ID: d.ID, Type: d.Type, Data: d.Data, Scope: Scope(d.Scope), As: d.As, Identity: d.Identity, Timeouts: d.Timeouts,
-		Lifecycle: d.Lifecycle, Pos: n.At()}
+		Lifecycle: d.Lifecycle, ReplaceOn: d.ReplaceOn, Pos: n.At()}
 	if r.Scope == "" {
 		r.Scope = PerInstance
 	}
@@ -328,6 +329,12 @@ func (m *Mapping) readExpressions(r *Resource, d resourceDecl, s names, list *di
 	}
 	r.Key = optional(d.Key, s, list)
 	r.Arguments, r.Quota = parseNamed(d.Arguments, s, list), parseNamed(d.Quota, s, list)
+	for _, arg := range r.ReplaceOn {
+		if !slices.Contains(r.Arguments.Keys, arg) {
+			list.Errorf(CodeMapping, r.Pos, "%s has no argument %q", r.ID, arg).Hint =
+				suggest(arg, r.Arguments.Keys, "arguments: "+strings.Join(r.Arguments.Keys, ", "))
+		}
+	}
 	for _, n := range d.DependsOn {
 		r.DependsOn = append(r.DependsOn, parseExpr(n, s, list))
 	}

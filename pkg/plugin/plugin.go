@@ -161,6 +161,8 @@ type Resource struct {
 	DependsOn []*Expr
 	Timeouts  map[string]string
 	Lifecycle map[string]any
+	// ReplaceOn are arguments of which a change makes the resource anew, also where the provider would change it in place.
+	ReplaceOn []string
 	// Quota: what one block counts against the cloud's limits, by the names that the catalogue uses (instances, cores, ports …).
 	Quota *Named
 	Pos   diag.Pos

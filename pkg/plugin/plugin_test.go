@@ -49,6 +49,7 @@ func TestAuthorsMistakesHaveAPlaceAndAHint(t *testing.T) {
 		"two ids":          {record + "resources:\n  - {id: a, type: dns_a}\n  - {id: a, type: dns_b}\n", "dns/resources/record.yaml:5:5", `two resources have the id "a"`, "when"},
 		"bad timeout":      {record + "resources:\n  - {id: a, type: dns_a, timeouts: {create: soon}}\n", "dns/resources/record.yaml:4:26", "not a duration", ""},
 		"bad scope":        {record + "resources:\n  - {id: a, type: dns_a, scope: nodes}\n", "dns/resources/record.yaml:4:26", `unknown scope "nodes"`, `did you mean "node"?`},
+		"replace on":       {record + "resources:\n  - {id: a, type: dns_a, arguments: {name: x}, replace_on: [nam]}\n", "dns/resources/record.yaml:4:5", `a has no argument "nam"`, `did you mean "name"?`},
 		"scales with":      {record + "scales_with: host\n", "dns/resources/record.yaml:1:1", `unknown link "host"`, ""},
 		"host key":         {record + "host: {adresses: []}\n", "dns/resources/record.yaml:3:8", `unknown key "adresses"`, `did you mean "addresses"?`},
 	} {

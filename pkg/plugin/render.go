@@ -67,6 +67,8 @@ type Block struct {
 	Variables map[string]secret.Value `json:"-"`
 	// Keep: the resource is forgotten, not destroyed, when the block goes.
 	Keep bool `json:"keep,omitempty"`
+	// ReplaceOn are the arguments of Body of which a change makes the resource anew, whatever the provider would do.
+	ReplaceOn []string `json:"-"`
 	// Unknown blocks hold values that only a later evaluation knows (plans only).
 	Unknown bool `json:"-"`
 	// Quota is what the resource counts against the cloud's limits.
@@ -363,7 +365,7 @@ func (r *Renderer) outlineResource(ctx context.Context, in *inst, spec *Resource
 
 // block makes (or, for shared scopes, finds) a block.
 func (r *Renderer) block(in *inst, spec *Resource, item any, key string) *Block {
-	b := &Block{ID: spec.ID, Type: spec.Type, Data: spec.Data, Owner: in.key, spec: spec, item: item, frame: in}
+	b := &Block{ID: spec.ID, Type: spec.Type, Data: spec.Data, Owner: in.key, ReplaceOn: spec.ReplaceOn, spec: spec, item: item, frame: in}
 	suffix := spec.ID
 	if key != "" {
 		suffix += "_" + keyPart(key)

@@ -448,7 +448,7 @@ func (in *intake) differences(p *tfjson.Plan) {
 			continue
 		}
 		r.Adopted, r.Where, r.Reason = true, driver.InBoth, ""
-		if c, ok := changeOf(rc, topology.Instance{Node: r.Node, Index: r.Instance}); ok && c.Action != "no-op" {
+		if c, ok := changeOf(rc, topology.Instance{Node: r.Node, Index: r.Instance}, in.manifest.block(rc.Address)); ok && c.Action != "no-op" {
 			r.Changes = []driver.Change{c}
 		}
 	}

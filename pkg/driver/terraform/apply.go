@@ -281,20 +281,7 @@ func (b *batch) choose(g *goal, old *manifest) {
 			own[a] = true
 		}
 	}
-	for i, r := range b.reqs {
-		if r.Action != driver.Replace || b.reported[i] {
-			continue
-		}
-		key := plugin.EntryKey(r.ID())
-		g.replace = append(g.replace, m.Entries[key].main()...)
-		for k, e := range m.Entries { // what is attached to it is attached anew
-			if slices.Contains(e.Refs, key) {
-				for _, a := range m.addresses(k) {
-					own[a] = true
-				}
-			}
-		}
-	}
+	b.chooseReplaced(g, own)
 	for k := range m.Entries {
 		if old.Entries[k] == nil {
 			for _, a := range m.addresses(k) {
@@ -322,6 +309,33 @@ func (b *batch) choose(g *goal, old *manifest) {
 	}
 	if foreign || g.refresh {
 		g.targets = slices.Sorted(maps.Keys(own))
+	}
+}
+
+// chooseReplaced are the addresses to make anew, and those attached to them among the batch's own.
+func (b *batch) chooseReplaced(g *goal, own map[string]bool) {
+	m := g.manifest
+	keys := map[string]bool{}
+	for i, r := range b.reqs {
+		if key := plugin.EntryKey(r.ID()); r.Action == driver.Replace && !b.reported[i] {
+			g.replace = append(g.replace, m.Entries[key].main()...)
+			keys[key] = true
+		}
+	}
+	for a := range own {
+		if _, key := m.owner(a); m.remade(a, b.bundle.state) {
+			g.replace = append(g.replace, a)
+			keys[key] = true
+		}
+	}
+	slices.Sort(g.replace)
+	g.replace = slices.Compact(g.replace)
+	for k, e := range m.Entries { // what is attached is attached anew
+		if slices.ContainsFunc(e.Refs, func(ref string) bool { return keys[ref] }) {
+			for _, a := range m.addresses(k) {
+				own[a] = true
+			}
+		}
 	}
 }
 

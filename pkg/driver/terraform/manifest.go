@@ -58,8 +58,10 @@ type block struct {
 	Name string `json:"name"`
 	Data bool   `json:"data,omitempty"`
 	// Keep: forgotten, not destroyed, when the block goes.
-	Keep bool           `json:"keep,omitempty"`
-	Body map[string]any `json:"body"`
+	Keep bool `json:"keep,omitempty"`
+	// ReplaceOn are arguments of which a change makes the resource anew, whatever the provider would do.
+	ReplaceOn []string       `json:"replace_on,omitempty"`
+	Body      map[string]any `json:"body"`
 	// Variables are the secret values that the body refers to.
 	Variables map[string]string `json:"variables,omitempty"`
 }
@@ -142,7 +144,7 @@ func (m *manifest) merge(rendered []*plugin.Entry, requested map[string]bool) {
 			e.Wanted, e.Stopped, e.Awaits = old.Wanted, old.Stopped, old.Awaits
 		}
 		for _, b := range r.Blocks {
-			nb := &block{ID: b.ID, Type: b.Type, Name: b.Label, Data: b.Data, Keep: b.Keep, Body: normalBody(b.Body)}
+			nb := &block{ID: b.ID, Type: b.Type, Name: b.Label, Data: b.Data, Keep: b.Keep, ReplaceOn: b.ReplaceOn, Body: normalBody(b.Body)}
 			for k, v := range b.Variables {
 				if nb.Variables == nil {
 					nb.Variables = map[string]string{}
@@ -281,6 +283,30 @@ func (m *manifest) bury(old *manifest, s *tfState) {
 	}
 	maps.DeleteFunc(gone, func(a, _ string) bool { return !exists[a] })
 	m.Gone = gone
+}
+
+// remade reports whether the resource at an address is to be made anew because of ReplaceOn: what the state says is not what the block asks
+// for. References to other resources are left to the provider.
+func (m *manifest) remade(address string, s *tfState) bool {
+	b := m.block(address)
+	is, exists := s.attributes(address)
+	return b != nil && exists && slices.ContainsFunc(b.ReplaceOn, func(arg string) bool {
+		want := normal(b.Body[arg])
+		text, _ := want.(string)
+		return want != nil && !strings.Contains(text, "${") && !reflect.DeepEqual(is[arg], want)
+	})
+}
+
+// block at an address, or nil.
+func (m *manifest) block(address string) *block {
+	if e, _ := m.owner(address); e != nil {
+		for _, b := range e.Blocks {
+			if b.address() == address {
+				return b
+			}
+		}
+	}
+	return nil
 }
 
 // settled forgets of addresses that an apply had, and of what is gone, that they differ.

@@ -121,7 +121,7 @@ func (b *batch) plan(ctx context.Context, g *goal) ([]driver.Change, error) {
 		if rc.Mode != tfjson.ManagedResourceMode || rc.Type == "terraform_data" {
 			continue
 		}
-		c, ok := changeOf(rc, t.owners[rc.Address])
+		c, ok := changeOf(rc, t.owners[rc.Address], g.manifest.block(rc.Address))
 		if ok {
 			changes = append(changes, c)
 		}
@@ -158,7 +158,8 @@ func (b *batch) planError(out []byte, err error) error {
 	return err
 }
 
-func changeOf(rc *tfjson.ResourceChange, owner topology.Instance) (driver.Change, bool) {
+// changeOf a resource, of which the block (nil: unknown) may say that arguments make it anew besides those that the provider says.
+func changeOf(rc *tfjson.ResourceChange, owner topology.Instance, of *block) (driver.Change, bool) {
 	c := driver.Change{Instance: owner, Address: rc.Address}
 	a := rc.Change.Actions
 	switch {
@@ -203,6 +204,12 @@ func changeOf(rc *tfjson.ResourceChange, owner topology.Instance) (driver.Change
 		f.From, f.To = show(before[k], nil, hideBefore[k]), show(after[k], unknown[k], hideAfter[k])
 		if f.From == f.To && !(reflect.DeepEqual(hideAfter[k], true) && f.Forces) {
 			continue
+		}
+		if of != nil && slices.Contains(of.ReplaceOn, k) {
+			f.Forces = true
+			if c.Action == "update" {
+				c.Action = "replace"
+			}
 		}
 		c.Fields = append(c.Fields, f)
 	}
