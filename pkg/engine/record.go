@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 //	d/<deployment>/journal/<task>/<n>      []Transition: what happened to steps, in the order of n
 //	d/<deployment>/instance/<node>/<index> Instance
 //	d/<deployment>/values/<node>/<index>   Values: attributes and outputs
+//	d/<deployment>/function/<digest>       what a function of the document gave (see functions)
 //	blob plan/<deployment>/<task>          the plan
 func taskKey(dep, task string) string { return state.Join("d", dep, "task", task) }
 
@@ -178,6 +180,7 @@ type Transition struct {
 type Snapshot struct {
 	Instances map[topology.Instance]*Instance
 	Values    map[topology.Instance]*Values
+	Functions map[string]json.RawMessage // what functions of the document gave, by plan.FunctionKey
 }
 
 // Recorded is the snapshot as the planner wants it.
@@ -193,7 +196,13 @@ func (s *Snapshot) Recorded() map[topology.Instance]*plan.Recorded {
 func Load(ctx context.Context, store state.Store, dep string) (*Snapshot, error) {
 	var s *Snapshot
 	err := store.View(ctx, func(tx state.Tx) error {
-		s = &Snapshot{Instances: map[topology.Instance]*Instance{}, Values: map[topology.Instance]*Values{}}
+		s = &Snapshot{Instances: map[topology.Instance]*Instance{}, Values: map[topology.Instance]*Values{}, Functions: map[string]json.RawMessage{}}
+		for r, err := range state.List[json.RawMessage](tx, functionPrefix(dep)) {
+			if err != nil {
+				return err
+			}
+			s.Functions[state.Last(r.Key)] = r.Value
+		}
 		if err := loadAll(tx, state.Prefix("d", dep, "instance"), s.Instances); err != nil {
 			return err
 		}

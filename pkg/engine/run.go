@@ -157,6 +157,7 @@ func (e *Engine) Run(ctx context.Context, lease *state.Lease, job Job, commands 
 		r.abandon(err)
 		return nil, err
 	}
+	r.outputs(ctx)
 	return r.outcome(), nil
 }
 
@@ -173,6 +174,9 @@ func (e *Engine) newRun(ctx context.Context, lease *state.Lease, job Job) (*run,
 	r := &run{e: e, job: job, lease: lease, store: store, log: state.NewEventLog(store), world: e.NewWorld(snap, job.Inputs),
 		byID: map[string]*step{}, infra: map[driver.Driver]*batcher{}, causes: map[string]*Failure{}, parts: map[partKey]bool{},
 		msgs: make(chan message, 256), quit: make(chan struct{}), events: newOutbox()}
+	if err := r.runFunctions(ctx); err != nil {
+		return nil, err
+	}
 	r.world.expect(job.Plan)
 	r.slots = newSlots(e.opts.Limits, job.Parallel)
 	r.rounds.never = slices.ContainsFunc(job.Plan.Steps, func(s *plan.Step) bool { return r.batches(&step{Step: s}) })

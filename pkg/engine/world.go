@@ -24,6 +24,7 @@ type World struct {
 	secrets   SecretReader
 	cipher    Cipher
 	redactor  *secret.Redactor
+	functions functions
 }
 
 // decoded caches the values of an instance.
@@ -38,7 +39,9 @@ var _ topology.Env = (*World)(nil)
 // NewWorld makes a World of a snapshot. The snapshot belongs to it afterwards.
 func (e *Engine) NewWorld(s *Snapshot, inputs map[string]any) *World {
 	w := &World{instances: s.Instances, values: s.Values, decoded: map[topology.Instance]*decoded{}, inputs: inputs,
-		secrets: e.opts.Secrets, cipher: e.opts.Cipher, redactor: e.opts.Redactor}
+		secrets: e.opts.Secrets, cipher: e.opts.Cipher, redactor: e.opts.Redactor,
+		functions: functions{recorded: map[string]json.RawMessage{}, secret: map[string]any{}}}
+	maps.Copy(w.functions.recorded, s.Functions)
 	w.expect(nil)
 	return w
 }

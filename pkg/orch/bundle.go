@@ -132,6 +132,13 @@ func artifacts(t *topology.Topology) (out []*topology.Artifact) {
 	for _, g := range t.Groups {
 		interfaces(g.Interfaces)
 	}
+	for _, f := range topology.OwnFunctions(t) {
+		for _, s := range f.Signatures {
+			if s.Implementation != nil {
+				out = append(append(out, s.Implementation), s.Dependencies...)
+			}
+		}
+	}
 	return out
 }
 

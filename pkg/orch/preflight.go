@@ -44,6 +44,14 @@ func (l *Local) preflight(ctx context.Context, p *prepared) {
 			}
 		}
 	}
+	for _, f := range topology.OwnFunctions(p.topology) {
+		for _, s := range f.Signatures {
+			if s.Runnable() { // checked as an operation is that runs the same file
+				local = append(local, &driver.Request{Deployment: p.name, Topology: p.topology, Action: driver.Run,
+					Operation: &topology.Operation{Interface: "functions", Name: f.Name, Implementation: s.Implementation, Dependencies: s.Dependencies, Pos: f.Pos}})
+			}
+		}
+	}
 	l.checkReach(ctx, p, remote)
 	for _, c := range []struct {
 		d    driver.Driver

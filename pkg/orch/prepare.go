@@ -217,7 +217,7 @@ func (l *Local) keep(t *topology.Topology) (map[string][]byte, error) {
 	return l.opts.Keep(t)
 }
 
-// ownFunction is the code of calls that are valid and that nobody can evaluate.
+// ownFunction is the code of calls that are valid, of functions that have nothing to run.
 const ownFunction = "own-function"
 
 // load resolves and binds a bundle. choose says what nodes of other deployments stand for; nil: nothing does.

@@ -2,6 +2,10 @@ package plan
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/orch-project/orch/pkg/secret"
@@ -17,7 +21,10 @@ type staticEnv struct {
 	marks     bool
 }
 
-var _ topology.Env = (*staticEnv)(nil)
+var (
+	_ topology.Env       = (*staticEnv)(nil)
+	_ topology.Functions = (*staticEnv)(nil)
+)
 
 func (e *staticEnv) Input(name string) (any, bool) {
 	v, ok := e.inputs[name]
@@ -61,4 +68,23 @@ func (e *staticEnv) OperationOutput(in topology.Instance, rel, iface, op, name s
 func (e *staticEnv) Secret(_ context.Context, args []string) (secret.Value, error) {
 	m, _ := (&staticEnv{marks: true}).mark(append([]string{"secret"}, args...)...)
 	return secret.New(m.(string)), nil
+}
+
+// CallFunction never runs one: a call is the same while the implementation's content and the arguments are.
+func (e *staticEnv) CallFunction(_ context.Context, t *topology.Topology, f *topology.Function, s *topology.Signature, args []any) (any, error) {
+	if m, ok := e.mark("function", f.Name, FunctionKey(t, f, s, []byte(canonical(args)))); ok {
+		return secret.New(m.(string)), nil // its type is not checked then
+	}
+	return topology.Unknown{Refs: []string{"$" + f.Name}}, nil
+}
+
+// FunctionKey tells calls of functions that documents define apart: by name, the implementation's content and the arguments, as JSON.
+func FunctionKey(t *topology.Topology, f *topology.Function, s *topology.Signature, arguments []byte) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\x00%s\x00", f.Name, arguments)
+	if s.Runnable() && t.Files != nil {
+		content, _ := fs.ReadFile(t.Files, s.Implementation.File) // what cannot be read fails when it is run
+		h.Write(content)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }

@@ -128,6 +128,9 @@ func typed(r any, s *Schema) any {
 }
 
 func (e *evaluator) apply(sc Scope, c *Call) (any, error) {
+	if c.Own != nil {
+		return e.ownFunction(sc, c)
+	}
 	switch c.Fn {
 	case "get_input":
 		return e.getInput(sc, c)

@@ -35,6 +35,8 @@ const (
 type Call struct {
 	Fn   string
 	Args []*Value
+	// Own is the function, if the document defines it.
+	Own *Function
 }
 
 // Values is an ordered map of values. A nil *Values is empty; only Set needs a non-nil one.

@@ -27,7 +27,11 @@ func Check(reqs []*driver.Request, o Options) diag.List {
 		}
 		if p := (place{pos, err.Error()}); !seen[p] {
 			seen[p] = true
-			l.Errorf("bad-implementation", pos, "%s of %s cannot run: %v", r.Operation.Name, r.Node.Name, err).
+			name := "the function " + r.Operation.Name // of no node
+			if r.Node != nil {
+				name = r.Operation.Name + " of " + r.Node.Name
+			}
+			l.Errorf("bad-implementation", pos, "%s cannot run: %v", name, err).
 				Hint = "correct the path in the document or add the file to the archive"
 		}
 	}

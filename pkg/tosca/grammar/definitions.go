@@ -31,6 +31,9 @@ func (d *decoder) function(e entry) *document.Function {
 }
 
 func (d *decoder) signature(n *source.Node, path string) *document.Signature {
+	if n.IsNull() {
+		return &document.Signature{Pos: n.Pos, Path: path} // one that a service template does not refine
+	}
 	if !d.known(n, "signature", path) {
 		return nil
 	}

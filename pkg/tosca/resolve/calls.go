@@ -26,6 +26,7 @@ func (r *resolver) checkCalls() {
 			c.want = nil // the rest of the path is computed
 		}
 		switch {
+		case c.Own != nil:
 		case c.Fn == "get_input":
 			if hasTopology && len(args) > 0 && c.ctx.file == r.in.Root {
 				r.checkInput(c, args)

@@ -11,15 +11,6 @@ import (
 	"github.com/orch-project/orch/pkg/tosca/document"
 )
 
-// signature of a function that a document defines, with its types resolved.
-type signature struct {
-	args           []*topology.Schema
-	least          int
-	variadic       bool
-	result         *topology.Schema
-	implementation *topology.Artifact
-}
-
 // functions resolves the definitions of the user's own documents, so that mistakes in unused ones are found, too.
 func (r *resolver) functions() {
 	for _, f := range r.in.Files {
@@ -27,81 +18,73 @@ func (r *resolver) functions() {
 			continue
 		}
 		for _, def := range f.Doc.Functions {
-			r.signatures(f, def)
+			r.function(f, def)
 		}
 		if t := f.Doc.Topology; t != nil && f == r.in.Root {
 			for _, def := range t.Functions {
-				r.signatures(f, def)
+				r.function(f, def)
 			}
 		}
 	}
 }
 
-func (r *resolver) signatures(f *File, def *document.Function) []*signature {
-	if s, ok := r.signed[def]; ok {
-		return s
+// function resolves a definition. One of a service template refines that of the same name outside of it: of a signature that exists only the
+// implementation can change, and signatures can follow.
+func (r *resolver) function(f *File, def *document.Function) *topology.Function {
+	if fn, ok := r.signed[def]; ok {
+		return fn
 	}
-	var out []*signature
-	var outside []*signature // what a template's own definition refines
-	if t := f.Doc.Topology; t != nil && slices.Contains(t.Functions, def) {
-		for _, at := range f.reachable() {
-			for _, fn := range at.file.Doc.Functions {
-				if at.prefix+fn.Name.Text == def.Name.Text && outside == nil {
-					outside = r.signatures(at.file, fn)
-				}
-			}
-		}
+	out := &topology.Function{Name: def.Name.Text, Pos: def.Name.Pos}
+	r.signed[def] = out
+	var outside []*topology.Signature
+	if file, refined := f.refined(def); refined != nil {
+		outside = r.function(file, refined).Signatures
 	}
 	for i, d := range def.Signatures {
-		if i < len(outside) { // of a signature that exists only the implementation can change
+		if i < len(outside) {
 			s := *outside[i]
-			if im := d.Implementation; im != nil && im.Implementation != nil {
-				s.implementation = r.artifactUse(&context{file: f}, im.Implementation)
-			}
-			out = append(out, &s)
+			r.implemented(f, &s, d.Implementation)
+			out.Signatures = append(out.Signatures, &s)
 			continue
 		}
-		s := &signature{least: len(d.Arguments), variadic: d.Variadic, result: r.schema(f, d.Result)}
-		for _, a := range append(append([]*document.Schema{}, d.Arguments...), d.Optional...) {
-			s.args = append(s.args, r.schema(f, a))
+		s := &topology.Signature{Least: len(d.Arguments), Variadic: d.Variadic, Result: r.schema(f, d.Result)}
+		for _, a := range slices.Concat(d.Arguments, d.Optional) {
+			s.Arguments = append(s.Arguments, r.schema(f, a))
 		}
-		if im := d.Implementation; im != nil && im.Implementation != nil {
-			s.implementation = r.artifactUse(&context{file: f}, im.Implementation)
-		}
-		out = append(out, s)
+		r.implemented(f, s, d.Implementation)
+		out.Signatures = append(out.Signatures, s)
 	}
-	if len(out) < len(outside) {
-		out = append(out, outside[len(out):]...)
+	if len(out.Signatures) < len(outside) {
+		out.Signatures = append(out.Signatures, outside[len(out.Signatures):]...)
 	}
-	r.signed[def] = out
 	return out
 }
 
-// takes reports whether a signature has room for that many arguments.
-func (s *signature) takes(n int) bool {
-	return n >= s.least && (n <= len(s.args) || s.variadic && len(s.args) > 0)
+// implemented gives a signature its implementation, if there is one.
+func (r *resolver) implemented(f *File, s *topology.Signature, def *document.Operation) {
+	if def == nil || def.Implementation == nil {
+		return
+	}
+	ctx := &context{file: f}
+	s.Implementation, s.Dependencies, s.Timeout = r.artifactUse(ctx, def.Implementation), nil, 0
+	for _, d := range def.Dependencies {
+		s.Dependencies = append(s.Dependencies, r.artifactUse(ctx, d))
+	}
+	if def.Timeout != nil {
+		s.Timeout = r.timeout(def.Timeout, def.Path)
+	}
 }
 
-// argument is the schema of an argument by its position.
-func (s *signature) argument(i int) *topology.Schema {
-	if i >= len(s.args) {
-		i = len(s.args) - 1
+// refined is the definition outside of the file's service template that one in it refines, with its file.
+func (f *File) refined(def *document.Function) (*File, *document.Function) {
+	if t := f.Doc.Topology; t == nil || !slices.Contains(t.Functions, def) {
+		return nil, nil
 	}
-	if i < 0 {
-		return nil
-	}
-	return s.args[i]
+	return f.outside(def.Name.Text)
 }
 
-// Function finds a function that a document in scope defines (TOSCA 2.0), with the file that has it.
-func (f *File) Function(name string) (*File, *document.Function) {
-	if t := f.Doc.Topology; t != nil {
-		for _, fn := range t.Functions {
-			if fn.Name.Text == name {
-				return f, fn
-			}
-		}
-	}
+// outside finds a function that is defined outside of service templates, in the file or what it imports.
+func (f *File) outside(name string) (*File, *document.Function) {
 	for _, at := range f.reachable() {
 		for _, fn := range at.file.Doc.Functions {
 			if at.prefix+fn.Name.Text == name {
@@ -112,20 +95,42 @@ func (f *File) Function(name string) (*File, *document.Function) {
 	return nil, nil
 }
 
+// Function finds a function that a document in scope defines (TOSCA 2.0), with the file that has it. What the service template of the root document
+// refines is meant wherever it is called, in types of profiles, too.
+func (f *File) Function(name string) (*File, *document.Function) {
+	if t := f.Doc.Topology; t != nil {
+		for _, fn := range t.Functions {
+			if fn.Name.Text == name {
+				return f, fn
+			}
+		}
+	}
+	file, def := f.outside(name)
+	if def == nil || f.root == nil || f.root.Doc.Topology == nil {
+		return file, def
+	}
+	for _, fn := range f.root.Doc.Topology.Functions {
+		if _, of := f.root.refined(fn); of == def {
+			return f.root, fn
+		}
+	}
+	return file, def
+}
+
 // apply checks the arguments of a call against the function's signatures and parses them. It returns the result's schema, nil for any.
-func (r *resolver) apply(c *topology.Checker, f *File, def *document.Function, n *source.Node, args []*source.Node, out *topology.Call, path string) *topology.Schema {
-	var fits []*signature
-	all := r.signatures(f, def)
-	for _, s := range all {
-		if s.takes(len(args)) {
+func (r *resolver) apply(c *topology.Checker, fn *topology.Function, n *source.Node, args []*source.Node, out *topology.Call, path string) *topology.Schema {
+	out.Own = fn
+	var fits []*topology.Signature
+	for _, s := range fn.Signatures {
+		if s.Takes(len(args)) {
 			fits = append(fits, s)
 		}
 	}
-	if len(fits) == 0 && len(all) > 0 {
-		d := r.errorf("bad-function", n.Pos, path, "no signature of the function %s takes %d arguments", def.Name.Text, len(args))
-		d.Related = []diag.Related{{Pos: def.Name.Pos, Message: "declared here"}}
+	declared := []diag.Related{{Pos: fn.Pos, Message: "declared here"}}
+	if len(fits) == 0 && len(fn.Signatures) > 0 {
+		r.errorf("bad-function", n.Pos, path, "no signature of the function %s takes %d arguments", fn.Name, len(args)).Related = declared
 	}
-	var chosen *signature
+	var chosen *topology.Signature
 	for _, s := range fits {
 		if len(fits) == 1 || r.quietly(c, args, s, path) {
 			chosen = s
@@ -133,27 +138,30 @@ func (r *resolver) apply(c *topology.Checker, f *File, def *document.Function, n
 		}
 	}
 	if chosen == nil && len(fits) > 1 {
-		d := r.errorf("bad-function", n.Pos, path, "the arguments fit no signature of the function %s", def.Name.Text)
-		d.Related = []diag.Related{{Pos: def.Name.Pos, Message: "declared here"}}
+		r.errorf("bad-function", n.Pos, path, "the arguments fit no signature of the function %s", fn.Name).Related = declared
 	}
 	for i, a := range args {
 		var s *topology.Schema
 		if chosen != nil {
-			s = chosen.argument(i)
+			s = chosen.Argument(i)
 		}
 		out.Args[i] = c.Value(a, s, path)
 	}
 	if chosen == nil {
 		return nil
 	}
-	return chosen.result
+	if !chosen.Runnable() {
+		d := r.warnf(CodeOwnFunction, n.Pos, path, "the function %s has no implementation here that could be run, so this cannot be deployed", fn.Name)
+		d.Related, d.Hint = []diag.Related{{Pos: fn.Pos, Message: "defined here"}}, "add implementation to its signature: a script of the archive"
+	}
+	return chosen.Result
 }
 
 // quietly tells whether arguments fit a signature, without saying what does not.
-func (r *resolver) quietly(c *topology.Checker, args []*source.Node, s *signature, path string) bool {
+func (r *resolver) quietly(c *topology.Checker, args []*source.Node, s *topology.Signature, path string) bool {
 	findings, calls := len(*r.diags), len(r.calls)
 	for i, a := range args {
-		c.Value(a, s.argument(i), path)
+		c.Value(a, s.Argument(i), path)
 	}
 	ok := true
 	for _, d := range (*r.diags)[findings:] {

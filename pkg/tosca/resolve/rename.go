@@ -55,7 +55,7 @@ func (r *renamer) value(v *topology.Value) *topology.Value {
 }
 
 func (r *renamer) call(v *topology.Value) *topology.Value {
-	c := &topology.Call{Fn: v.Call.Fn, Args: make([]*topology.Value, len(v.Call.Args))}
+	c := &topology.Call{Fn: v.Call.Fn, Own: v.Call.Own, Args: make([]*topology.Value, len(v.Call.Args))}
 	for i, a := range v.Call.Args {
 		c.Args[i] = r.value(a)
 	}
@@ -65,6 +65,7 @@ func (r *renamer) call(v *topology.Value) *topology.Value {
 	}
 	first := fmt.Sprint(c.Args[0].Lit)
 	switch {
+	case c.Own != nil:
 	case c.Fn == "get_input":
 		if bound, ok := r.inputs[first]; ok {
 			return nestedValue(bound, c.Args[1:], v)
@@ -102,7 +103,7 @@ func nestedValue(v *topology.Value, path []*topology.Value, at *topology.Value) 
 	}
 	out := *v
 	out.Schema, out.Pos = at.Schema, at.Pos
-	if out.Kind == topology.CallValue && len(path) > 0 {
+	if out.Kind == topology.CallValue && v.Call.Own == nil && len(path) > 0 {
 		out.Call = &topology.Call{Fn: v.Call.Fn, Args: append(slices.Clone(v.Call.Args), path...)}
 	}
 	return &out

@@ -28,7 +28,7 @@ type resolver struct {
 	calls        []call
 	filters      map[filterKey]topology.Constraint
 	checked      map[filterOf]bool
-	signed       map[*document.Function][]*signature
+	signed       map[*document.Function]*topology.Function
 	conditions   map[*document.NodeFilter]*topology.Value // parsed, nil for what is malformed
 
 	// requiredInputs are the placeholders of operation inputs that need a value.
@@ -49,7 +49,7 @@ func newResolver(in Input, diags *diag.List) *resolver {
 	return &resolver{
 		in: in, diags: diags, top: &topology.Topology{},
 		byName: map[string]*node{}, groups: map[string]*topology.Group{}, relTemplates: map[string]*document.RelationshipTemplate{},
-		filters: map[filterKey]topology.Constraint{}, conditions: map[*document.NodeFilter]*topology.Value{}, signed: map[*document.Function][]*signature{}, checked: map[filterOf]bool{}, requiredInputs: map[*topology.Value]bool{}, stat: map[string]bool{}, used: map[string]bool{},
+		filters: map[filterKey]topology.Constraint{}, conditions: map[*document.NodeFilter]*topology.Value{}, signed: map[*document.Function]*topology.Function{}, checked: map[filterOf]bool{}, requiredInputs: map[*topology.Value]bool{}, stat: map[string]bool{}, used: map[string]bool{},
 	}
 }
 

@@ -71,6 +71,11 @@ func (r *resolver) call(ctx *context, c *topology.Checker, n *source.Node, s *to
 		return nil, false
 	}
 	fn, args, problem, hint, ok := ctx.file.Doc.Traits.Expressions.Call(n)
+	if !ok && ctx.file.Doc.Traits.Strict && n.Is(source.Scalar) && strings.HasPrefix(n.Text, "$") {
+		if _, own := ctx.file.Function(n.Text[1:]); own != nil { // $name alone calls it without arguments
+			fn, problem, ok = n.Text[1:], "unknown", true
+		}
+	}
 	if !ok {
 		return r.misspelt(ctx, n, s, path)
 	}
@@ -91,9 +96,7 @@ func (r *resolver) call(ctx *context, c *topology.Checker, n *source.Node, s *to
 	out := &topology.Call{Fn: fn, Args: make([]*topology.Value, len(args))}
 	var gives *topology.Schema
 	if defined != nil {
-		gives = r.apply(c, home, defined, n, args, out, path)
-		d := r.warnf(CodeOwnFunction, n.Pos, path, "the function %s is defined by the document: orch checks its calls and does not run it, so this cannot be deployed", fn)
-		d.Related = []diag.Related{{Pos: defined.Name.Pos, Message: "defined here"}}
+		gives = r.apply(c, r.function(home, defined), n, args, out, path)
 	} else {
 		for i, a := range args {
 			out.Args[i] = c.Value(a, nil, path)
