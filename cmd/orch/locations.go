@@ -57,7 +57,7 @@ func (l *locations) named(name string) (plugin.Location, error) {
 		}
 	}
 	if !ok && name != "" && name != defaultLocation {
-		return plugin.Location{}, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("there is no location %q", name), Hint: "locations are configured in the configuration file"}
+		return plugin.Location{}, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("there is no location %q", name), Hint: "orch locations list shows those that are configured or stored"}
 	}
 	if !ok {
 		settings := map[string]any{}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -147,6 +148,9 @@ func (s *Server) updateUser(c echo.Context) error {
 		change.Version = n
 	}
 	u, err := s.accounts().UpdateUser(c.Request().Context(), param(c, "user"), change)
+	if errors.Is(err, orch.ErrChanged) && ifMatch(c) != "" {
+		return &statusError{http.StatusPreconditionFailed, err}
+	}
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,8 @@ func TestWrongFieldsHavePointers(t *testing.T) {
 		`{} {}`:                                       "",
 		`[]`:                                          "",
 		`"deploy"`:                                    "",
+		`{"verb":"deploy","verb":"undeploy"}`:         "/verb",
+		`{"inputs":{"a":[{"b":1,"b":2}]}}`:            "/inputs/a/0/b",
 	} {
 		rec := post(h, "", asJSON, body)
 		var p orch.Problem
@@ -125,7 +127,7 @@ func TestEntityTags(t *testing.T) {
 	for _, tt := range []struct {
 		tag    string
 		status int
-	}{{`"v99"`, 409}, {`"x"`, 412}, {user, 200}, {user, 409}} {
+	}{{`"v99"`, 412}, {`"x"`, 412}, {user, 200}, {user, 412}} {
 		if rec := ask("PATCH", "/users/viewer", `{"disabled":false}`, "If-Match", tt.tag); rec.Code != tt.status {
 			t.Errorf("%+v: %d %s", tt, rec.Code, rec.Body)
 		}
@@ -139,10 +141,36 @@ func TestEntityTags(t *testing.T) {
 	if rec := ask("POST", "/plans/p1/apply", "", "If-Match", `"d0"`); rec.Code != http.StatusPreconditionFailed {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
+	reviewed := ask("GET", "/plans/p1", "").Header().Get("ETag")
+	if rec := ask("POST", "/plans/p1/apply", "", "If-Match", reviewed); rec.Code != http.StatusAccepted {
+		t.Errorf("the tag of what was read, %s: %d %s", reviewed, rec.Code, rec.Body)
+	}
 	for _, name := range []string{"X-Content-Type-Options", "Content-Security-Policy", "X-Request-Id", "Cache-Control"} {
 		if first.Header().Get(name) == "" {
 			t.Errorf("no %s", name)
 		}
+	}
+}
+
+// TestMethodsThatAPathHasNot: the answer says which it has.
+func TestMethodsThatAPathHasNot(t *testing.T) {
+	h := New(Options{Service: &stub{}}).Handler()
+	for path, want := range map[string]string{"/deployments": "GET", "/users/a": "GET, PATCH, DELETE", "/tasks": "POST"} {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest("PUT", base+path, nil))
+		if rec.Code != http.StatusMethodNotAllowed || rec.Header().Get("Allow") != want || !strings.Contains(rec.Body.String(), "PUT is no method of "+base+path) {
+			t.Errorf("PUT %s: %d, Allow %q, %s", path, rec.Code, rec.Header().Get("Allow"), rec.Body)
+		}
+	}
+}
+
+// TestAStreamThatCannotBeginIsRefused, so that browsers do not open it again and again.
+func TestAStreamThatCannotBeginIsRefused(t *testing.T) {
+	h := validated(t, New(Options{Service: &stub{err: &orch.Error{Kind: orch.KindNotFound, Msg: "no deployment x"}}}).Handler())
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, httptest.NewRequest("GET", base+"/events?deployment=x&follow=true", nil))
+	if rec.Code != http.StatusNotFound || rec.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
 
@@ -198,6 +226,72 @@ func FuzzDecodeRequest(f *testing.F) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// FuzzTwice: what is refused as being there twice is lost when the text is decoded and encoded again.
+func FuzzTwice(f *testing.F) {
+	for _, seed := range []string{`{"a":1,"a":2}`, `[{"x":{"a":1},"y":[{"a":1,"b":{"a":1}}]}]`, `"a"`, `{"a":{"b":1,"b":1}}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		defer bounded.Input(t)()
+		if !json.Valid(raw) {
+			return
+		}
+		_, found := twice(json.NewDecoder(bytes.NewReader(raw)), "")
+		if names, kept := members(raw), membersOf(raw); found != (names != kept) {
+			t.Errorf("%s: twice says %v, of %d members %d are kept", raw, found, names, kept)
+		}
+	})
+}
+
+// members of all objects in a text, counted as they stand there.
+func members(raw []byte) (n int) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	var inside []json.Delim
+	for name := false; ; {
+		t, err := d.Token()
+		if err != nil {
+			return n
+		}
+		object := len(inside) > 0 && inside[len(inside)-1] == '{'
+		delim, ok := t.(json.Delim)
+		switch {
+		case ok && (delim == '}' || delim == ']'):
+			inside = inside[:len(inside)-1]
+			name = false
+			continue
+		case object && !name:
+			n, name = n+1, true
+			continue
+		case ok:
+			inside = append(inside, delim)
+		}
+		name = false
+	}
+}
+
+// membersOf counts those that are left after decoding.
+func membersOf(raw []byte) int {
+	var v any
+	if json.Unmarshal(raw, &v) != nil {
+		return 0
+	}
+	var count func(v any) int
+	count = func(v any) (n int) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, x := range v {
+				n += 1 + count(x)
+			}
+		case []any:
+			for _, x := range v {
+				n += count(x)
+			}
+		}
+		return n
+	}
+	return count(v)
 }
 
 func FuzzUnknownField(f *testing.F) {

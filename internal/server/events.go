@@ -22,6 +22,12 @@ func (s *Server) events(c echo.Context) error {
 	}
 	ctx, cancel := s.streaming(c)
 	defer cancel()
+	if f.Deployment != "" {
+		// A stream that cannot begin is refused, so that a browser's EventSource does not ask for it again and again.
+		if _, err := s.service(c).Tasks(ctx, f.Deployment); err != nil {
+			return err
+		}
+	}
 	w := c.Response()
 	w.Header().Set(echo.HeaderContentType, "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")

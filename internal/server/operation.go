@@ -36,8 +36,7 @@ func (s *Server) operationRoutes() {
 		s.echo.GET(path, s.guarded(route{http.MethodGet, path, needs, 0, handle}, handle))
 	}
 	// Who looks after the server is answered to the end.
-	s.echo.GET("/healthz", func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
-	s.echo.GET("/readyz", s.ready)
+	s.watched(s.echo)
 	if s.opts.Operation.Metrics != nil {
 		add("/metrics", orch.Viewer, echo.WrapHandler(s.opts.Operation.Metrics))
 	}
@@ -47,12 +46,19 @@ func (s *Server) operationRoutes() {
 func (s *Server) OperationHandler() http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = s.fail
-	e.GET("/healthz", func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
-	e.GET("/readyz", s.ready)
+	s.watched(e)
 	if s.opts.Operation.Metrics != nil {
 		e.GET("/metrics", echo.WrapHandler(s.opts.Operation.Metrics))
 	}
 	return e
+}
+
+// watched answers load balancers, of which many ask with HEAD.
+func (s *Server) watched(e *echo.Echo) {
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		e.Add(method, "/healthz", func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
+		e.Add(method, "/readyz", s.ready)
+	}
 }
 
 // ready is what load balancers ask: no for a server that is about to stop, or whose store cannot be used.

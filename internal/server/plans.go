@@ -29,7 +29,7 @@ func (s *Server) plan(c echo.Context) error {
 			return err
 		}
 		c.Response().Header().Set(echo.HeaderLocation, base+"/plans/"+url.PathEscape(p.ID))
-		c.Response().Header().Set("ETag", quoted(p.Digest))
+		c.Response().Header().Set("ETag", planTag(p))
 		return c.JSON(http.StatusCreated, p)
 	}
 	p, list, err := s.service(c).Plan(ctx, req)
@@ -52,7 +52,10 @@ func (s *Server) plans(c echo.Context) error {
 
 func (s *Server) savedPlan(c echo.Context) error {
 	p, err := s.service(c).Plans().Get(c.Request().Context(), param(c, "plan"))
-	return answer(c, p, err)
+	if err != nil {
+		return err
+	}
+	return tagged(c, planTag(p), func() error { return c.JSON(http.StatusOK, p) })
 }
 
 func (s *Server) removePlan(c echo.Context) error {
@@ -67,7 +70,10 @@ func (s *Server) applyPlan(c echo.Context) error {
 	id := param(c, "plan")
 	err := unchanged(c, func() (string, error) {
 		p, err := s.service(c).Plans().Get(c.Request().Context(), id)
-		return quoted(p.Digest), err
+		if p.Task != "" {
+			return ifMatch(c), err // Apply says that it was applied, or answers a request that comes again
+		}
+		return planTag(p), err
 	})
 	if err != nil {
 		return err
@@ -79,6 +85,14 @@ func (s *Server) applyPlan(c echo.Context) error {
 	about(c, string(t.Verb)+" "+t.Deployment)
 	c.Response().Header().Set(echo.HeaderLocation, base+"/deployments/"+url.PathEscape(t.Deployment)+"/tasks/"+url.PathEscape(t.ID))
 	return c.JSON(http.StatusAccepted, t)
+}
+
+// planTag is the plan's digest, by which If-Match applies what was read; an applied plan has another, since it names its task.
+func planTag(p orch.SavedPlan) string {
+	if p.Task != "" {
+		return quoted(p.Digest + "." + p.Task)
+	}
+	return quoted(p.Digest)
 }
 
 func quoted(tag string) string { return `"` + tag + `"` }

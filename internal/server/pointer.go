@@ -68,6 +68,42 @@ func unknownField(raw json.RawMessage, t reflect.Type, at string) (string, bool)
 	return "", false
 }
 
+// twice finds a member that a JSON object has twice: which of them counts is not for chance to say. The text is known to be JSON.
+func twice(d *json.Decoder, at string) (string, bool) {
+	t, err := d.Token()
+	if err != nil {
+		return "", false
+	}
+	switch t {
+	case json.Delim('{'):
+		seen := map[string]bool{}
+		for d.More() {
+			name, err := d.Token()
+			text, ok := name.(string)
+			if err != nil || !ok {
+				return "", false
+			}
+			if seen[text] {
+				return at + pointer(text), true
+			}
+			seen[text] = true
+			if p, ok := twice(d, at+pointer(text)); ok {
+				return p, true
+			}
+		}
+	case json.Delim('['):
+		for i := 0; d.More(); i++ {
+			if p, ok := twice(d, at+pointer(itoa(i))); ok {
+				return p, true
+			}
+		}
+	default:
+		return "", false
+	}
+	_, _ = d.Token() // the end of the object or list
+	return "", false
+}
+
 // fields of a struct by their lower-case JSON names, those of embedded structs included.
 func fields(t reflect.Type) map[string]reflect.Type {
 	out := map[string]reflect.Type{}

@@ -96,7 +96,9 @@ func badUpload(err error) error {
 func decodeJSON(c echo.Context, into any) error {
 	kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	if err != nil || kind != echo.MIMEApplicationJSON {
-		return unsupported(c.Request().Header.Get(echo.HeaderContentType))
+		given := c.Request().Header.Get(echo.HeaderContentType)
+		return &statusError{http.StatusUnsupportedMediaType, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("%.80q is no type that is taken here", given),
+			Hint: "send JSON, with Content-Type: application/json"}}
 	}
 	return strict(http.MaxBytesReader(c.Response(), c.Request().Body, memoryForm), into)
 }
@@ -129,13 +131,16 @@ func check(raw []byte, into any) error {
 	if !json.Valid(raw) {
 		return notJSON(raw)
 	}
+	if p, ok := twice(json.NewDecoder(bytes.NewReader(raw)), ""); ok {
+		return &bodyError{p, "it is there twice"}
+	}
 	if p, ok := unknownField(raw, reflect.TypeOf(into), ""); ok {
 		return &bodyError{p, "there is no such field"}
 	}
 	err := json.Unmarshal(raw, into)
 	var typed *json.UnmarshalTypeError
 	if errors.As(err, &typed) {
-		return &bodyError{pointer(strings.Split(typed.Field, ".")...), fmt.Sprintf("a %s is not what belongs here", typed.Value)}
+		return &bodyError{pointer(strings.Split(typed.Field, ".")...), fmt.Sprintf("not what belongs here: %s", typed.Value)}
 	}
 	if err != nil {
 		return &bodyError{"", err.Error()}
@@ -150,6 +155,9 @@ func notJSON(raw []byte) error {
 	if err := d.Decode(&any); err != nil {
 		if errors.Is(err, io.EOF) {
 			return &bodyError{"", "the body is empty"}
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return &bodyError{"", "it is cut off"}
 		}
 		return &bodyError{"", err.Error()}
 	}

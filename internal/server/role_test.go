@@ -174,7 +174,7 @@ func TestNothingIsServedUnguarded(t *testing.T) {
 	p := newPeople(t)
 	s := New(Options{Service: &stub{accounts: p.accounts}, Auth: trusting{auth.New(auth.Options{Accounts: p.accounts})},
 		Mounts: []Mount{{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })}}})
-	public := map[string]bool{"GET /healthz": true, "GET /readyz": true} // whether it lives, and nothing else
+	public := map[string]bool{"GET /healthz": true, "GET /readyz": true, "HEAD /healthz": true, "HEAD /readyz": true} // whether it lives, and nothing else
 	for _, r := range s.routes() {
 		public[r.method+" "+base+r.path] = r.needs == orch.Public
 	}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -103,7 +104,7 @@ func New(o Options) *Server {
 		s.echo.Add(r.method, base+r.path, s.guarded(r, r.handle))
 	}
 	for path, methods := range otherMethods(s.routes()) {
-		s.echo.Match(methods, base+path, func(c echo.Context) error { return echo.ErrMethodNotAllowed })
+		s.echo.Match(methods, base+path, notAllowed(methods))
 	}
 	// Below the API nothing else is answered, whatever a mount at the root would say.
 	s.echo.Any(base+"/*", func(c echo.Context) error { return echo.ErrNotFound })
@@ -116,12 +117,25 @@ func New(o Options) *Server {
 	return s
 }
 
+// notAllowed answers methods that a path has not with those that it has (RFC 9110, 15.5.6).
+func notAllowed(others []string) echo.HandlerFunc {
+	have := slices.DeleteFunc(slices.Clone(knownMethods), func(m string) bool { return slices.Contains(others, m) })
+	return func(c echo.Context) error {
+		c.Response().Header().Set(echo.HeaderAllow, strings.Join(have, ", "))
+		return &statusError{http.StatusMethodNotAllowed, &orch.Error{Kind: orch.KindUser,
+			Msg: fmt.Sprintf("%s is no method of %s", c.Request().Method, c.Request().URL.Path), Hint: "it takes " + strings.Join(have, " and ")}}
+	}
+}
+
+// knownMethods are those of the routes, and HEAD.
+var knownMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
 // otherMethods are those that a path has no route for.
 func otherMethods(routes []route) map[string][]string {
 	out := map[string][]string{}
 	for _, r := range routes {
 		if out[r.path] == nil {
-			out[r.path] = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+			out[r.path] = slices.Clone(knownMethods)
 		}
 		out[r.path] = slices.DeleteFunc(out[r.path], func(m string) bool { return m == r.method })
 	}

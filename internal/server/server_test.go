@@ -176,6 +176,22 @@ func TestRequestsArriveWithTheirSource(t *testing.T) {
 	}
 }
 
+// needy is a source that says what is needed of it.
+type needy struct{ fstest.MapFS }
+
+func (needy) Needed() ([]string, error) { return []string{"topology.yaml", ".hidden/run.sh"}, nil }
+
+func TestOnlyWhatIsNeededIsSent(t *testing.T) {
+	s := &stub{}
+	files := fstest.MapFS{"topology.yaml": {Data: []byte("a")}, ".hidden/run.sh": {Data: []byte("b")}, "private.txt": {Data: []byte("no")}}
+	if _, err := connect(t, s).Apply(t.Context(), orch.Request{Verb: orch.Deploy, Deployment: "web", Entry: "topology.yaml", Source: needy{files}}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"topology.yaml": "a", ".hidden/run.sh": "b"}, s.files); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestErrorsComeBackAsTheyWere(t *testing.T) {
 	s := &stub{}
 	c := connect(t, s)

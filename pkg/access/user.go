@@ -167,7 +167,7 @@ func (a *Accounts) UpdateUser(ctx context.Context, name string, c orch.UserChang
 	}
 	return a.change(ctx, name, func(_ state.Tx, r *userRecord) error {
 		if c.Version != 0 && c.Version != r.Version {
-			return &orch.Error{Kind: orch.KindConflict, Msg: "user " + name + " was changed meanwhile", Hint: "read it again"}
+			return &orch.Error{Kind: orch.KindConflict, Msg: "user " + name, Hint: "read it again", Err: orch.ErrChanged}
 		}
 		if c.Password != nil {
 			r.Hash = hash

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"mime/multipart"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/source"
@@ -60,15 +61,24 @@ func pack(fsys fs.FS) ([]byte, error) {
 	return data, err
 }
 
+// keptDir holds what a document imports from elsewhere.
+const keptDir = ".orch-imports"
+
+// namesOf are the files to send. Hidden directories such as .git stay behind where the source does not say what it needs.
 func namesOf(fsys fs.FS) (names []string, err error) {
 	if s, ok := fsys.(orch.Selective); ok {
 		return s.Needed()
 	}
 	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && name != keptDir && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case d.Type().IsRegular():
 			names = append(names, name)
 		}
-		return err
+		return nil
 	})
 	return names, err
 }

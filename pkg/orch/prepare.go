@@ -49,6 +49,9 @@ func (l *Local) prepare(ctx context.Context, req Request) (*prepared, error) {
 		return nil, &Error{Kind: KindUser, Msg: fmt.Sprintf("%q is no name for a deployment", p.name),
 			Hint: "use letters, digits, '-', '_' and '.', up to 128 of them"}
 	}
+	if err := req.check(); err != nil {
+		return nil, err
+	}
 	have, err := loadDeployment(ctx, l.store, p.name)
 	switch {
 	case err == nil:
@@ -92,6 +95,26 @@ func (l *Local) prepare(ctx context.Context, req Request) (*prepared, error) {
 	}
 	p.build(in)
 	return p, nil
+}
+
+// check refuses what no deployment could make sense of.
+func (r Request) check() error {
+	switch {
+	case !slices.Contains([]Verb{Deploy, Undeploy, Workflow, Operate}, r.Verb):
+		return &Error{Kind: KindUser, Msg: fmt.Sprintf("there is no verb %q", r.Verb), Hint: "use deploy, undeploy, workflow or operation"}
+	case r.Verb == Workflow && r.Workflow == "":
+		return &Error{Kind: KindUser, Msg: "the request names no workflow", Hint: "orch workflows " + r.Deployment + " shows those that there are"}
+	case r.Verb == Operate && r.Operation == "":
+		return &Error{Kind: KindUser, Msg: "the request names no operation"}
+	case r.Parallel < 0:
+		return &Error{Kind: KindUser, Msg: fmt.Sprintf("%d steps cannot run at once", r.Parallel), Hint: "parallel is 1 or more; 0 is the default"}
+	}
+	for name, n := range r.Scale {
+		if n < 0 {
+			return &Error{Kind: KindUser, Msg: fmt.Sprintf("%s cannot have %d instances", name, n)}
+		}
+	}
+	return nil
 }
 
 // complete asks the drivers about a prepared request: whether it can be done at all, and what it does to the infrastructure. It plans again if

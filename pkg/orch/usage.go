@@ -35,10 +35,20 @@ func (s storedLocations) Usage(ctx context.Context, name string) ([]Usage, error
 	if slices.Contains(pools, name) {
 		return s.poolUsage(ctx, name)
 	}
-	if src, ok := s.l.opts.Locations.(UsageSource); ok {
-		return src.Usage(ctx, name)
+	src, ok := s.l.opts.Locations.(UsageSource)
+	if !ok {
+		return nil, noLocation(name)
 	}
-	return nil, noLocation(name)
+	if name != "" && name != DefaultLocation {
+		all, err := s.List(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(all, func(l LocationInfo) bool { return l.Name == name }) {
+			return nil, noLocation(name)
+		}
+	}
+	return src.Usage(ctx, name)
 }
 
 // poolUsage counts a pool's hosts: those that somebody has are used, and so are those that cannot be.
