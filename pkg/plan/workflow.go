@@ -399,6 +399,9 @@ func (lm *loom) call(n *topology.Node, wv *woven, k int, ac topology.Activity) [
 		if a.op = n.Operation(ac.Interface, ac.Name); a.op == nil && ac.Interface == "" {
 			a.op = findOperation(n, ac.Name)
 		}
+		if ph, ok := lm.makes(n, ac); ok && !implemented(a.op) {
+			return lm.make(n, wv, ph)
+		}
 		if a.op == nil {
 			lm.unknownOperation(wv, ac, n.Name)
 			return nil
@@ -418,6 +421,44 @@ func (lm *loom) call(n *topology.Node, wv *woven, k int, ac topology.Activity) [
 	}
 	for _, a.rel = range rels {
 		out = append(out, lm.callRelationship(wv, ac, a)...)
+	}
+	return out
+}
+
+// makes reports whether calling an operation is how a workflow has infrastructure made or deleted: create and delete of a native node that the
+// workflow does not delegate. So Alien4Cloud writes workflows for what is neither server nor network, such as server groups.
+func (lm *loom) makes(n *topology.Node, ac topology.Activity) (phase, bool) {
+	if !n.Native || ac.Interface != "" && !strings.EqualFold(lastPart(ac.Interface), standard) {
+		return phase{}, false
+	}
+	part, name := Install, "create"
+	if strings.EqualFold(ac.Name, "delete") {
+		part, name = Uninstall, "delete"
+	}
+	if !strings.EqualFold(ac.Name, name) {
+		return phase{}, false
+	}
+	for _, st := range lm.wf.Steps {
+		for _, other := range st.Activities {
+			if st.Target == n.Name && other.Kind == topology.ActivityDelegate && other.Name == part {
+				return phase{}, false
+			}
+		}
+	}
+	for _, ph := range lives[part].phases {
+		if ph.op == name {
+			return ph, true
+		}
+	}
+	return phase{}, false
+}
+
+// make is the infrastructure's part of a phase, for every instance.
+func (lm *loom) make(n *topology.Node, wv *woven, ph phase) (out []int) {
+	for _, i := range lm.instances[n.Name] {
+		s := lm.b.infraStep(lm.t, n, i, ph.action)
+		s.StateBefore, s.StateAfter = ph.before, ph.after
+		out = append(out, lm.add(n, wv, s))
 	}
 	return out
 }

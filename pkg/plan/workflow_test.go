@@ -78,6 +78,39 @@ func TestDeclaredUninstallThatForgetsInfrastructure(t *testing.T) {
 	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Uninstall}), "declared_uninstall_incomplete")
 }
 
+// Alien4Cloud calls the operations of infrastructure that is neither server nor network instead of delegating it.
+func TestCalledInfrastructure(t *testing.T) {
+	top := a4c()
+	group := top.node("Group", "yorc.nodes.openstack.ServerGroup")
+	group.Native = true
+	rel(top.NodeNamed("Compute"), "group", "yorc.relationships.MemberOf", "Group")
+	install, uninstall := top.Workflows["install"], top.Workflows["uninstall"]
+	install.Steps = append(install.Steps,
+		wfStep("Group_create", "Group", []string{"Group_started"}, callOp("tosca.interfaces.node.lifecycle.Standard", "create")),
+		wfStep("Group_started", "Group", []string{"Compute_install"}, setState("started")))
+	uninstall.Steps[2].OnSuccess = []string{"Group_delete"}
+	uninstall.Steps = append(uninstall.Steps, wfStep("Group_delete", "Group", nil, callOp("Standard", "delete")))
+	p := build(t, plan.Input{Topology: top.Topology})
+	golden(t, p, "declared_called")
+	rec := done(nil, p.Steps...)
+	if again := build(t, plan.Input{Topology: top.Topology, Recorded: rec}); len(again.Steps) > 0 {
+		golden(t, again, "nothing")
+	}
+	golden(t, build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Uninstall}), "declared_called_uninstall")
+
+	delegated := wfStep("Group_install", "Group", []string{"Group_create"}, delegate("install"))
+	install.Steps = append(install.Steps, delegated) // then calling its operation does nothing more
+	n := 0
+	for _, s := range build(t, plan.Input{Topology: top.Topology}).Steps {
+		if s.Node == "Group" && s.Kind == plan.Infra {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("the group is made %d times", n)
+	}
+}
+
 func TestCustomWorkflow(t *testing.T) {
 	top := a4c()
 	top.Groups = []*topology.Group{{Name: "all", Members: []string{"Web", "Compute"}}}
