@@ -71,6 +71,8 @@ func (b *builder) needUp(t *topology.Topology, s *Step) (cause string, needed bo
 		return s.Host + " was made anew", true
 	case e.Peer != b.peer(s):
 		return s.target().String() + " was made anew", true
+	case t.Order == topology.Cloudify && rec.State == "configured" && s.StateBefore == "starting":
+		return "its start was rolled back", true // also where no operation has stopped it
 	}
 	return "", false
 }

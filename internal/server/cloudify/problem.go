@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 
 	"github.com/labstack/echo/v4"
 
@@ -55,6 +56,7 @@ var codes = map[int]string{
 	http.StatusBadRequest: "bad_parameters_error", http.StatusUnauthorized: "unauthorized_error", http.StatusForbidden: "forbidden_error",
 	http.StatusNotFound: "not_found_error", http.StatusMethodNotAllowed: "method_not_allowed_error", http.StatusConflict: "conflict_error",
 	http.StatusUnsupportedMediaType: "unsupported_content_type_error", http.StatusRequestEntityTooLarge: "bad_parameters_error",
+	http.StatusRequestTimeout: "bad_parameters_error",
 }
 
 // problemOf gives every error its code.
@@ -67,6 +69,8 @@ func problemOf(err error) *problem {
 	switch {
 	case errors.As(err, &own):
 		return own
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return withStatus(http.StatusRequestTimeout, "The request's body comes too slowly")
 	case errors.As(err, &unreadable):
 		return withStatus(http.StatusBadRequest, fmt.Sprintf("The request's body cannot be read: %v", unreadable.Err))
 	case errors.As(err, &large):

@@ -11,6 +11,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"os"
 	"path"
 	"strings"
 
@@ -65,7 +66,7 @@ func (q *request) upload() (p uploadParams, archive []byte, err error) {
 func uploadError(err error) error {
 	var own *problem
 	var large *http.MaxBytesError
-	if errors.As(err, &own) || errors.As(err, &large) {
+	if errors.As(err, &own) || errors.As(err, &large) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
 	return badParameters("The upload cannot be read: %v", err)

@@ -61,6 +61,23 @@ func TestRollback(t *testing.T) {
 	}
 	s.refused(400, "unavailable_workflow_error", "POST", v31+"/executions", startBody("d", "rollback", nil, nil))
 
+	// What nothing stops is not started any more all the same.
+	s.upload("unstopped", "blueprint.yaml", tarball(t, "blueprint", map[string]string{"a.sh": "true", "blueprint.yaml": `tosca_definitions_version: cloudify_dsl_1_3
+imports: [cloudify/types/types.yaml]
+node_templates:
+  n:
+    type: cloudify.nodes.Root
+    interfaces: {cloudify.interfaces.lifecycle: {create: a.sh, start: a.sh, poststart: a.sh}}
+`}), nil)
+	s.call(201, "PUT", v31+"/deployments/u", object{"blueprint_id": "unstopped"})
+	s.Behave(failing("n[0].poststart"))
+	s.run("u", "install", nil, nil)
+	s.Behave(well)
+	s.run("u", "rollback", nil, nil)
+	if x, _ := s.run("u", "install", nil, nil); x["status"] != "terminated" || s.World.Begun("n[0].create") != 1 || s.World.Begun("n[0].start") != 2 || s.World.Begun("n[0].poststart") != 2 {
+		t.Errorf("started again: %v, %v", x, s.World.Order())
+	}
+
 	// What was never made is as it was before; a full rollback leaves nothing.
 	s.call(201, "PUT", v31+"/deployments/e", object{"blueprint_id": "shop"})
 	s.Behave(failing("app[0].create"))
