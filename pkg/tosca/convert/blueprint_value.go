@@ -130,57 +130,14 @@ func (c *converter) typeOf(p *document.Param, owner string) *document.Schema {
 	return out
 }
 
-// blueprintValue writes a value as the schema says that was found for it.
-func (c *converter) blueprintValue(f *resolve.File, n *source.Node, s *document.Schema) *source.Node {
-	if n == nil || s == nil || n.Kind == source.Null {
-		return c.value(f, n, s)
+// jsonValue writes what is now a text, now a structure, as a text.
+func (c *converter) jsonValue(f *resolve.File, n *source.Node, s *document.Schema) *source.Node {
+	text, ok := c.asJSON(f, n)
+	if !ok {
+		c.lost(n.Pos, s.Path, "a value that is now a text, now a structure, with functions inside of it,")
+		return nil
 	}
-	if _, _, _, _, call := f.Doc.Traits.Expressions.Call(n); call {
-		return c.value(f, n, s)
-	}
-	if s.Type.Text == jsonType {
-		text, ok := c.asJSON(f, n)
-		if !ok {
-			c.lost(n.Pos, s.Path, "a value that is now a text, now a structure, with functions inside of it,")
-			return nil
-		}
-		return &source.Node{Kind: source.Scalar, Tag: "!!str", Text: text, Quoted: true}
-	}
-	made := c.bp.structures[s.Type.Text]
-	chain := c.Root.Lookup(document.DataType, s.Type.Text)
-	switch n.Kind {
-	case source.Sequence:
-		out := seq()
-		for _, it := range n.Items {
-			if v := c.blueprintValue(f, it, s.Entry); v != nil {
-				out.Items = append(out.Items, v)
-			}
-		}
-		return out
-	case source.Mapping:
-		out := newMap()
-		c.goWithout(chain, func(name string) bool { return n.Get(name) != nil })
-		for k, v := range n.All() {
-			in := s.Entry
-			if made != nil {
-				if at := slices.IndexFunc(made.Properties, func(p *document.Param) bool { return p.Name.Text == k.Text }); at >= 0 {
-					in = made.Properties[at].Schema
-				}
-			} else if at, p := firstParam(chain, k.Text); p != nil {
-				in = c.typeOf(p, at.Name.Text)
-			}
-			if v.IsNull() {
-				continue // as good as absent
-			}
-			x := c.blueprintValue(f, v, in)
-			if _, p := firstParam(chain, k.Text); p != nil && x == nil {
-				c.fitted.relaxed[p] = true
-			}
-			out.put(k.Text, x)
-		}
-		return out.n
-	}
-	return c.value(f, n, s)
+	return &source.Node{Kind: source.Scalar, Tag: "!!str", Text: text, Quoted: true}
 }
 
 // asJSON is a value as a text; ok is false if it has functions in it.
@@ -233,7 +190,7 @@ func (c *converter) blueprintParam(f *resolve.File, p, first *document.Param, ow
 		}
 	}
 	c.structures(q.Schema)
-	if d := c.blueprintValue(f, q.Default, q.Schema); d != nil {
+	if d := c.value(f, q.Default, q.Schema); d != nil {
 		q.Default = nil
 		if c.fitted.relaxed[p] {
 			c.fitted.relaxed[&q] = true
@@ -274,7 +231,7 @@ func (c *converter) blueprintAssigns(list []document.Assign, chain []resolve.Dec
 		if first != nil {
 			s = c.typeOf(first, at.Name.Text)
 		}
-		v := c.blueprintValue(c.Root, a.Value, s)
+		v := c.value(c.Root, a.Value, s)
 		if v == nil || v.Kind == source.Null {
 			for _, t := range chain {
 				for _, p := range t.Properties {

@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,7 +11,7 @@ import (
 	"github.com/orch-project/orch/pkg/tosca/resolve"
 )
 
-// value writes a value of a schema (nil: unknown), with its functions in the target's words.
+// value writes a value of a schema (nil: unknown), with its functions in the target's words. It is nil for what cannot be said.
 func (c *converter) value(f *resolve.File, n *source.Node, s *document.Schema) *source.Node {
 	switch {
 	case n == nil:
@@ -20,14 +19,17 @@ func (c *converter) value(f *resolve.File, n *source.Node, s *document.Schema) *
 	case n.Kind == source.Null:
 		return &source.Node{Kind: source.Null, Tag: "!!null"}
 	}
-	data, fields := c.dataType(f, s)
-	if fn, args, problem, _, ok := f.Doc.Traits.Expressions.Call(n); ok && !isField(n, fields) {
+	data := c.dataType(f, s)
+	if fn, args, problem, _, ok := f.Call(n); ok && !data.isField(n) {
 		if home, own := f.Function(fn); own != nil {
 			return c.ownCall(f, home, own, n, args)
 		}
 		if problem == "" {
 			return c.fitCall(f, n, fn, args, s, data.primitive)
 		}
+	}
+	if c.bp != nil && s != nil && s.Type.Text == jsonType {
+		return c.jsonValue(f, n, s)
 	}
 	switch n.Kind {
 	case source.Sequence:
@@ -39,27 +41,39 @@ func (c *converter) value(f *resolve.File, n *source.Node, s *document.Schema) *
 		}
 		return out
 	case source.Mapping:
-		out := newMap()
-		for name, p := range fields {
-			if f.Doc.Traits.Lenient && n.Get(name) == nil && p.Default == nil && (p.Required == nil || *p.Required) {
-				c.fitted.relaxed[p] = true
-			}
-		}
-		for k, v := range n.All() {
-			in := data.entry
-			if p := fields[k.Text]; p != nil {
-				in = p.Schema
-			}
-			out.put(c.key(f, k.Text), c.value(data.file(f), v, in))
-		}
-		return out.n
+		return c.mapping(f, n, data)
 	}
 	return c.scalar(f, n, data.primitive)
 }
 
+// mapping writes a map, or a structure. Fields that are not given are relaxed where the source's dialect lets them be.
+func (c *converter) mapping(f *resolve.File, n *source.Node, data shape) *source.Node {
+	for name, p := range data.fields {
+		if (f.Doc.Traits.Lenient || c.bp != nil) && n.Get(name) == nil && p.Default == nil && (p.Required == nil || *p.Required) {
+			c.fitted.relaxed[p.Param] = true
+		}
+	}
+	out := newMap()
+	for k, v := range n.All() {
+		p, in := data.fields[k.Text], data.entry
+		if p.Param != nil {
+			in = c.schemaOf(p)
+		}
+		if c.bp != nil && v.IsNull() {
+			continue // as good as absent
+		}
+		x := c.value(data.file(f), v, in)
+		if c.bp != nil && p.Param != nil && x == nil {
+			c.fitted.relaxed[p.Param] = true
+		}
+		out.put(c.key(f, k.Text), x)
+	}
+	return out.n
+}
+
 // isField: {token: secret} of a data type with that field is data.
-func isField(n *source.Node, fields map[string]*document.Param) bool {
-	return n.Is(source.Mapping) && len(n.Pairs) == 1 && fields[n.Pairs[0].Key.Text] != nil && !n.Pairs[0].Value.Is(source.Sequence)
+func (s shape) isField(n *source.Node) bool {
+	return n.Is(source.Mapping) && len(n.Pairs) == 1 && s.fields[n.Pairs[0].Key.Text].Param != nil && !n.Pairs[0].Value.Is(source.Sequence)
 }
 
 // key escapes what would be read as a function.
@@ -78,7 +92,14 @@ var callLike = regexp.MustCompile(`^\$[-_.:0-9A-Za-z]+$`)
 type shape struct {
 	primitive string
 	entry     *document.Schema
+	fields    map[string]field
 	in        *resolve.File
+}
+
+// field of a data type, with the type that declares it first.
+type field struct {
+	*document.Param
+	owner *document.Type
 }
 
 // file is where the fields' types are looked up.
@@ -89,22 +110,24 @@ func (s shape) file(f *resolve.File) *resolve.File {
 	return f
 }
 
-func (c *converter) dataType(f *resolve.File, s *document.Schema) (shape, map[string]*document.Param) {
+func (c *converter) dataType(f *resolve.File, s *document.Schema) shape {
 	if s == nil {
-		return shape{}, nil
+		return shape{}
 	}
-	out := shape{entry: s.Entry}
+	out := shape{entry: s.Entry, fields: map[string]field{}}
 	chain := f.Lookup(document.DataType, s.Type.Text)
+	if c.bp != nil && c.bp.structures[s.Type.Text] != nil {
+		chain = []resolve.Declared{{Type: c.bp.structures[s.Type.Text], File: f}}
+	}
 	if len(chain) == 0 {
 		out.primitive = s.Type.Text
-		return out, nil
+		return out
 	}
-	fields := map[string]*document.Param{}
+	out.in = chain[0].File
 	for _, t := range chain {
-		out.in = chain[0].File
 		for _, p := range t.Properties {
-			if fields[p.Name.Text] == nil {
-				fields[p.Name.Text] = p
+			if have := out.fields[p.Name.Text]; have.Param == nil || c.bp != nil {
+				out.fields[p.Name.Text] = field{p, t.Type} // blueprints' properties have their types from where they are declared first
 			}
 		}
 		if t.Schema != nil && out.entry == nil {
@@ -114,7 +137,15 @@ func (c *converter) dataType(f *resolve.File, s *document.Schema) (shape, map[st
 			out.primitive = t.DerivedFrom.Text
 		}
 	}
-	return out, fields
+	return out
+}
+
+// schemaOf is the type that a field is written with.
+func (c *converter) schemaOf(p field) *document.Schema {
+	if c.bp == nil || c.bp.structures[p.owner.Name.Text] == p.owner {
+		return p.Schema
+	}
+	return c.typeOf(p.Param, p.owner.Name.Text)
 }
 
 var yaml11 = map[string]bool{"yes": true, "on": true, "true": true, "no": false, "off": false, "false": false}
@@ -206,12 +237,12 @@ func (c *converter) fitCall(f *resolve.File, n *source.Node, fn string, args []*
 	if at < 0 {
 		return out
 	}
-	given, _ := c.dataType(c.Root, t.Inputs[at].Schema)
+	given := c.dataType(c.Root, t.Inputs[at].Schema)
 	have, want := kindOf(given.primitive), kindOf(primitive)
 	if given.in != nil && given.primitive == "" {
 		have = "a " + t.Inputs[at].Schema.Type.Text
 	}
-	if data, _ := c.dataType(f, s); data.in != nil && data.primitive == "" {
+	if data := c.dataType(f, s); data.in != nil && data.primitive == "" {
 		want = "a " + s.Type.Text
 	}
 	switch {
@@ -237,89 +268,6 @@ func kindOf(primitive string) string {
 	return "string"
 }
 
-// ownCall writes the call of a function that a document defines.
-func (c *converter) ownCall(f, home *resolve.File, def *document.Function, n *source.Node, args []*source.Node) *source.Node {
-	if !c.v2 {
-		c.lost(n.Pos, "", "the function %s", def.Name.Text)
-		return nil
-	}
-	name := c.define(home, def)
-	if out := c.arguments(f, args); out != nil {
-		return one("$"+name, out)
-	}
-	return nil
-}
-
-// definedFunction is a function with the file that defines it.
-type definedFunction struct {
-	def  *document.Function
-	home *resolve.File
-}
-
-// define has a function written and returns its name.
-func (c *converter) define(home *resolve.File, def *document.Function) string {
-	if name, ok := c.defined[def]; ok {
-		return name
-	}
-	name := def.Name.Text
-	for _, other := range c.defined {
-		if other == name {
-			name = strings.TrimSuffix(path.Base(home.Path), path.Ext(home.Path)) + "." + name
-			c.diags.Warnf(CodeLost, def.Name.Pos, "two functions are called %s; this one becomes %s", def.Name.Text, name).Path = def.Path
-		}
-	}
-	c.defined[def] = name
-	if !c.v2 {
-		c.lost(def.Name.Pos, def.Path, "the function %s", def.Name.Text)
-		return name
-	}
-	c.calls = append(c.calls, definedFunction{def, home})
-	return name
-}
-
-// definitions writes the functions that are called.
-func (c *converter) definitions(out m) {
-	for len(c.calls) > 0 {
-		d := c.calls[0]
-		c.calls = c.calls[1:]
-		list := seq()
-		for _, s := range d.def.Signatures {
-			list.Items = append(list.Items, c.signature(d.home, s))
-		}
-		out.put(c.defined[d.def], one("signatures", list))
-	}
-}
-
-func (c *converter) signature(f *resolve.File, s *document.Signature) *source.Node {
-	x := newMap()
-	schemas := func(list []*document.Schema) *source.Node {
-		if len(list) == 0 {
-			return nil
-		}
-		out := seq()
-		for _, a := range list {
-			y := newMap()
-			c.schema(f, y, a)
-			out.Items = append(out.Items, y.n)
-		}
-		return out
-	}
-	x.put("arguments", schemas(s.Arguments))
-	x.put("optional_arguments", schemas(s.Optional))
-	if s.Variadic {
-		x.put("variadic", flag(true))
-	}
-	if s.Result != nil {
-		y := newMap()
-		c.schema(f, y, s.Result)
-		x.put("result", y.or())
-	}
-	if s.Implementation != nil {
-		x.put("implementation", c.operation(f, s.Implementation, true).Get("implementation"))
-	}
-	return x.n
-}
-
 // schema writes what definitions and schemas share: type, entry and key schemas, and conditions.
 func (c *converter) schema(f *resolve.File, x m, s *document.Schema) {
 	if s == nil {
@@ -342,132 +290,4 @@ func (c *converter) schema(f *resolve.File, x m, s *document.Schema) {
 		x.put(part.key, y.or())
 	}
 	c.conditions(f, x, s)
-}
-
-// conditions writes constraints (1.x) or a validation (2.0).
-func (c *converter) conditions(f *resolve.File, x m, s *document.Schema) {
-	if !c.v2 {
-		list := seq()
-		for _, k := range s.Constraints {
-			if arg := c.argument(f, k, s); arg != nil {
-				list.Items = append(list.Items, one(k.Op, arg))
-			}
-		}
-		if s.Validation != nil {
-			if more, ok := c.asConstraints(f, s.Validation, s); ok {
-				list.Items = append(list.Items, more...)
-			} else {
-				c.lost(s.Validation.Pos, s.Path+".validation", "the validation")
-			}
-		}
-		if len(list.Items) > 0 {
-			x.put("constraints", list)
-		}
-		return
-	}
-	var all []*source.Node
-	for _, k := range s.Constraints {
-		all = append(all, c.asFunctions(f, k, s)...)
-	}
-	if s.Validation != nil {
-		if v := c.value(f, s.Validation, nil); v != nil {
-			all = append(all, v)
-		}
-	}
-	switch len(all) {
-	case 0:
-	case 1:
-		x.put("validation", all[0])
-	default:
-		x.put("validation", one("$and", seq(all...)))
-	}
-}
-
-// argument of a constraint: of the constrained type, but for lengths and patterns.
-func (c *converter) argument(f *resolve.File, k *document.Constraint, s *document.Schema) *source.Node {
-	switch k.Op {
-	case "length", "min_length", "max_length":
-		return c.value(f, k.Arg, nil)
-	case "pattern":
-		return c.scalar(f, k.Arg, "string")
-	case "schema":
-		return c.value(f, k.Arg, nil)
-	}
-	of := s
-	if s != nil {
-		of = &document.Schema{Type: s.Type}
-	}
-	if k.Arg.Is(source.Sequence) && k.Op != "equal" {
-		out := seq()
-		for _, it := range k.Arg.Items {
-			v := c.value(f, it, of)
-			if v == nil {
-				return nil
-			}
-			out.Items = append(out.Items, v)
-		}
-		return out
-	}
-	return c.value(f, k.Arg, of)
-}
-
-func (c *converter) asFunctions(f *resolve.File, k *document.Constraint, s *document.Schema) []*source.Node {
-	value := plain("$value")
-	with := func(fn string, args ...*source.Node) *source.Node { return one("$"+fn, seq(args...)) }
-	arg := c.argument(f, k, s)
-	if arg == nil || k.Op == "in_range" && len(arg.Items) < 2 {
-		return nil
-	}
-	size := one("$length", seq(value))
-	switch k.Op {
-	case "in_range":
-		out := []*source.Node{with("greater_or_equal", value, arg.Items[0])}
-		if !strings.EqualFold(arg.Items[1].Text, topology.Unbounded) {
-			out = append(out, with("less_or_equal", value, arg.Items[1]))
-		}
-		return out
-	case "length":
-		return []*source.Node{with("equal", size, arg)}
-	case "min_length":
-		return []*source.Node{with("greater_or_equal", size, arg)}
-	case "max_length":
-		return []*source.Node{with("less_or_equal", size, arg)}
-	case "pattern":
-		return []*source.Node{with("matches", value, arg)}
-	case "schema":
-		c.lost(k.Pos, "", "the constraint schema")
-		return nil
-	}
-	return []*source.Node{with(k.Op, value, arg)}
-}
-
-// asConstraints reads the validations that constraints can say.
-func (c *converter) asConstraints(f *resolve.File, n *source.Node, s *document.Schema) ([]*source.Node, bool) {
-	if !n.Is(source.Mapping) || len(n.Pairs) != 1 || !n.Pairs[0].Value.Is(source.Sequence) {
-		return nil, false
-	}
-	op, args := strings.TrimPrefix(n.Pairs[0].Key.Text, "$"), n.Pairs[0].Value.Items
-	if op == "and" {
-		var out []*source.Node
-		for _, a := range args {
-			more, ok := c.asConstraints(f, a, s)
-			if !ok {
-				return nil, false
-			}
-			out = append(out, more...)
-		}
-		return out, true
-	}
-	if op == "matches" {
-		op = "pattern"
-	}
-	ops := []string{"equal", "greater_than", "greater_or_equal", "less_than", "less_or_equal", "valid_values", "pattern"}
-	if len(args) != 2 || args[0].Str() != "$value" || !slices.Contains(ops, op) {
-		return nil, false
-	}
-	arg := c.argument(f, &document.Constraint{Op: op, Arg: args[1]}, s)
-	if arg == nil {
-		return nil, false
-	}
-	return []*source.Node{one(op, arg)}, true
 }

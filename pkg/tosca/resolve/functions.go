@@ -37,7 +37,7 @@ func (r *resolver) function(f *File, def *document.Function) *topology.Function 
 	out := &topology.Function{Name: def.Name.Text, Pos: def.Name.Pos}
 	r.signed[def] = out
 	var outside []*topology.Signature
-	if file, refined := f.refined(def); refined != nil {
+	if file, refined := f.Refined(def); refined != nil {
 		outside = r.function(file, refined).Signatures
 	}
 	for i, d := range def.Signatures {
@@ -75,8 +75,8 @@ func (r *resolver) implemented(f *File, s *topology.Signature, def *document.Ope
 	}
 }
 
-// refined is the definition outside of the file's service template that one in it refines, with its file.
-func (f *File) refined(def *document.Function) (*File, *document.Function) {
+// Refined is the definition outside of the file's service template that one in it refines, with its file.
+func (f *File) Refined(def *document.Function) (*File, *document.Function) {
 	if t := f.Doc.Topology; t == nil || !slices.Contains(t.Functions, def) {
 		return nil, nil
 	}
@@ -110,11 +110,23 @@ func (f *File) Function(name string) (*File, *document.Function) {
 		return file, def
 	}
 	for _, fn := range f.root.Doc.Topology.Functions {
-		if _, of := f.root.refined(fn); of == def {
+		if _, of := f.root.Refined(fn); of == def {
 			return f.root, fn
 		}
 	}
 	return file, def
+}
+
+// Call splits a function call as the document's dialect does (see document.Expressions); $name alone calls a function that a document defines
+// without arguments, too.
+func (f *File) Call(n *source.Node) (fn string, args []*source.Node, problem, hint string, ok bool) {
+	fn, args, problem, hint, ok = f.Doc.Traits.Expressions.Call(n)
+	if !ok && f.Doc.Traits.Strict && n.Is(source.Scalar) && strings.HasPrefix(n.Text, "$") {
+		if _, own := f.Function(n.Text[1:]); own != nil {
+			return n.Text[1:], nil, "unknown", "", true
+		}
+	}
+	return fn, args, problem, hint, ok
 }
 
 // apply checks the arguments of a call against the function's signatures and parses them. It returns the result's schema, nil for any.

@@ -70,12 +70,7 @@ func (r *resolver) call(ctx *context, c *topology.Checker, n *source.Node, s *to
 	if n.Kind == source.Sequence {
 		return nil, false
 	}
-	fn, args, problem, hint, ok := ctx.file.Doc.Traits.Expressions.Call(n)
-	if !ok && ctx.file.Doc.Traits.Strict && n.Is(source.Scalar) && strings.HasPrefix(n.Text, "$") {
-		if _, own := ctx.file.Function(n.Text[1:]); own != nil { // $name alone calls it without arguments
-			fn, problem, ok = n.Text[1:], "unknown", true
-		}
-	}
+	fn, args, problem, hint, ok := ctx.file.Call(n)
 	if !ok {
 		return r.misspelt(ctx, n, s, path)
 	}
