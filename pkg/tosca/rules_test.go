@@ -196,6 +196,23 @@ topology_template:
     address: { value: { get_attribute: [ both, host, private_address ] } }
     wrong: { value: { get_attribute: [ both, host, privat_address ] } }
 `, want: []string{"11 unknown-attribute"}},
+	"external requirements are not fulfilled by nodes of the template": {v: "tosca_2_0", doc: `
+capability_types: { C: {} }
+relationship_types: { R: {} }
+node_types:
+  M: { capabilities: { c: C } }
+  N: { requirements: [ { r: { capability: C, relationship: R, node: M, count_range: [ 0, 5 ] } } ] }
+service_template:
+  node_templates:
+    m: { type: M }
+    n:
+      type: N
+      requirements:
+      - r: { directives: [ external ] }
+      - r: { directives: [ external ], optional: true }
+      - r: { directives: [ internal, external ] }
+      - r: { node: m, directives: [ external ] }
+`, want: []string{"13 ~unfulfilled-requirement"}},
 	"unknown keyname": {doc: `
 topology_template:
   node_template: {}

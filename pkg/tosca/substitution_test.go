@@ -307,7 +307,7 @@ func TestSubstitutionWithoutImport(t *testing.T) {
 // Steps that concern the substituted node concern what is inside of it: a mapped operation is the template's workflow, delegation goes to its
 // nodes in their order.
 func TestSubstitutionInWorkflows(t *testing.T) {
-	top, list := loadFiles(map[string]string{"in.yaml": `tosca_definitions_version: tosca_simple_yaml_1_3
+	in, app := `tosca_definitions_version: tosca_simple_yaml_1_3
 node_types: { my.Db: { derived_from: tosca.nodes.Root, interfaces: { Ops: { type: my.Ops } } } }
 interface_types: { my.Ops: { operations: { backup: {} } } }
 topology_template:
@@ -316,7 +316,7 @@ topology_template:
     vm: { type: Compute }
   workflows: { save: { steps: { s: { target: vm, activities: [ { set_state: saved } ] } } } }
   substitution_mappings: { node_type: my.Db, interfaces: { Ops: { backup: save } } }
-`, "app.yaml": `tosca_definitions_version: tosca_simple_yaml_1_3
+`, `tosca_definitions_version: tosca_simple_yaml_1_3
 imports: [ in.yaml ]
 topology_template:
   node_templates: { db: { type: my.Db } }
@@ -326,7 +326,8 @@ topology_template:
         up: { target: db, activities: [ { delegate: install } ], on_success: [ save ] }
         save: { target: db, activities: [ { call_operation: Ops.backup } ], on_success: [ down ] }
         down: { target: db, activities: [ { delegate: uninstall } ] }
-`})
+`
+	top, list := loadFiles(map[string]string{"in.yaml": in, "app.yaml": app})
 	if len(list) > 0 {
 		t.Fatal(list)
 	}
@@ -341,7 +342,53 @@ topology_template:
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	if _, list := loadFiles(map[string]string{"in.yaml": in, "app.yaml": strings.Replace(app, "call_operation: Ops.backup", "set_state: saved", 1)}); len(list) != 1 || list[0].Code != "uncalled-mapping" {
+		t.Errorf("nothing calls the mapped operation: %v", list)
+	}
 	if w := top.Workflows["db--save"]; w == nil || w.Steps[0].Target != "db--vm" {
 		t.Errorf("the template's workflow: %+v", w)
+	}
+}
+
+// Alien4Cloud makes a node type of a topology with substitution_mappings, called like its archive.
+func TestCompositeTypes(t *testing.T) {
+	docs := map[string]string{
+		"app.yaml": `tosca_definitions_version: alien_dsl_2_0_0
+metadata: { template_name: app, template_version: 1.0.0, template_author: me }
+imports: [ "tosca-normative-types:1.0.0-ALIEN20", databases.yaml ]
+topology_template:
+  node_templates:
+    dbs: { type: my.Databases, properties: { memory: 8 GB } }
+    app: { type: tosca.nodes.Root, requirements: [ { dependency: { node: dbs, capability: tosca.capabilities.Node } } ] }
+    db: { type: tosca.nodes.Database, properties: { name: a, user: b, password: c }, requirements: [ { host: { node: dbs, capability: tosca.capabilities.Container, relationship: tosca.relationships.HostedOn } } ] }
+  outputs: { address: { value: { get_attribute: [ dbs, address ] } } }
+`,
+		"databases.yaml": `tosca_definitions_version: alien_dsl_2_0_0
+metadata: { template_name: my.Databases, template_version: 1.0.0, template_author: me }
+imports: [ "tosca-normative-types:1.0.0-ALIEN20" ]
+topology_template:
+  inputs: { memory: { type: string, default: 4 GB } }
+  node_templates:
+    vm: { type: tosca.nodes.Compute, capabilities: { host: { properties: { mem_size: { get_input: memory } } } } }
+    dbms: { type: tosca.nodes.DBMS, requirements: [ { host: { node: vm, capability: tosca.capabilities.Container, relationship: tosca.relationships.HostedOn } } ] }
+  outputs: { address: { value: { get_attribute: [ vm, ip_address ] } } }
+  substitution_mappings: { node_type: tosca.nodes.DBMS, capabilities: { host: [ dbms, host ], feature: [ dbms, feature ] } }
+`,
+	}
+	top, list := loadFiles(docs)
+	if len(list) > 0 {
+		t.Fatal(list)
+	}
+	want := []string{"app -dependency-whole→ dbs", "app -dependency→ dbs--dbms", "db -host-whole→ dbs", "db -host→ dbs--dbms", "dbs -substitution→ dbs--dbms", "dbs--dbms -host→ dbs--vm"}
+	if diff := cmp.Diff(want, graph(top)); diff != "" {
+		t.Error(diff)
+	}
+	got, err := topology.Eval(t.Context(), topology.Scope{Topology: top, Node: top.NodeNamed("dbs--vm")}, top.NodeNamed("dbs--vm").Capability("host").Properties.Get("mem_size"), nil)
+	if err != nil || got != "8 GB" {
+		t.Errorf("the memory is %v (%v)", got, err)
+	}
+	docs["app.yaml"] = strings.Replace(docs["app.yaml"], "memory: 8 GB", "memry: 8 GB", 1)
+	if _, list := loadFiles(docs); !strings.Contains(list.Err().Error(), "memory") {
+		t.Error(list)
 	}
 }

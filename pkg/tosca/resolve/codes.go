@@ -8,8 +8,12 @@ import (
 // CodeOwnFunction marks calls of functions that documents define without anything that could be run.
 const CodeOwnFunction = "own-function"
 
+// CodeUncalledMapping marks operations that a substitution maps to a workflow and nothing calls.
+const CodeUncalledMapping = "uncalled-mapping"
+
 func init() {
 	diag.Register(
+		diag.Code{ID: CodeUncalledMapping, Title: "A mapped operation is called by nobody", Text: "The substitution_mappings of a topology template map an operation of the node to one of the template's workflows. That workflow is run where a step of a declared workflow calls the operation of the node. The install and uninstall that orch generates run the life cycles of the nodes inside instead, in the order of their relationships."},
 		diag.Code{ID: CodeOwnFunction, Title: "A function that a document defines has nothing to run", Text: "TOSCA 2.0 lets documents define functions. orch runs the script that a signature names as its implementation; a signature without one is for orchestrators that know the function by themselves, which orch does not. The document is valid and cannot be deployed. Add an implementation, in the service template if the function is a profile's."},
 		diag.Code{ID: topology.CodeAsksInVain, Title: "An operation's input asks a node for what it has not", Text: "A type's operation reads a property or attribute of the node or relationship that is meant by SELF, SOURCE, TARGET or HOST, and in this topology that one has nothing of the name. The operation would fail when its turn comes, so nothing is deployed before this is mended: declare the property or attribute in the type of the node that is asked, or ask another one. In Alien4Cloud's and Yorc's documents the hosts of the node are asked, too, and what is nowhere is null: there it stays a warning."},
 		diag.Code{ID: "unknown-type", Title: "There is no such type", Text: "The name is neither declared in the document nor in what it imports. TOSCA 1.x documents have the normative types in scope, by full name (tosca.nodes.Compute), prefixed (tosca:Compute) and short (Compute); Alien4Cloud's documents import tosca-normative-types:1.0.0-ALIEN20, and TOSCA 2.0's a profile."},

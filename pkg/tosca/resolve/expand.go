@@ -371,7 +371,7 @@ func (e *expansion) interfaces() {
 		c := e.ren.workflow(w)
 		e.r.top.Workflows[c.Name] = c
 	}
-	byOperation := map[string]string{}
+	byOperation, called := map[string]string{}, map[string]bool{}
 	for _, m := range e.def.Interfaces {
 		if len(m.To) == 1 {
 			if flow := e.ren.flows[m.To[0].Text]; flow != "" {
@@ -394,9 +394,17 @@ func (e *expansion) interfaces() {
 			}
 			for i, a := range s.Activities {
 				if flow := byOperation[a.Interface+"."+a.Name]; flow != "" && a.Kind == topology.ActivityCall {
+					called[a.Interface+"."+a.Name] = true
 					s.Activities[i] = topology.Activity{Kind: topology.ActivityInline, Name: flow, Inputs: a.Inputs, Pos: a.Pos}
 				}
 			}
+		}
+	}
+	for _, m := range e.def.Interfaces {
+		iface, op := splitOperation(m.Name.Text)
+		if flow := byOperation[iface+"."+op]; flow != "" && !called[iface+"."+op] {
+			d := e.r.warnf(CodeUncalledMapping, m.Name.Pos, m.Path, "no workflow calls %s of %s, so the workflow %s that it is mapped to is not run with it", m.Name.Text, e.n.Name, m.To[0].Text)
+			d.Hint = "orch's own install and uninstall run the life cycles of the nodes inside; call the operation in a step of a workflow, or run " + flow
 		}
 	}
 }

@@ -128,13 +128,32 @@ func (r *resolver) bindOne(n *node, q *requirement, def *document.Requirement, n
 	} else {
 		r.checkFilter(def.NodeFilter, w.node, r.in.Root)
 	}
-	if target == nil {
-		target = r.match(n, w, func(candidates []*node) { r.unmatched(n, q, def, w, candidates) })
-		if target == nil {
+	switch {
+	case target != nil:
+	case r.outside(n, def, w):
+		return
+	default:
+		if target = r.match(n, w, func(candidates []*node) { r.unmatched(n, q, def, w, candidates) }); target == nil {
 			return
 		}
 	}
 	r.relate(n, q, def, w, target, name)
+}
+
+// outside reports an assignment whose only directive is external (TOSCA 2.0 §8.5): no node of this template may fulfil it.
+func (r *resolver) outside(n *node, def *document.Requirement, w wanted) bool {
+	is := func(what string) bool {
+		return slices.ContainsFunc(def.Directives, func(d document.Name) bool { return d.Text == what })
+	}
+	if !is("external") || is("internal") {
+		return false
+	}
+	if !def.Optional && !r.mapped(n.Name, def.Name.Text) {
+		d := r.warnf("unfulfilled-requirement", def.Name.Pos, def.Path, "the requirement %s of %s is to be fulfilled from outside of the template (%s)", def.Name.Text, n.Name, describeWanted(w))
+		d.Hint = "name a node template with the directive select, which stands for a node of another deployment"
+		r.top.Unfulfilled = append(r.top.Unfulfilled, topology.Unfulfilled{Node: n.Name, Requirement: def.Name.Text, Pos: def.Name.Pos})
+	}
+	return true
 }
 
 func (r *resolver) unknownNode(name document.Name, docPath, what string) {

@@ -65,6 +65,7 @@ func (r *resolver) resolve() *topology.Topology {
 		r.index(f)
 		f.root = in.Root
 	}
+	r.composites()
 	if in.nest == nil {
 		r.functions()
 		r.duplicateTypes()

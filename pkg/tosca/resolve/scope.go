@@ -32,6 +32,8 @@ type File struct {
 	found map[typeKey]*typ
 	exts  map[string]*typ
 	root  *File
+	// composite is the node type that Alien4Cloud makes of the document's topology.
+	composite *document.Type
 }
 
 // Edge is an import.

@@ -95,6 +95,11 @@ func (r *resolver) unimplemented(n *node) bool {
 
 // fitting are the templates for a node: of its very type first, then of derived ones. refused are those whose filter it does not pass.
 func (r *resolver) fitting(n *node, candidates []*File, asked bool) (fits, refused []*File) {
+	for _, f := range candidates {
+		if f.stands(n.typ) {
+			return []*File{f}, nil
+		}
+	}
 	for _, exact := range []bool{true, false} {
 		if !exact && !asked {
 			break

@@ -31,7 +31,7 @@ func (r *resolver) substitution(def *document.Substitution) {
 			r.unknownInput(m.To[0].Text, m.To[0].Pos, m.Path, nil)
 		}
 	}
-	known := t != nil && !t.broken
+	known := t != nil && !t.broken && !r.in.Root.Doc.Traits.Lenient // Alien4Cloud makes a type of its own that has what is exposed
 	for _, m := range def.Capabilities {
 		if known && findCapability(t.caps, m.Name.Text) == nil {
 			var names []string
