@@ -2,8 +2,11 @@ package cloudify
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/orch-project/orch/pkg/orch"
@@ -38,19 +41,24 @@ func systemRole(admin bool) string {
 // userDocument shows a user; its tenants are a number in lists that do not ask for the data.
 func userDocument(u orch.User, data bool) map[string]any {
 	doc := map[string]any{"username": u.Name, "role": systemRole(u.Admin), "active": !u.Disabled, "last_login_at": nil, "first_login_at": nil, "is_locked": false,
-		"created_at": stamp(u.Created), "tenants": len(u.Tenants), "groups": 0, "group_system_roles": map[string]any{}, "tenant_roles": nil, "created_by": nil}
+		"created_at": stamp(u.Created), "tenants": len(u.Tenants), "groups": 0, "group_system_roles": map[string]any{}, "created_by": nil, "show_getting_started": false}
 	if data {
-		tenants := map[string]any{}
+		tenants, direct := map[string]any{}, map[string]any{}
 		for name, role := range u.Tenants {
-			tenants[shownTenant(name)] = memberOf(role)
+			tenants[shownTenant(name)], direct[shownTenant(name)] = memberOf(role), roleName(role)
 		}
-		doc["tenants"], doc["groups"] = tenants, []any{}
+		doc["tenants"], doc["groups"], doc["tenant_roles"] = tenants, []any{}, ownRoles(direct)
 	}
 	return doc
 }
 
 func memberOf(role orch.Role) map[string]any {
 	return map[string]any{"tenant-role": roleName(role), "roles": []string{roleName(role)}}
+}
+
+// ownRoles are roles by user or tenant. Nobody has one by way of a group.
+func ownRoles(direct map[string]any) map[string]any {
+	return map[string]any{"direct": direct, "groups": map[string]any{}}
 }
 
 func (s *Server) accounts() orch.Accounts { return s.opts.Service.Accounts() }
@@ -159,6 +167,9 @@ func (s *Server) activateUser(q *request) (any, error) {
 	return s.changeUser(q, q.param("name"), orch.UserChange{Disabled: &off})
 }
 
+// unlockUser changes nothing: failed attempts slow a user down for a while, and lock nobody out.
+func (s *Server) unlockUser(q *request) (any, error) { return s.userNamed(q) }
+
 func (s *Server) deleteUser(q *request) (any, error) {
 	if err := s.accounts().RemoveUser(q.Request().Context(), q.param("name")); err != nil {
 		return nil, err
@@ -172,15 +183,15 @@ func (s *Server) tenantDocument(ctx context.Context, name string, data bool) (ma
 	if err != nil {
 		return nil, err
 	}
-	members := map[string]any{}
+	members, direct := map[string]any{}, map[string]any{}
 	for _, u := range users {
 		if role, ok := u.Tenants[name]; ok {
-			members[u.Name] = memberOf(role)
+			members[u.Name], direct[u.Name] = memberOf(role), roleName(role)
 		}
 	}
 	doc["users"] = len(members)
 	if data {
-		doc["users"], doc["groups"] = members, map[string]any{}
+		doc["users"], doc["groups"], doc["user_roles"] = members, map[string]any{}, ownRoles(direct)
 	}
 	return doc, nil
 }
@@ -251,7 +262,8 @@ func (s *Server) deleteTenant(q *request) (any, error) {
 	return nothing()
 }
 
-// grant gives a user a role in a tenant, or takes it away.
+// grant gives a user a role in a tenant (PUT), changes it (PATCH) or takes it away (DELETE). Clients tell their user of a role that was there
+// already (409), or was not (404), without calling it a failure.
 func (s *Server) grant(q *request) (any, error) {
 	ctx := q.Request().Context()
 	var b struct {
@@ -270,6 +282,16 @@ func (s *Server) grant(q *request) (any, error) {
 		if role = tenantRoles[b.Role]; role == "" {
 			return nil, badParameters("Invalid role: `%s`. Valid tenant roles are: ['manager', 'user', 'operations', 'viewer']", b.Role)
 		}
+	}
+	u, err := s.accounts().User(ctx, b.User)
+	if err != nil {
+		return nil, err
+	}
+	switch _, has := u.Tenants[realTenant(b.Tenant)]; {
+	case has && q.Request().Method == http.MethodPut:
+		return nil, conflict("User `%s` is already associated with tenant `%s`", b.User, b.Tenant)
+	case !has && q.Request().Method != http.MethodPut:
+		return nil, &problem{http.StatusNotFound, "not_found_error", fmt.Sprintf("User `%s` is not associated with tenant `%s`", b.User, b.Tenant)}
 	}
 	if _, err := s.accounts().Grant(ctx, b.User, realTenant(b.Tenant), role); err != nil {
 		return nil, err
@@ -301,15 +323,48 @@ func (s *Server) createToken(q *request) (any, error) {
 	}
 	t := orch.NewToken{User: q.who.User, Note: b.Description}
 	if b.Expires != nil && *b.Expires != "" {
-		at, err := parseTime(*b.Expires)
+		now := s.opts.now()
+		at, err := parseExpiry(*b.Expires, now)
 		if err != nil {
 			return nil, err
 		}
-		if t.Seconds = int64(at.Sub(s.opts.now()) / time.Second); t.Seconds <= 0 {
+		if !at.After(now) {
 			return nil, badParameters("The expiration date %s has passed", *b.Expires)
 		}
+		t.Seconds = int64((at.Sub(now) + time.Second - 1) / time.Second)
 	}
 	return s.issue(q, t)
+}
+
+// parseExpiry reads a time, or one from now on: "+10h", "+30 minutes", "+1 day".
+func parseExpiry(s string, now time.Time) (time.Time, error) {
+	later, relative := strings.CutPrefix(strings.TrimSpace(s), "+")
+	if !relative {
+		return parseTime(s)
+	}
+	m := frequency.FindStringSubmatch(strings.ToLower(later))
+	if m == nil {
+		return time.Time{}, badParameters("Invalid time `%s`: it must be like 2024-08-12 13:16, +10h, +30 minutes or +1 day", s)
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil || n > 1e6 {
+		return time.Time{}, badParameters("Invalid time `%s`: it is too far away", s)
+	}
+	switch unitOf(m[2]) {
+	case "year":
+		return now.AddDate(n, 0, 0), nil
+	case "month":
+		return now.AddDate(0, n, 0), nil
+	case "week":
+		return now.AddDate(0, 0, 7*n), nil
+	case "day":
+		return now.AddDate(0, 0, n), nil
+	case "hour":
+		return now.Add(time.Duration(n) * time.Hour), nil
+	case "minute":
+		return now.Add(time.Duration(n) * time.Minute), nil
+	}
+	return now.Add(time.Duration(n) * time.Second), nil
 }
 
 func (s *Server) issue(q *request, t orch.NewToken) (any, error) {

@@ -176,7 +176,7 @@ func (s *Server) startGroup(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return created(d)
+	return d, nil
 }
 
 // advance begins as many of a group's executions as may run, and forgets its timer when all have ended.

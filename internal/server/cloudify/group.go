@@ -45,12 +45,23 @@ func groupOf(r groupRecord) groupDocument {
 
 // groupMembers name deployments: by id, by filter, by another group, or new ones.
 type groupMembers struct {
-	IDs      *[]string       `json:"deployment_ids"`
-	Filter   string          `json:"filter_id"`
-	Rules    []rule          `json:"filter_rules"`
-	Group    string          `json:"deployments_from_group"`
-	New      []newDeployment `json:"new_deployments"`
+	IDs    *[]string       `json:"deployment_ids"`
+	Filter string          `json:"filter_id"`
+	Rules  []rule          `json:"filter_rules"`
+	Group  string          `json:"deployments_from_group"`
+	New    []newDeployment `json:"new_deployments"`
+	// Inputs are new ones, too, in the words of Cloudify 5.1.
+	Inputs   []map[string]any `json:"inputs"`
 	replaces bool
+}
+
+// fresh are the deployments that are to be made.
+func (m *groupMembers) fresh() []newDeployment {
+	out := slices.Clone(m.New)
+	for _, inputs := range m.Inputs {
+		out = append(out, newDeployment{Inputs: inputs})
+	}
+	return out
 }
 
 type newDeployment struct {
@@ -201,7 +212,7 @@ func (s *Server) changeGroup(ctx context.Context, q *request, id string, make bo
 			r.Deployments = nil
 		}
 		r.join(members...)
-		r.Made += len(m.New)
+		r.Made += len(m.fresh())
 		group = *r
 		return r, nil
 	})
@@ -211,7 +222,7 @@ func (s *Server) changeGroup(ctx context.Context, q *request, id string, make bo
 	if err := s.labelMembers(ctx, q, group); err != nil {
 		return err
 	}
-	return s.makeMembers(ctx, q, group, m.New)
+	return s.makeMembers(ctx, q, group, m.fresh())
 }
 
 func (r *groupRecord) join(deployments ...string) {

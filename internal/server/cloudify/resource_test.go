@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -217,7 +218,19 @@ func TestAccounts(t *testing.T) {
 	s.refused(409, "conflict_error", "PUT", v31+"/users", object{"username": "eve", "password": "long enough"})
 	s.refused(400, "bad_parameters_error", "PUT", v31+"/users", object{"username": "eva", "password": "long enough", "role": "queen"})
 	s.call(201, "POST", v31+"/tenants/red", object{})
-	s.call(200, "PUT", v31+"/tenants/users", object{"tenant_name": "red", "username": "eve", "role": "viewer"})
+	s.refused(404, "not_found_error", "PATCH", v31+"/tenants/users", object{"tenant_name": "red", "username": "eve", "role": "user"})
+	s.call(200, "PUT", v31+"/tenants/users", object{"tenant_name": "red", "username": "eve", "role": "user"})
+	s.refused(409, "conflict_error", "PUT", v31+"/tenants/users", object{"tenant_name": "red", "username": "eve", "role": "viewer"})
+	red := s.call(200, "PATCH", v31+"/tenants/users", object{"tenant_name": "red", "username": "eve", "role": "viewer"})
+	if d := cmp.Diff(object{"direct": object{"eve": "viewer"}, "groups": object{}}, red["user_roles"]); d != "" {
+		t.Error(d)
+	}
+	for _, u := range items(s.get("/users?_get_data=true")) {
+		if direct := u["tenant_roles"].(object)["direct"].(object); u["username"] == "eve" && direct["red"] != "viewer" {
+			t.Errorf("%v", u)
+		}
+	}
+	s.call(200, "POST", v31+"/users/unlock/eve", nil)
 	if u := s.get("/users/eve?_get_data=true"); u["tenants"].(object)["red"].(object)["tenant-role"] != "viewer" {
 		t.Errorf("eve %v", u)
 	}
@@ -226,6 +239,7 @@ func TestAccounts(t *testing.T) {
 	}
 	s.refused(400, "bad_parameters_error", "PUT", v31+"/tenants/users", object{"tenant_name": "red", "username": "eve", "role": "owner"})
 	s.call(200, "DELETE", v31+"/tenants/users", object{"tenant_name": "red", "username": "eve"})
+	s.refused(404, "not_found_error", "DELETE", v31+"/tenants/users", object{"tenant_name": "red", "username": "eve"})
 	s.call(200, "POST", v31+"/users/active/eve", object{"action": "deactivate"})
 	if u := s.get("/users/eve"); u["active"] != false {
 		t.Errorf("eve %v", u)
@@ -234,6 +248,16 @@ func TestAccounts(t *testing.T) {
 	list := items(s.get("/tokens"))
 	if len(list) != 1 || list[0]["id"] != tok["id"] || list[0]["value"] == tok["value"] || list[0]["description"] != "ci" {
 		t.Errorf("tokens %v", list)
+	}
+	for text, want := range map[string]time.Duration{"+10h": 10 * time.Hour, "+30 minutes": 30 * time.Minute, "+1 day": 24 * time.Hour, time.Now().UTC().Add(72 * time.Hour).Format("2006-01-02 15:04:05"): 72 * time.Hour} {
+		tok := s.call(200, "POST", v31+"/tokens", object{"expiration_date": text})
+		at, err := time.Parse(time.RFC3339, fmt.Sprint(tok["expiration_date"]))
+		if late := time.Until(at) - want; err != nil || late > 2*time.Second || late < -5*time.Minute {
+			t.Errorf("%s: %v", text, tok)
+		}
+	}
+	for _, bad := range []string{"+x", "+1 eon", "+99999999999999999999 s", "yesterday", "2020-01-01"} {
+		s.refused(400, "bad_parameters_error", "POST", v31+"/tokens", object{"expiration_date": bad})
 	}
 	s.call(204, "DELETE", v31+"/tokens/"+fmt.Sprint(tok["id"]), nil)
 	s.refused(404, "not_found_error", "DELETE", v31+"/tokens/"+fmt.Sprint(tok["id"]), nil)

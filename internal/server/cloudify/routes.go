@@ -75,6 +75,7 @@ func routes() []route {
 		{post, "/users/:name", v3, known, (*Server).editUser},
 		{del, "/users/:name", v3, known, (*Server).deleteUser},
 		{post, "/users/active/:name", v3, known, (*Server).activateUser},
+		{post, "/users/unlock/:name", v3, known, (*Server).unlockUser},
 		{post, "/tenants/:name", v3, known, (*Server).createTenant},
 		{del, "/tenants/:name", v3, known, (*Server).deleteTenant},
 		{put, "/tenants/users", v3, known, (*Server).grant},
