@@ -38,6 +38,7 @@ type chaos struct {
 	chance int                  // of a kill at a boundary, in percent
 	before map[string]int       // resources
 	during func() (stop func()) // what else breaks while a command runs
+	also   func()               // what else breaks with orch, or instead of it, at a boundary; nil: nothing
 }
 
 func long() bool { return os.Getenv("ORCH_CHAOS_LONG") != "" }
@@ -156,8 +157,14 @@ func (c *chaos) broken(args ...string) (killed bool, code int, out string) {
 		if c.kills == 0 || c.rng.IntN(100) >= c.chance {
 			continue
 		}
-		killed = true
 		c.kills--
+		if c.also != nil && strings.Contains(m[1], " openstack") {
+			c.also()
+			if c.rng.IntN(2) == 0 {
+				continue
+			}
+		}
+		killed = true
 		wait := time.Duration(c.rng.IntN(500)) * time.Millisecond
 		c.t.Logf("%s: killed %v after %q", args[0], wait, m[1])
 		time.AfterFunc(wait, func() { _ = cmd.Process.Signal(syscall.SIGKILL) })
@@ -194,6 +201,12 @@ func (c *chaos) intact() {
 		"app 1":      {"create.sh": 1, "use-store.sh": 1, "start.sh": 1},
 		"balancer 0": {"create.sh": 1, "start.sh": 1, "add-backend.sh": 2},
 	}
+	c.ran(want)
+}
+
+// ran checks how often which script has run on the servers of nodes.
+func (c *chaos) ran(want map[string]map[string]int) {
+	c.t.Helper()
 	for _, at := range slices.Sorted(maps.Keys(want)) {
 		got := map[string]int{}
 		args := append([]string{"ssh"}, strings.Fields(at)...)

@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -26,7 +28,7 @@ func (c *chaos) through(args ...string) {
 		now := append(args[:len(args):len(args)], "--plain")
 		if tasks := c.tasks(); len(tasks) > before {
 			if newest := tasks[len(tasks)-1]; newest.Status == "done" {
-				if len(tasks) > before+1 && args[0] != "deploy" && args[0] != "undeploy" { // these are planned anew
+				if len(tasks) > before+1 && !slices.Contains([]string{"deploy", "undeploy", "scale"}, args[0]) { // these may be planned anew
 					c.t.Errorf("%v made %d tasks: %+v", args, len(tasks)-before, tasks[before:])
 				}
 				return
@@ -151,6 +153,99 @@ func TestChaosLife(t *testing.T) {
 		}
 		if err := os.Remove(effects); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// The same with servers: orch is killed at step boundaries, and while Terraform works Terraform, its supervisor, or both, with orch or without.
+func TestChaosLifeOnServers(t *testing.T) {
+	if !long() {
+		t.Skip("only in ./task chaos: it makes servers thirteen times")
+	}
+	c := newChaos(t)
+	c.kills, c.chance, c.also = 1000, 100, c.killTerraform
+	defer func() {
+		if t.Failed() {
+			t.Log(c.run(nil, "status", c.name), c.run(nil, "sweep", c.name), c.run(nil, "tasks", c.name), c.run(nil, "events", c.name))
+		}
+	}()
+	rewrite(t, filepath.Join(c.dir, "topology.yaml"), "    app_server:\n      type: tosca.nodes.Compute\n",
+		"    app_server:\n      type: orch.nodes.openstack.Compute\n      properties: { user_data: { concat: [ \"#!/bin/sh\\n# \", { get_input: generation }, \"\\n\" ] } }\n")
+	rewrite(t, filepath.Join(c.dir, "topology.yaml"), "  inputs:\n", "  inputs:\n    generation: { type: string, default: one }\n")
+	for _, s := range []struct {
+		args         []string
+		apps         int
+		added, taken int // how often a backend has been since the beginning
+	}{
+		{[]string{"deploy", c.dir}, 2, 2, 0},
+		{[]string{"heal", c.name, "app[0]"}, 2, 3, 1},
+		{[]string{"heal", c.name, "app_server[1]"}, 2, 4, 2},
+		{[]string{"scale", c.name, "app_server=+1"}, 3, 5, 2},
+		{[]string{"scale", c.name, "app_server=2"}, 2, 5, 3},
+		{[]string{"deploy", c.dir, "-i", "generation=two"}, 2, 5, 3},
+		{[]string{"rollback", c.name}, 2, 5, 3},
+	} {
+		clear(c.seen)
+		c.through(s.args...)
+		want := map[string]map[string]int{
+			"store 0":    {"create.sh": 1, "configure-store.sh": 1, "start.sh": 1},
+			"balancer 0": {"create.sh": 1, "start.sh": 1, "add-backend.sh": s.added},
+		}
+		if s.taken > 0 {
+			want["balancer 0"]["remove-backend.sh"] = s.taken
+		}
+		for i := range s.apps {
+			want[fmt.Sprintf("app %d", i)] = map[string]int{"create.sh": 1, "use-store.sh": 1, "start.sh": 1}
+		}
+		if s.args[0] == "heal" || s.args[0] == "scale" { // healed on the server that it had
+			want["app 0"] = map[string]int{"create.sh": 2, "use-store.sh": 2, "start.sh": 2, "stop.sh": 1, "delete.sh": 1}
+		}
+		c.ran(want)
+		answered(t, strings.TrimSpace(c.ok("outputs", "--only", "url").stdout), s.apps)
+		if n := c.resources()["server"]; n != s.apps+2 {
+			t.Errorf("after %v there are %d servers: %v", s.args, n, c.resources())
+		}
+	}
+	c.through("undeploy", c.name)
+	if diff := cmp.Diff(c.before, c.resources()); diff != "" {
+		t.Errorf("the cloud is not as it was:\n%s", diff)
+	}
+}
+
+// rewrite replaces text in a file, once.
+func rewrite(t *testing.T, file, old, text string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(b), old) != 1 {
+		t.Fatalf("%s has not one %q", file, old)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(b), old, text, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// killTerraform kills the supervisors of runs, Terraform, or both.
+func (c *chaos) killTerraform() {
+	names := [][]string{{"supervisor.json"}, {"terraform.json"}, {"supervisor.json", "terraform.json"}}[c.rng.IntN(3)]
+	for _, name := range names {
+		files, _ := filepath.Glob(filepath.Join(c.home, "terraform", "deployments", "*", "work", name))
+		for _, file := range files {
+			var p struct {
+				PID   int
+				Start string
+			}
+			b, err := os.ReadFile(file)
+			if err != nil || json.Unmarshal(b, &p) != nil {
+				continue // it has just ended
+			}
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
+			if _, fields, _ := strings.Cut(string(stat), ") "); err == nil && p.Start != "" && strings.Contains(fields, " "+p.Start+" ") {
+				c.t.Logf("%s is killed", strings.TrimSuffix(name, ".json"))
+				_ = syscall.Kill(p.PID, syscall.SIGKILL)
+			}
 		}
 	}
 }

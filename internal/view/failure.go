@@ -34,6 +34,7 @@ func (p *Printer) Why(r StatusReport, now time.Time) {
 	case t.Ended.IsZero():
 		p.Printf("%s of %s is %s\n", t.Workflow, t.Deployment, t.Status)
 		p.running(r, false, now)
+		p.left(r)
 	default:
 		p.Outcome(*t)
 	}

@@ -51,6 +51,7 @@ func (p *Printer) StatusOf(r StatusReport, allSteps bool, now time.Time) {
 	p.instances(d)
 	p.policies(d, now)
 	p.running(r, allSteps, now)
+	p.left(r)
 	p.others(r, now)
 	if r.Task != nil && r.Task.Failure != nil && (d.Status == "failed" || d.Status == "paused") {
 		p.Failure(*r.Task)
@@ -145,4 +146,17 @@ func (p *Printer) running(r StatusReport, all bool, now time.Time) {
 		p.Printf("\ntask %s (%s): %d of %d steps done\n", t.ID, t.Workflow, t.Steps.Done, t.Steps.Total)
 	}
 	p.Table([]string{"STEP", "STATUS", "TIME", "NOTE"}, rows)
+}
+
+// left says of a task that its process has left that nobody works on it, and what to do.
+func (p *Printer) left(r StatusReport) {
+	t := r.Task
+	if t == nil || r.Owner != "" {
+		return
+	}
+	switch t.Status {
+	case "pending", "running", "cancelling":
+		p.Printf("\n%s\n", p.Paint(Warm, fmt.Sprintf("Nobody works on task %s (%s): the process that did has ended.", t.ID, t.Workflow)))
+		p.Printf("`orch resume %s` goes on with it, and does not repeat what is done; an `orch server` does so by itself\n", t.Deployment)
+	}
 }

@@ -132,6 +132,25 @@ func TestFailureNamesCauseAndNextSteps(t *testing.T) {
 	}
 }
 
+// Of a task that its process has left it is said that nobody works on it; of one that somebody holds it is not.
+func TestALeftTaskIsSaidToBeLeft(t *testing.T) {
+	for owner, want := range map[string]bool{"": true, "process 7 on here": false} {
+		report := StatusReport{Detail: &orch.Detail{Deployment: orch.Deployment{Name: "web", Status: "deploying", Owner: owner}},
+			Task: &orch.Task{ID: "T1", Deployment: "web", Workflow: "install", Status: "running"}}
+		for name, show := range map[string]func(p *Printer){
+			"status": func(p *Printer) { p.StatusOf(report, false, time.Now()) },
+			"why":    func(p *Printer) { p.Why(report, time.Now()) },
+		} {
+			var b bytes.Buffer
+			show(&Printer{W: &b})
+			said := strings.Contains(b.String(), "Nobody works on task T1") && strings.Contains(b.String(), "orch resume web")
+			if said != want {
+				t.Errorf("%s, held by %q:\n%s", name, owner, b.String())
+			}
+		}
+	}
+}
+
 func TestUndeployProvesOrLists(t *testing.T) {
 	tests := map[string]struct {
 		task orch.Task

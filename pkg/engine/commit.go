@@ -345,13 +345,20 @@ func (r *run) erase(tx state.Tx, in topology.Instance) error {
 // patient repeats what fails because the store cannot be used just now: acts go on meanwhile, and lose nothing by it.
 func (r *run) patient(ctx context.Context, do func() error) error {
 	delay := 100 * time.Millisecond
+	var said time.Time
 	for deadline := time.Now().Add(r.e.opts.StorePatience); ; {
 		err := do()
+		if err == nil && !said.IsZero() {
+			r.e.opts.Logger.Warn("the store can be used again", "deployment", r.job.Deployment)
+		}
 		var away *state.UnavailableError
 		if err == nil || !errors.As(err, &away) && !errors.Is(err, state.ErrConflict) || time.Now().Add(delay).After(deadline) {
 			return err
 		}
-		r.e.opts.Logger.Warn("the store cannot be used; trying again", "deployment", r.job.Deployment, "error", err, "in", delay)
+		if away != nil && time.Since(said) > 30*time.Second {
+			said = time.Now()
+			r.e.opts.Logger.Warn("the store cannot be used; trying on", "deployment", r.job.Deployment, "error", err, "for", time.Until(deadline).Round(time.Second))
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

@@ -118,7 +118,7 @@ func (r *run) opIDFor(st *step) string {
 func (r *run) begun(st *step, status plan.Status) {
 	rec := r.instance(st.Of())
 	e := plan.Entry{Status: status, OpID: st.opID, Digest: st.Digest, Parts: st.Parts,
-		Task: r.job.Task, At: time.Now().UTC()}
+		Task: r.job.Task, At: time.Now().UTC(), Replaces: st.Replaces}
 	if in, ok := plan.ParseInstance(st.Host); ok {
 		e.Host = r.generation(in)
 	}

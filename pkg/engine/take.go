@@ -97,7 +97,7 @@ func (r *run) keep(st *step, res driver.Result) error {
 	if res.Host != nil {
 		rec.Host = res.Host
 	}
-	if res.Replaced || st.Action == driver.Replace {
+	if res.Replaced || st.Replaces || st.Action == driver.Replace {
 		rec.Generation = st.opID[:min(16, len(st.opID))]
 	}
 	r.world.mu.Unlock()

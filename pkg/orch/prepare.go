@@ -447,7 +447,7 @@ func (e *plannedEnv) Instances(node string) []string {
 func replacements(changes []driver.Change, built *plan.Plan) map[topology.Instance]string {
 	updated := map[topology.Instance]bool{}
 	for _, s := range built.Steps {
-		if s.Kind == plan.Infra && s.Action == driver.Update {
+		if s.Kind == plan.Infra && (s.Action == driver.Update || s.Action == driver.Create) {
 			updated[s.Of()] = true
 		}
 	}

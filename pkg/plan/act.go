@@ -80,6 +80,9 @@ func (b *builder) infraStep(t *topology.Topology, n *topology.Node, index string
 			}
 		}
 	}
+	if s.Action != driver.Delete {
+		_, s.Replaces = b.in.Replaced[s.Of()]
+	}
 	s.ID = s.Of().String() + "." + string(s.Action)
 	return s
 }

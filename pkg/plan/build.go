@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -71,9 +72,14 @@ func newBuilder(in Input) *builder {
 	if in.Previous == nil {
 		b.in.Previous, b.in.PreviousInputs = in.Topology, in.Inputs
 	}
-	for i := range in.Recorded {
+	b.in.Replaced = map[topology.Instance]string{}
+	for i, rec := range in.Recorded {
 		b.recorded[i.Node] = append(b.recorded[i.Node], i.Index)
+		if rec.replacing() {
+			b.in.Replaced[i] = "its replacement was interrupted"
+		}
 	}
+	maps.Copy(b.in.Replaced, in.Replaced)
 	for _, l := range b.recorded {
 		slices.SortFunc(l, ByNumber)
 	}

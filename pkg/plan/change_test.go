@@ -103,6 +103,44 @@ func TestChanges(t *testing.T) {
 		Replaced: map[topology.Instance]string{in("dbvm", "0"): "it is replaced because of flavor"}}), "replaced")
 }
 
+// While a server is being made anew orch is killed: whatever became of the server, what was done on the old one is done again, and nothing is
+// taken down on it.
+func TestAnInterruptedReplacementIsStillOne(t *testing.T) {
+	top := shop()
+	on := func(p *plan.Plan) (ids []string) {
+		for _, s := range p.Steps {
+			if s.Host == "dbvm[0]" {
+				ids = append(ids, s.ID)
+			}
+		}
+		return ids
+	}
+	first := build(t, plan.Input{Topology: top.Topology})
+	if len(on(first)) == 0 {
+		t.Fatal("nothing runs on dbvm[0]")
+	}
+	for status, again := range map[plan.Status]bool{plan.Doing: true, plan.Failed: true, plan.Done: false} {
+		rec := done(nil, first.Steps...)
+		e := rec[in("dbvm", "0")].Journal["create"]
+		e.Status, e.Replaces = status, true
+		rec[in("dbvm", "0")].Journal["create"] = e
+		p := build(t, plan.Input{Topology: top.Topology, Recorded: rec})
+		want := []string(nil)
+		if again {
+			want = on(first)
+		}
+		if diff := cmp.Diff(want, on(p)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", status, diff)
+		}
+		if i := slices.IndexFunc(p.Steps, func(s *plan.Step) bool { return s.ID == "dbvm[0].create" }); again && (i < 0 || !p.Steps[i].Replaces) {
+			t.Errorf("%s: the replacement does not go on as one", status)
+		}
+		if down := on(build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Uninstall})); again && len(down) > 0 {
+			t.Errorf("%s: taken down on it: %v", status, down)
+		}
+	}
+}
+
 func TestGoneNode(t *testing.T) {
 	old, wanted := shop(), newTopo()
 	wanted.server("vm")

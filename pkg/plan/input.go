@@ -3,6 +3,7 @@ package plan
 import (
 	"time"
 
+	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -127,6 +128,14 @@ type Entry struct {
 	Host string    `json:"host,omitempty"`
 	Peer string    `json:"peer,omitempty"`
 	At   time.Time `json:"at,omitzero"`
+	// Replaces: the act makes the instance anew. From its beginning on nothing counts any more that was done on what it replaces.
+	Replaces bool `json:"replaces,omitempty"`
+}
+
+// replacing reports whether the instance was being made anew when the work on it stopped.
+func (r *Recorded) replacing() bool {
+	e := r.Journal[string(driver.Create)]
+	return e.Replaces && e.Status != Done
 }
 
 // begun reports whether the act was ever begun.

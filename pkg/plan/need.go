@@ -135,7 +135,7 @@ func (b *builder) reachable(t *topology.Topology, host string) bool {
 		return true
 	}
 	rec := b.in.Recorded[in]
-	return rec != nil && rec.Made
+	return rec != nil && rec.Made && !rec.replacing()
 }
 
 func relationship(n *topology.Node, name string) *topology.Relationship {
@@ -154,10 +154,10 @@ func (s *Step) target() topology.Instance {
 	return topology.Instance{Node: s.Target, Index: s.TargetInstance}
 }
 
-// replacedHost reports whether the infrastructure makes the step's own host, or a host below it, anew in this plan.
+// replacedHost reports whether the infrastructure makes the step's own host, or the other end of its relationship, anew in this plan.
 func (b *builder) replacedHost(s *Step) (string, bool) {
 	for in, why := range b.in.Replaced {
-		if s.Host == in.String() || s.Of() == in {
+		if s.Host == in.String() || s.Of() == in || s.PerPair() && s.target() == in {
 			if why == "" {
 				why = "it is replaced"
 			}

@@ -94,6 +94,8 @@ type Step struct {
 	RetryInterval time.Duration `json:"retry_interval,omitempty"`
 	// IgnoreFailure: a failure does not stop the dependants (uninstall --force, continue on error).
 	IgnoreFailure bool `json:"ignore_failure,omitempty"`
+	// Replaces: the infrastructure makes the instance anew, and what was done on it before is gone.
+	Replaces bool `json:"replaces,omitempty"`
 	// Adopts are acts on the instance that count, once the step is done, as having been done as they would be now.
 	Adopts []Adopted `json:"adopts,omitempty"`
 	Pos    diag.Pos  `json:"pos,omitzero"` // the YAML line that asks for it

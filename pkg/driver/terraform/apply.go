@@ -249,6 +249,15 @@ func (b *batch) aim(ctx context.Context) (*goal, error) {
 		if e.Awaits, err = b.renderer.Awaits(ctx, id); err != nil {
 			return nil, err
 		}
+		concerned, err := b.renderer.Refreshes(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range concerned {
+			if !slices.Contains(e.Tells, o) {
+				e.Tells = append(e.Tells, o)
+			}
+		}
 	}
 	m.sweep()
 	if err := b.keep(old, m); err != nil {

@@ -50,6 +50,9 @@ type entry struct {
 	Refs     []string          `json:"refs,omitempty"`
 	// Awaits are the keys of entries that are complete before the instance is.
 	Awaits []string `json:"awaits,omitempty"`
+	// Tells are the instances that publish again when this one is done: those that it concerns, and those that it has concerned (the server from
+	// which an address was moved to another).
+	Tells []topology.Instance `json:"tells,omitempty"`
 }
 
 type block struct {
@@ -141,7 +144,7 @@ func (m *manifest) merge(rendered []*plugin.Entry, requested map[string]bool) {
 		}
 		e := &entry{Instance: r.Instance, Plugin: r.Plugin, Refs: r.Refs}
 		if old != nil {
-			e.Wanted, e.Stopped, e.Awaits = old.Wanted, old.Stopped, old.Awaits
+			e.Wanted, e.Stopped, e.Awaits, e.Tells = old.Wanted, old.Stopped, old.Awaits, old.Tells
 		}
 		for _, b := range r.Blocks {
 			nb := &block{ID: b.ID, Type: b.Type, Name: b.Label, Data: b.Data, Keep: b.Keep, ReplaceOn: b.ReplaceOn, Body: normalBody(b.Body)}

@@ -222,7 +222,13 @@ func (t *tracker) succeed(ctx context.Context, i int, r *driver.Request, s *tfSt
 		renderer = renderer.Fresh() // what it has evaluated is of a world with the instance
 		renderer.Gone = t.b.removed()
 	}
+	if e := t.b.bundle.Manifest.Entries[plugin.EntryKey(r.ID())]; e != nil {
+		others = append(others, e.Tells...)
+	}
 	for _, o := range others {
+		if _, told := res.Also[o]; told {
+			continue
+		}
 		e := t.b.bundle.Manifest.Entries[plugin.EntryKey(o)]
 		if e == nil || r.Action == driver.Delete && !e.Wanted || o == r.ID() || slices.ContainsFunc(t.b.bundle.Manifest.addresses(plugin.EntryKey(o)), func(a string) bool { return !s.good(a) }) {
 			continue
