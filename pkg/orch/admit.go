@@ -456,11 +456,13 @@ func footprint(p *plan.Plan, versions []plan.Version) plan.Footprint {
 	return p.Footprint(ts...)
 }
 
-// statusEvents tell of a deployment's and a task's new status.
+// statusEvents tell of a deployment's and a task's new status. A deployment is there before its task begins, and done after it.
 func statusEvents(d record, t engine.Task) []event.Event {
 	at := now()
-	return []event.Event{
-		{Time: at, Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(t.Status), Key: t.Doing},
-		{Time: at, Type: event.DeploymentStatus, Task: t.ID, Workflow: t.Workflow, Status: string(d.Status), Key: d.Doing, Value: string(t.Status)},
+	task := event.Event{Time: at, Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(t.Status), Key: t.Doing}
+	deployment := event.Event{Time: at, Type: event.DeploymentStatus, Task: t.ID, Workflow: t.Workflow, Status: string(d.Status), Key: d.Doing, Value: string(t.Status)}
+	if t.Status == engine.Pending {
+		return []event.Event{deployment, task}
 	}
+	return []event.Event{task, deployment}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing/fstest"
 
@@ -150,10 +151,12 @@ func (l *loader) internal(name string, by importer) *resolve.File {
 			names = append(names, "<"+lib.Provides[i].Name+".yml>")
 		}
 	}
+	slices.Sort(names)
+	names = slices.Compact(names)
 	d := l.diags.Errorf("missing-import", by.pos, "no plugin provides <%s>", name)
 	d.Path = by.path
 	if elsewhere := otherCloud.FindStringSubmatch(name); elsewhere != nil {
-		d.Hint = "orch deploys on OpenStack and on hosts of pools and has no types for " + elsewhere[1] + ": use a location of these kinds; known are " + strings.Join(names, ", ")
+		d.Hint = "orch deploys on OpenStack and on hosts of pools and has no types for " + elsewhere[1] + ": use a location of these kinds"
 		return nil
 	}
 	if d.Hint = diag.Suggest("<"+name+">", names); d.Hint == "" {

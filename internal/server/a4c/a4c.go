@@ -99,7 +99,8 @@ func (s *Server) fail(err error, c echo.Context) {
 		return // nobody is there any more: clients end their long polls so
 	}
 	p := problemOf(err)
-	if p.status >= http.StatusInternalServerError {
+	var said *problem // Yorc has a status of servers' failures for some mistakes of clients
+	if p.status >= http.StatusInternalServerError && !errors.As(err, &said) {
 		s.opts.Logger.Warn("request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
 	}
 	if p.status == http.StatusServiceUnavailable {

@@ -9,7 +9,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/orch-project/orch/pkg/orch"
-	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -155,17 +154,9 @@ func selection(d *orch.Detail, chosen map[string][]string) (out []topology.Insta
 	return out, nil
 }
 
-// generated are the workflows that every topology has.
-var generated = []string{plan.Install, plan.Uninstall, plan.Start, plan.Stop, plan.Restart}
-
 func hasWorkflow(t *topology.Topology, name string) bool {
 	if t.Workflows[name] != nil {
 		return true
 	}
-	for _, g := range generated {
-		if g == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(generated, name)
 }

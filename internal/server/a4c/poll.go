@@ -114,23 +114,24 @@ func poll[T any](s *Server, c echo.Context, types []event.Type, each func(event.
 
 func pollParameters(c echo.Context) (orch.Filter, time.Duration, error) {
 	f := orch.Filter{Deployment: param(c, "id")}
-	wait, atOnce := defaultWait, false
+	wait, index := defaultWait, uint64(0)
 	var err error
 	if v := c.QueryParam("index"); v != "" {
-		n, err := strconv.ParseUint(v, 10, 64)
-		if err != nil {
+		if index, err = strconv.ParseUint(v, 10, 64); err != nil {
 			return f, 0, badParameter("index", quote(v)+" is not an index")
 		}
-		f.After, atOnce = n-min(n, firstIndex), n == 0
+	} else if c.QueryParam("wait") != "" {
+		index = firstIndex
 	}
 	if v := c.QueryParam("wait"); v != "" {
 		if wait, err = time.ParseDuration(v); err != nil || wait < 0 {
 			return f, 0, badParameter("wait", quote(v)+" is not a duration")
 		}
 	}
-	if atOnce {
-		wait = 0 // index 0 is everything that there is, and never waits: so clients read without following
+	if index == 0 {
+		wait = 0 // everything that there is, and nothing to wait for: so clients read without following, and Yorc's first plugins asked for the index
 	}
+	f.After = index - min(index, firstIndex)
 	return f, min(wait, maxWait), nil
 }
 

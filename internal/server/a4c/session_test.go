@@ -346,11 +346,51 @@ func TestWorkflowsAsYorcReadsThem(t *testing.T) {
 	}
 }
 
-// Index 0 is everything that there is, at once: so `yorc deployments events --no-stream` reads. From 1 on an answer waits.
+// Workflows that the topology does not declare are described as they are generated.
+func TestGeneratedWorkflows(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a := connect(s, "shop")
+	files := mongo(t)
+	files["topology.yml"], _, _ = strings.Cut(files["topology.yml"], "  workflows:")
+	a.deploy(files)
+	a.awaitState("DEPLOYED")
+	for name, want := range map[string]map[string]string{
+		"install":   {"DBHost_install": "Mongo_create", "Mongo_create": "Mongo_start", "App_create": "App_usesMongo_pre_configure_source"},
+		"uninstall": {"Mongo_stop": "DBHost_uninstall", "AppHost_uninstall": ""},
+		"stop":      {"Mongo_stop": "DBHost_stop"},
+		"start":     {"DBHost_start": "Mongo_start"},
+		"restart":   {"Mongo_stop": "", "Mongo_start": ""},
+	} {
+		r := s.Send("GET", "/deployments/shop/workflows/"+name, "", nil)
+		var doc workflowDocument
+		if err := json.Unmarshal([]byte(r.Body), &doc); err != nil || r.Status != 200 {
+			t.Fatalf("%s: %v, %s", name, err, r.Body)
+		}
+		for step, next := range want {
+			st, ok := doc.Steps[step]
+			if !ok || st.Target == "" || len(st.Activities) == 0 || next != "" && !slices.Contains(st.OnSuccess, next) {
+				t.Errorf("%s: step %s is %+v, want one before %q; there are %v", name, step, st, next, r.Body)
+			}
+		}
+		for step, st := range doc.Steps {
+			for _, next := range st.OnSuccess {
+				if _, ok := doc.Steps[next]; !ok {
+					t.Errorf("%s: %s leads to %s, which there is not", name, step, next)
+				}
+			}
+		}
+	}
+}
+
+// Index 0, or none, is everything that there is, at once: so `yorc deployments events --no-stream` reads, and so Yorc's first plugins for
+// Alien4Cloud asked for the index. From 1 on an answer waits.
 func TestIndexZeroNeverWaits(t *testing.T) {
 	s := newSite(t)
-	for _, what := range []string{"events", "logs"} {
-		if r := s.Send("GET", "/"+what+"?index=0", "", nil); r.Status != 200 || strings.TrimSpace(r.Body) != `{"`+what+`":[],"last_index":1}` {
+	for _, what := range []string{"events", "logs", "events?index=0", "logs?index=0"} {
+		r := s.Send("GET", "/"+what, "", nil)
+		what, _, _ = strings.Cut(what, "?")
+		if r.Status != 200 || strings.TrimSpace(r.Body) != `{"`+what+`":[],"last_index":1}` {
 			t.Errorf("%s: %+v", what, r)
 		}
 	}

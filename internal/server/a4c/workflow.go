@@ -46,7 +46,7 @@ type stepDocument struct {
 	OnCancel      []string         `json:"on_cancel,omitempty"`
 }
 
-// workflow shows a declared workflow. A generated one has no steps before it is planned.
+// workflow shows a declared workflow, or the one that is generated in its place.
 func (s *Server) workflow(c echo.Context) error {
 	t, err := s.opts.Feed.Topology(c.Request().Context(), param(c, "id"))
 	if err != nil {
@@ -59,6 +59,8 @@ func (s *Server) workflow(c echo.Context) error {
 	doc := workflowDocument{Name: name, Steps: map[string]stepDocument{}}
 	if wf := t.Workflows[name]; wf != nil {
 		describe(wf, &doc)
+	} else {
+		describeGenerated(t, name, &doc)
 	}
 	return answer(c, http.StatusOK, doc)
 }
