@@ -167,7 +167,7 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger, count 
 		return plugin.SecretRef(deployment, "login", node, what)
 	}}
 	svc, err := orch.New(orch.Options{
-		Hosts: find.Host, Login: find.Login, Prober: &prober{ways: ways, keys: keys, ssh: remote, dial: dial},
+		Hosts: find.Host, Complete: find.Complete, Login: find.Login, Prober: &prober{ways: ways, keys: keys, ssh: remote, dial: dial},
 		Store: store, Accounts: accounts, Load: loader(c, libraries), Keep: tosca.Keep, Bind: where.bind, Infra: made, Remote: reach, Local: here,
 		Inventory: inventory{where, hosts}, Pool: hosts, Locations: where, Secrets: vault, Cipher: cipher, Redactor: redactor, Observe: observe(count, tracer), Limits: engine.Limits{Deployment: c.Parallel},
 		Revisions: c.Revisions, Logger: log,

@@ -115,6 +115,17 @@ type Host struct {
 	Sudo      bool `json:"sudo,omitempty"` // become root for operations unless the operation says otherwise
 }
 
+// Server is a server that a driver has made, and what there is to find out more about the way to it.
+type Server struct {
+	Deployment string
+	Topology   *topology.Topology
+	Instance   topology.Instance
+	Env        topology.Env
+	Host       *Host
+	// Other returns the host of another instance of the deployment; nil: it has none.
+	Other func(topology.Instance) *Host
+}
+
 // Result of a request.
 type Result struct {
 	// Attributes of the instance by name; structured values allowed. Capability attributes under "capability.attribute".

@@ -31,6 +31,8 @@ type Options struct {
 	Select func(*driver.Request) driver.Driver
 	// Hosts tells how to reach a server that no driver has reported (a Compute that exists already); nil: such servers have no host.
 	Hosts func(ctx context.Context, deployment string, t *topology.Topology, in topology.Instance, env topology.Env) (*driver.Host, error)
+	// Complete adds to the host of a server that a driver has reported what the topology says of the way to it; nil: nothing.
+	Complete func(ctx context.Context, s driver.Server) (*driver.Host, error)
 	// Login may choose another host for an operation that names one itself; known is where it would run, nil for the orchestrator. A nil result
 	// leaves it there.
 	Login func(ctx context.Context, req *driver.Request, known *driver.Host) (*driver.Host, error)

@@ -124,8 +124,15 @@ func (r *run) server(ctx context.Context, st *step, req *driver.Request) (*drive
 	if !ok {
 		return nil, nil
 	}
-	if rec := r.world.Instance(in); rec != nil && rec.Host != nil {
-		return rec.Host, nil
+	if h := r.hostOf(in); h != nil {
+		if r.e.opts.Complete == nil {
+			return h, nil
+		}
+		h, err := r.e.opts.Complete(ctx, driver.Server{Deployment: req.Deployment, Topology: req.Topology, Instance: in, Env: req.Env, Host: h, Other: r.hostOf})
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell how to reach %s: %w", in, err)
+		}
+		return h, nil
 	}
 	if r.e.opts.Hosts != nil {
 		h, err := r.e.opts.Hosts(ctx, req.Deployment, req.Topology, in, req.Env)
@@ -142,6 +149,14 @@ func (r *run) server(ctx context.Context, st *step, req *driver.Request) (*drive
 	}
 	return nil, &placedError{pos: pos, hint: "a server needs an address: is its node made by a location, or does it name the address of an existing one?",
 		err: fmt.Errorf("cannot run %s: no address is known of %s", st.ID, in)}
+}
+
+// hostOf is what a driver has reported of an instance; nil: nothing.
+func (r *run) hostOf(in topology.Instance) *driver.Host {
+	if rec := r.world.Instance(in); rec != nil {
+		return rec.Host
+	}
+	return nil
 }
 
 // emit completes the events of an act with what it is, and hides secrets.

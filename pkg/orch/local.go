@@ -31,11 +31,12 @@ type Options struct {
 	Keep func(t *topology.Topology) (map[string][]byte, error)
 	// Bind lets the location's plugins say which nodes are native and what scales with what; nil: none are.
 	Bind func(ctx context.Context, t *topology.Topology, location string) diag.List
-	// Infra, Remote and Local drivers, and Select and Hosts, as engine.Options has them. Drivers that are Checkers take part in the
+	// Infra, Remote and Local drivers, and Select, Hosts, Complete and Login, as engine.Options has them. Drivers that are Checkers take part in the
 	// preflight, an Infra driver that is a Planner in plans.
 	Infra, Remote, Local driver.Driver
 	Select               func(*driver.Request) driver.Driver
 	Hosts                func(ctx context.Context, deployment string, t *topology.Topology, in topology.Instance, env topology.Env) (*driver.Host, error)
+	Complete             func(ctx context.Context, s driver.Server) (*driver.Host, error)
 	Login                func(ctx context.Context, req *driver.Request, known *driver.Host) (*driver.Host, error)
 	// Inventory proves that nothing is left of a deployment after its undeployment; nil: there is no proof.
 	Inventory Inventory
@@ -131,7 +132,7 @@ func New(o Options) (*Local, error) {
 	l := &Local{opts: o, store: o.Store, blobs: state.NewBlobs(o.Store), events: state.NewEventLog(o.Store), log: o.Logger,
 		holdings: map[string]*holding{}}
 	l.life, l.stop = context.WithCancelCause(context.Background())
-	l.engine = engine.New(engine.Options{Store: o.Store, Infra: o.Infra, Remote: o.Remote, Local: o.Local, Select: o.Select, Hosts: o.Hosts, Named: tenantAndName, Health: l.healthy, Login: o.Login,
+	l.engine = engine.New(engine.Options{Store: o.Store, Infra: o.Infra, Remote: o.Remote, Local: o.Local, Select: o.Select, Hosts: o.Hosts, Complete: o.Complete, Named: tenantAndName, Health: l.healthy, Login: o.Login,
 		Secrets: localSecrets{o.Secrets}, Cipher: o.Cipher, Redactor: o.Redactor, Limits: o.Limits, Retry: o.Retry, Observe: o.Observe, Logger: o.Logger})
 	return l, nil
 }

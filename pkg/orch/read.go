@@ -309,8 +309,17 @@ func (l *Local) Host(ctx context.Context, deployment string, in topology.Instanc
 	if !ok {
 		return nil, &Error{Kind: KindUser, Msg: in.String() + " is on no server: its operations run where orch runs"}
 	}
-	if rec := v.world.Instance(server); rec != nil && rec.Host != nil {
-		return rec.Host, nil
+	of := func(in topology.Instance) *driver.Host {
+		if rec := v.world.Instance(in); rec != nil {
+			return rec.Host
+		}
+		return nil
+	}
+	if h := of(server); h != nil {
+		if l.opts.Complete == nil {
+			return h, nil
+		}
+		return l.opts.Complete(ctx, driver.Server{Deployment: deployment, Topology: v.topology, Instance: server, Env: v.world, Host: h, Other: of})
 	}
 	if l.opts.Hosts != nil {
 		if h, err := l.opts.Hosts(ctx, deployment, v.topology, server, v.world); err == nil && h != nil {

@@ -181,6 +181,7 @@ type requireDecl struct {
 	Message *source.Node `yaml:"message"`
 	Hint    string       `yaml:"hint"`
 	At      string       `yaml:"at"`
+	Warn    bool         `yaml:"warn"`
 }
 
 type resourceDecl struct {
@@ -234,7 +235,7 @@ func (p *Plugin) readMapping(n *source.Node, list *diag.List) {
 		m.readExpressions(m.Resources[i], rd, s, list)
 	}
 	for _, q := range d.Requires {
-		r := &Require{Hint: q.Hint, At: q.At, Pos: q.That.At()}
+		r := &Require{Hint: q.Hint, At: q.At, Warn: q.Warn, Pos: q.That.At()}
 		if q.That == nil {
 			list.Errorf(CodeMapping, n.At(), "a requirement of %s has no condition", m.Name).Hint = "add that: CONDITION"
 			continue

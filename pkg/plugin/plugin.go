@@ -185,8 +185,10 @@ type Require struct {
 	Message *Expr
 	Hint    string
 	// At is the path of the property whose place is blamed: property.flavor.
-	At  string
-	Pos diag.Pos
+	At string
+	// Warn: what is not met is told of, and refuses nothing.
+	Warn bool
+	Pos  diag.Pos
 }
 
 // Named is an ordered set of expressions.

@@ -173,6 +173,9 @@ func (f *frame) require(q *Require) (*diag.Diagnostic, error) {
 	}
 	d := &diag.Diagnostic{Severity: diag.Error, Code: CodePreflight, Pos: f.in.node.Pos, Path: "node " + f.in.node.Name,
 		Message: f.in.node.Name + ": " + text, Hint: q.Hint}
+	if q.Warn {
+		d.Severity = diag.Warning
+	}
 	if pos := f.r.place(f.in.node, q.At); !pos.IsZero() {
 		d.Pos = pos
 	}

@@ -172,6 +172,10 @@ func (d *Driver) Check(ctx context.Context, reqs []*driver.Request) diag.List {
 			list.Errorf(CodeFilter, req.Node.Pos, "%s: %v", req.Node.Name, err)
 			continue
 		}
+		if c := req.Node.Capability("host"); c != nil && c.Properties.Get("resources") != nil {
+			list.Warnf(CodeFilter, req.Node.Pos, "%s: pieces of a host's resources are not given out; the property resources of the capability host has no effect", req.Node.Name).Hint =
+				"choose the host by a label in filters"
+		}
 		asked, of = append(asked, a), append(of, req)
 	}
 	missing, err := d.opts.Pool.Check(ctx, name, asked)
