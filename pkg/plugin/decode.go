@@ -200,6 +200,7 @@ type resourceDecl struct {
 	Timeouts  map[string]string `yaml:"timeouts"`
 	Lifecycle map[string]any    `yaml:"lifecycle"`
 	ReplaceOn []string          `yaml:"replace_on"`
+	OnlyGrows []string          `yaml:"only_grows"`
 	Quota     *source.Node      `yaml:"quota"`
 }
 
@@ -289,7 +290,7 @@ var (
 
 func (m *Mapping) readResource(d resourceDecl, n *source.Node, list *diag.List) *Resource {
 	r := &Resource{ID: d.ID, Type: d.Type, Data: d.Data, Scope: Scope(d.Scope), As: d.As, Identity: d.Identity, Timeouts: d.Timeouts,
-		Lifecycle: d.Lifecycle, ReplaceOn: d.ReplaceOn, Pos: n.At()}
+		Lifecycle: d.Lifecycle, ReplaceOn: d.ReplaceOn, OnlyGrows: d.OnlyGrows, Pos: n.At()}
 	if r.Scope == "" {
 		r.Scope = PerInstance
 	}
@@ -330,7 +331,7 @@ func (m *Mapping) readExpressions(r *Resource, d resourceDecl, s names, list *di
 	}
 	r.Key = optional(d.Key, s, list)
 	r.Arguments, r.Quota = parseNamed(d.Arguments, s, list), parseNamed(d.Quota, s, list)
-	for _, arg := range r.ReplaceOn {
+	for _, arg := range slices.Concat(r.ReplaceOn, r.OnlyGrows) {
 		if !slices.Contains(r.Arguments.Keys, arg) {
 			list.Errorf(CodeMapping, r.Pos, "%s has no argument %q", r.ID, arg).Hint =
 				suggest(arg, r.Arguments.Keys, "arguments: "+strings.Join(r.Arguments.Keys, ", "))

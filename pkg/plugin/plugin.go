@@ -163,6 +163,8 @@ type Resource struct {
 	Lifecycle map[string]any
 	// ReplaceOn are arguments of which a change makes the resource anew, also where the provider would change it in place.
 	ReplaceOn []string
+	// OnlyGrows are numbers that can be made greater and never less, such as a volume's size.
+	OnlyGrows []string
 	// Quota: what one block counts against the cloud's limits, by the names that the catalogue uses (instances, cores, ports …).
 	Quota *Named
 	Pos   diag.Pos

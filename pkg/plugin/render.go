@@ -69,6 +69,8 @@ type Block struct {
 	Keep bool `json:"keep,omitempty"`
 	// ReplaceOn are the arguments of Body of which a change makes the resource anew, whatever the provider would do.
 	ReplaceOn []string `json:"-"`
+	// OnlyGrows are numbers of Body that must not become less.
+	OnlyGrows []string `json:"-"`
 	// Unknown blocks hold values that only a later evaluation knows (plans only).
 	Unknown bool `json:"-"`
 	// Quota is what the resource counts against the cloud's limits.
@@ -365,7 +367,7 @@ func (r *Renderer) outlineResource(ctx context.Context, in *inst, spec *Resource
 
 // block makes (or, for shared scopes, finds) a block.
 func (r *Renderer) block(in *inst, spec *Resource, item any, key string) *Block {
-	b := &Block{ID: spec.ID, Type: spec.Type, Data: spec.Data, Owner: in.key, ReplaceOn: spec.ReplaceOn, spec: spec, item: item, frame: in}
+	b := &Block{ID: spec.ID, Type: spec.Type, Data: spec.Data, Owner: in.key, ReplaceOn: spec.ReplaceOn, OnlyGrows: spec.OnlyGrows, spec: spec, item: item, frame: in}
 	suffix := spec.ID
 	if key != "" {
 		suffix += "_" + keyPart(key)

@@ -47,7 +47,8 @@ func (r *Range) Negotiate(req *http.Request, reply http.Header) (Version, error)
 func (r *Range) wanted(h http.Header) string {
 	for _, value := range h.Values("OpenStack-API-Version") {
 		for part := range strings.SplitSeq(value, ",") {
-			if name, version, ok := strings.Cut(strings.TrimSpace(part), " "); ok && strings.EqualFold(name, r.Service) {
+			if name, version, ok := strings.Cut(strings.TrimSpace(part), " "); ok && strings.HasPrefix(strings.ToLower(name), r.Service) {
+				// Cinder looks for its name in what clients write, and some write volumev3.
 				return strings.TrimSpace(version)
 			}
 		}

@@ -243,6 +243,14 @@ func (b *batch) aim(ctx context.Context) (*goal, error) {
 		return nil, fmt.Errorf("cannot render the Terraform module: %w", err)
 	}
 	m.merge(rendered, requested)
+	for _, r := range b.reqs {
+		if e := m.Entries[plugin.EntryKey(r.ID())]; e != nil && requested[plugin.EntryKey(r.ID())] {
+			if err := e.shrunk(b.bundle.state); err != nil {
+				return nil, renderError(r, &plugin.ExprError{At: r.Node.Pos, Node: r.Node.Name, Err: err,
+					Hint: "leave it as it is, or give the node another name: then a new one is made, and this one is removed with what is on it"})
+			}
+		}
+	}
 	for _, id := range ids {
 		e := m.Entries[plugin.EntryKey(id)]
 		e.Wanted, e.Stopped = true, b.renderer.Stopped[id]

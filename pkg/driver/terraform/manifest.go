@@ -63,7 +63,9 @@ type block struct {
 	// Keep: forgotten, not destroyed, when the block goes.
 	Keep bool `json:"keep,omitempty"`
 	// ReplaceOn are arguments of which a change makes the resource anew, whatever the provider would do.
-	ReplaceOn []string       `json:"replace_on,omitempty"`
+	ReplaceOn []string `json:"replace_on,omitempty"`
+	// OnlyGrows are numbers that must not become less.
+	OnlyGrows []string       `json:"only_grows,omitempty"`
 	Body      map[string]any `json:"body"`
 	// Variables are the secret values that the body refers to.
 	Variables map[string]string `json:"variables,omitempty"`
@@ -147,7 +149,7 @@ func (m *manifest) merge(rendered []*plugin.Entry, requested map[string]bool) {
 			e.Wanted, e.Stopped, e.Awaits, e.Tells = old.Wanted, old.Stopped, old.Awaits, old.Tells
 		}
 		for _, b := range r.Blocks {
-			nb := &block{ID: b.ID, Type: b.Type, Name: b.Label, Data: b.Data, Keep: b.Keep, ReplaceOn: b.ReplaceOn, Body: normalBody(b.Body)}
+			nb := &block{ID: b.ID, Type: b.Type, Name: b.Label, Data: b.Data, Keep: b.Keep, ReplaceOn: b.ReplaceOn, OnlyGrows: b.OnlyGrows, Body: normalBody(b.Body)}
 			for k, v := range b.Variables {
 				if nb.Variables == nil {
 					nb.Variables = map[string]string{}
@@ -298,6 +300,20 @@ func (m *manifest) remade(address string, s *tfState) bool {
 		text, _ := want.(string)
 		return want != nil && !strings.Contains(text, "${") && !reflect.DeepEqual(is[arg], want)
 	})
+}
+
+// shrunk is the mistake of an entry that asks for less of what exists and can only grow, or nil.
+func (e *entry) shrunk(s *tfState) error {
+	for _, b := range e.Blocks {
+		is, _ := s.attributes(b.address())
+		for _, arg := range b.OnlyGrows {
+			want, wanted := normal(b.Body[arg]).(int64)
+			if has, exists := is[arg].(int64); wanted && exists && want < has {
+				return fmt.Errorf("its %s is %d and cannot become %d: it can only grow", arg, has, want)
+			}
+		}
+	}
+	return nil
 }
 
 // block at an address, or nil.

@@ -2,6 +2,7 @@ package terraform_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/orch-project/orch/internal/sandbox"
@@ -50,5 +51,33 @@ func TestArgumentsThatTheProviderChangesInPlaceButThePluginDoesNot(t *testing.T)
 	}
 	if again, err := r.driver.Plan(t.Context(), named("after")); err != nil || len(again) > 0 {
 		t.Errorf("%v: %+v", err, again)
+	}
+}
+
+// A volume grows while it is attached; that it is to shrink is said before anything is touched.
+func TestVolumesGrowInPlaceAndNeverShrink(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{}, map[string]any{"image": "debian-12"})
+	sized := func(size string) []*driver.Request {
+		return requests(r.topology(
+			node{name: "web", typ: "orch.nodes.openstack.Compute"},
+			node{name: "data", typ: "tosca.nodes.Storage.BlockStorage", props: map[string]any{"size": size}, requires: []string{"attachment=web"}},
+		), env{}, driver.Update, size)
+	}
+	first := sized("2 GB")
+	for _, q := range first {
+		q.Action = driver.Create
+	}
+	made := run(t.Context(), r.driver, first)
+	made.must(t, first)
+	second := sized("3 GB")
+	grown := run(t.Context(), r.driver, second)
+	grown.must(t, second)
+	if was, is := made.results["data[0]"].Attributes, grown.results["data[0]"].Attributes; was["volume_id"] != is["volume_id"] || is["size"] != int64(3) {
+		t.Errorf("%v became %v", was, is)
+	}
+	_, err := r.driver.Plan(t.Context(), sized("1 GB"))
+	if err == nil || !strings.Contains(err.Error(), "its size is 3 and cannot become 1: it can only grow (app.yaml:20:3)") {
+		t.Errorf("%v", err)
 	}
 }
