@@ -120,7 +120,8 @@ actions on servers:
   "server_error": "text"      the server goes to ERROR with this fault
   "build_delay": "10s"        it stays in BUILD for longer
   "boot_delay": "30s"         it is ACTIVE at once, but boots for longer
-  "ssh": {"server": ID, …}    of a running server: refuse, hang or reject (true), drop_after ("2s"), drop_bytes; none of them heals it`,
+  "ssh": {"server": ID, …}    of a running server: refuse, hang or reject (true), drop_after ("2s"), drop_bytes; none of them heals it
+  "network": {"server": ID, …}  of a running server: down (true: the cable is out), loss (30: of 100 packets); none of them mends it`,
 		Example: `  orch sandbox fault '{"match":{"service":"compute","method":"POST","path":"/servers$"},"status":500}'
   orch sandbox fault '{"match":{"service":"network","path":"/ports","skip":1,"times":-1},"quota":true}'
   orch sandbox fault '{"server_error":"No valid host was found."}'

@@ -24,6 +24,7 @@ import (
 //	POST   /sandbox/faults/servers             fault.ServerRule -> {"id"}
 //	DELETE /sandbox/faults[/{id}]
 //	POST   /sandbox/servers/{id}/ssh           SSHFault (name or id of a server)
+//	POST   /sandbox/servers/{id}/network       NetworkFault
 //	GET    /sandbox/dial?address=HOST:PORT     becomes a connection to a server (101), or says why not (502, dialReply)
 const tokenHeader = "X-Sandbox-Token"
 
@@ -34,6 +35,12 @@ type SSHFault struct {
 	Reject    bool           `json:"reject,omitempty"`
 	DropAfter fault.Duration `json:"drop_after,omitempty"`
 	DropBytes int64          `json:"drop_bytes,omitempty"`
+}
+
+// NetworkFault is machine.NetworkFault.
+type NetworkFault struct {
+	Down bool `json:"down,omitempty"`
+	Loss int  `json:"loss,omitempty"`
 }
 
 // FaultList are the faults in force with their counts.
@@ -104,6 +111,13 @@ func (s *Sandbox) adminHandler() http.Handler {
 		}
 		return true, s.InjectSSH(r.Context(), r.PathValue("id"), f)
 	})
+	handle("POST "+adminPath+"/servers/{id}/network", func(r *http.Request) (any, error) {
+		var f NetworkFault
+		if err := decodeStrict(r, &f); err != nil {
+			return nil, err
+		}
+		return true, s.InjectNetwork(r.Context(), r.PathValue("id"), f)
+	})
 	guard("GET "+adminPath+"/dial", s.dial)
 	return mux
 }
@@ -128,22 +142,39 @@ func addFault[R any](r *http.Request, add func(R) (string, error)) (any, error) 
 
 // InjectSSH makes a server's SSH misbehave; the zero fault heals it. The server is given by id or, if unique, by name.
 func (s *Sandbox) InjectSSH(ctx context.Context, server string, f SSHFault) error {
-	s.cloud.Lock()
-	host := s.cloud.Host
-	id, n := "", 0
-	for v := range s.cloud.Servers.Where(func(v *cloud.Server) bool { return v.ID == server || v.Name == server }) {
-		id, n = v.ID, n+1
-	}
-	s.cloud.Unlock()
-	switch {
-	case host == nil:
-		return errors.New("cannot inject SSH faults: the sandbox runs without machines")
-	case n == 0:
-		return fmt.Errorf("cannot inject SSH faults: there is no server %q", server)
-	case n > 1:
-		return fmt.Errorf("cannot inject SSH faults: %d servers are named %q, give an id", n, server)
+	host, id, err := s.running(server)
+	if err != nil {
+		return fmt.Errorf("cannot inject SSH faults: %w", err)
 	}
 	return host.InjectSSH(ctx, id, machine.SSHFault{
 		Refuse: f.Refuse, Hang: f.Hang, Reject: f.Reject, DropAfter: time.Duration(f.DropAfter), DropBytes: f.DropBytes,
 	})
+}
+
+// InjectNetwork breaks a server's network from outside; the zero fault mends it. The server is given as for InjectSSH.
+func (s *Sandbox) InjectNetwork(ctx context.Context, server string, f NetworkFault) error {
+	host, id, err := s.running(server)
+	if err != nil {
+		return fmt.Errorf("cannot break a network: %w", err)
+	}
+	return host.InjectNetwork(ctx, id, machine.NetworkFault(f))
+}
+
+// running finds a server by id or, if unique, by name, and what runs it.
+func (s *Sandbox) running(server string) (machine.Host, string, error) {
+	s.cloud.Lock()
+	defer s.cloud.Unlock()
+	id, n := "", 0
+	for v := range s.cloud.Servers.Where(func(v *cloud.Server) bool { return v.ID == server || v.Name == server }) {
+		id, n = v.ID, n+1
+	}
+	switch {
+	case s.cloud.Host == nil:
+		return nil, "", errors.New("the sandbox runs without machines")
+	case n == 0:
+		return nil, "", fmt.Errorf("there is no server %q", server)
+	case n > 1:
+		return nil, "", fmt.Errorf("%d servers are named %q, give an id", n, server)
+	}
+	return s.cloud.Host, id, nil
 }

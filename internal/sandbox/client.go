@@ -107,6 +107,11 @@ func (c *Client) InjectSSH(ctx context.Context, server string, f SSHFault) error
 	return c.call(ctx, http.MethodPost, "/servers/"+url.PathEscape(server)+"/ssh", f, nil)
 }
 
+// InjectNetwork breaks a server's network; the zero fault mends it.
+func (c *Client) InjectNetwork(ctx context.Context, server string, f NetworkFault) error {
+	return c.call(ctx, http.MethodPost, "/servers/"+url.PathEscape(server)+"/network", f, nil)
+}
+
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {

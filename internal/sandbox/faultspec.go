@@ -41,6 +41,10 @@ type faultSpec struct {
 		Server string `json:"server"`
 		SSHFault
 	} `json:"ssh"`
+	Network *struct {
+		Server string `json:"server"`
+		NetworkFault
+	} `json:"network"`
 }
 
 // serviceNames are the projects behind the service types.
@@ -75,7 +79,7 @@ func (c *Client) Fault(ctx context.Context, spec string) (string, error) {
 		}
 		return l.String(), nil
 	case "clear":
-		return "all faults are cleared; SSH faults end with {\"ssh\":{\"server\":ID}}", c.RemoveFault(ctx, "")
+		return "all faults are cleared; those of SSH and of networks end with {\"ssh\":{\"server\":ID}}, {\"network\":{\"server\":ID}}", c.RemoveFault(ctx, "")
 	}
 	var f faultSpec
 	d := json.NewDecoder(bytes.NewReader([]byte(spec)))
@@ -99,6 +103,11 @@ func (f *faultSpec) apply(ctx context.Context, c *Client) (string, error) {
 			return "", err
 		}
 		return "SSH of " + f.SSH.Server + " is changed", nil
+	case f.Network != nil:
+		if err := c.InjectNetwork(ctx, f.Network.Server, f.Network.NetworkFault); err != nil {
+			return "", err
+		}
+		return "the network of " + f.Network.Server + " is changed", nil
 	case f.ServerError != "" || f.BootDelay > 0 || f.BuildDelay > 0:
 		return added(c.AddServerFault(ctx, fault.ServerRule{
 			Name: f.Match.Name, Nth: f.Match.Skip + 1, Count: f.Match.Times, Message: f.ServerError, Boot: f.BootDelay, Build: f.BuildDelay,
@@ -135,7 +144,7 @@ func (f *faultSpec) rule() (fault.Rule, error) {
 	add(f.Delay > 0, fault.Delay)
 	add(f.RetryAfter > 0, fault.Limit)
 	if len(actions) != 1 {
-		return r, fmt.Errorf("%w: give exactly one of status, quota, hang, lost, drop, delay, retry_after, server_error, boot_delay, build_delay, ssh", fault.ErrRule)
+		return r, fmt.Errorf("%w: give exactly one of status, quota, hang, lost, drop, delay, retry_after, server_error, boot_delay, build_delay, ssh, network", fault.ErrRule)
 	}
 	r.Do = actions[0]
 	r.Delay = f.Delay

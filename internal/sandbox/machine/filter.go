@@ -36,17 +36,17 @@ func newFilterTable(ns *namespace) (*filterTable, error) {
 
 func (t *filterTable) close() { _ = t.conn.CloseLasting() }
 
-// set writes the filters of all ports, by link name, as one transaction.
-func (t *filterTable) set(ports map[string]Port) error {
-	err := t.write(ports)
+// set writes the filters of all ports, by link name, as one transaction. loss is how many of 100 packets are dropped before that.
+func (t *filterTable) set(ports map[string]Port, loss int) error {
+	err := t.write(ports, loss)
 	if t.owned && (errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL)) {
 		t.owned = false // a kernel before 5.12
-		err = t.write(ports)
+		err = t.write(ports, loss)
 	}
 	return err
 }
 
-func (t *filterTable) write(ports map[string]Port) error {
+func (t *filterTable) write(ports map[string]Port, loss int) error {
 	flags := uint32(0)
 	if t.owned {
 		flags = ownerFlag
@@ -55,6 +55,10 @@ func (t *filterTable) write(ports map[string]Port) error {
 	in := r.hook("ingress", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, beforeDNAT)
 	out := r.hook("egress", nftables.ChainTypeFilter, nftables.ChainHookPostrouting, afterSNAT)
 	for link, p := range ports {
+		if loss > 0 {
+			r.add(in, inIf(link), byChance(loss), drop())
+			r.add(out, outIf(link), byChance(loss), drop())
+		}
 		if p.Filter == nil {
 			continue
 		}

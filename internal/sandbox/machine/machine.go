@@ -50,6 +50,8 @@ type Host interface {
 
 	// InjectSSH makes the server's SSH misbehave, for tests of what depends on it; the zero Fault heals it.
 	InjectSSH(ctx context.Context, serverID string, f SSHFault) error
+	// InjectNetwork breaks the server's network from outside; the zero fault mends it. It outlasts reboots.
+	InjectNetwork(ctx context.Context, serverID string, f NetworkFault) error
 
 	// Close ends all servers and removes all networks and files.
 	Close() error

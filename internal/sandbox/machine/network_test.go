@@ -233,3 +233,37 @@ func TestNetworksAreIdempotent(t *testing.T) {
 		t.Errorf("a server on an unknown network: %v", err)
 	}
 }
+
+// A server whose cable is out keeps running; its connections go on when the cable is back, and get through where packets are lost.
+func TestBrokenNetwork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.server(5)
+	w.boot(s)
+	f := w.float(5)
+	c := w.login(f, "debian")
+	must(t, w.host.InjectNetwork(t.Context(), s.ID, machine.NetworkFault{Down: true}))
+	if conn, err := net.DialTimeout("tcp", f.String()+":22", 300*time.Millisecond); err == nil {
+		_ = conn.Close()
+		t.Error("a server without a cable answers")
+	}
+	must(t, w.host.InjectNetwork(t.Context(), s.ID, machine.NetworkFault{}))
+	if got := run(t, c, "echo still here"); got != "still here" {
+		t.Errorf("%q", got)
+	}
+	must(t, w.host.InjectNetwork(t.Context(), s.ID, machine.NetworkFault{Loss: 20}))
+	if got := run(t, c, "seq 20000 | tail -1"); got != "20000" {
+		t.Errorf("%q", got)
+	}
+	if err := w.host.InjectNetwork(t.Context(), s.ID, machine.NetworkFault{Loss: 101}); err == nil {
+		t.Error("101 of 100 packets are lost")
+	}
+	must(t, w.host.InjectNetwork(t.Context(), s.ID, machine.NetworkFault{Loss: 100}))
+	must(t, w.host.Reboot(t.Context(), s.ID, true))
+	if conn, err := net.DialTimeout("tcp", f.String()+":22", 300*time.Millisecond); err == nil {
+		_ = conn.Close()
+		t.Error("packets are not lost after a reboot")
+	}
+	must(t, w.host.InjectNetwork(t.Context(), s.ID, machine.NetworkFault{}))
+	w.login(f, "debian")
+}

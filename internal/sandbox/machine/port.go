@@ -44,6 +44,9 @@ func (s *server) plug(p Port) error {
 	if err := h.fabric.plug(outside, n.bridge); err != nil {
 		return err
 	}
+	if err := s.setCables(); err != nil {
+		return err
+	}
 	for _, a := range p.Addresses {
 		h.forgetOnNetwork(p.NetworkID, a.Addr())
 	}
@@ -127,12 +130,12 @@ func (s *server) writeFilter() error {
 			filters[link] = p
 		}
 	}
-	t := s.filter
+	t, loss := s.filter, s.broken.Loss
 	s.host.mu.Unlock()
 	if t == nil {
 		return nil
 	}
-	return t.set(filters)
+	return t.set(filters, loss)
 }
 
 func (h *host) AttachPort(ctx context.Context, serverID string, p Port) error {

@@ -34,6 +34,7 @@ type server struct {
 	filter  *filterTable
 	guest   *guestProcess
 	fault   SSHFault
+	broken  NetworkFault
 	volumes []*volume
 }
 
