@@ -35,6 +35,9 @@ func (l *Lines) Handle(e event.Event) {
 		// The same reason comes again and again with a growing time at its end: print each reason once.
 		if reason, _ := cutLast(e.Message, ", "); l.waits[e.Step] != reason {
 			l.waits[e.Step] = reason
+			if e.Status == event.Over {
+				delete(l.waits, e.Step)
+			}
 			l.line(e, Quiet, e.Message)
 		}
 	case event.Resource:

@@ -58,6 +58,9 @@ func (b *board) apply(e event.Event) {
 			r.since = e.Time
 		}
 		r.waiting = e.Message
+		if e.Status == event.Over {
+			r.waiting, r.since = "", e.Time
+		}
 	case event.Log:
 		b.log(e)
 	case event.Resource:

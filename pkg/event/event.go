@@ -15,10 +15,13 @@ const (
 	InstanceState    Type = "instance"   // Status: the TOSCA node state (creating, started …); Node, Instance
 	Attribute        Type = "attribute"  // Key, Value: an attribute of Node, Instance (never a secret: masked before)
 	Resource         Type = "resource"   // Key: Terraform address; Status: creating created deleting deleted failed …
-	Waiting          Type = "waiting"    // Message: what a step waits for (SSH port, cloud-init, package lock, lease …)
+	Waiting          Type = "waiting"    // Message: what a step waits for (SSH port, cloud-init, package lock, lease …); Status Over: no longer, the step goes on
 	Health           Type = "health"     // Status: healthy or unhealthy, by the policy Key; Node, Instance; Message: why not
 	Log              Type = "log"        // Message: a line of output or of orch itself; Level, Stream
 )
+
+// Over is the Status of the Waiting event that ends a step's wait.
+const Over = "over"
 
 // Level of a log line.
 type Level string

@@ -69,7 +69,7 @@ func (s *StepStatus) wait(e event.Event) {
 	if open {
 		s.Waits[len(s.Waits)-1].Until = e.Time
 	}
-	if e.Type == event.Waiting {
+	if e.Type == event.Waiting && e.Status != event.Over {
 		s.Waits = append(s.Waits, Wait{For: what, Since: e.Time})
 		s.Waits = s.Waits[max(0, len(s.Waits)-waitsKept):]
 	}

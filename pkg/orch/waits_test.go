@@ -15,6 +15,9 @@ func TestWaitsOfAStep(t *testing.T) {
 		return event.Event{Type: event.Waiting, Time: at(s), Message: text}
 	}
 	became := func(s int) event.Event { return event.Event{Type: event.StepStatus, Time: at(s)} }
+	goes := func(s int) event.Event {
+		return event.Event{Type: event.Waiting, Time: at(s), Status: event.Over, Message: "the host is ready"}
+	}
 	events := []event.Event{
 		say(0, "waiting for a free place: host vm[0] is busy"), became(3),
 		say(5, "vm.server: still creating, 10 s"), say(15, "vm.server: still creating, 20 s"), say(20, "waiting for SSH (connection refused)"),
@@ -43,5 +46,14 @@ func TestWaitsOfAStep(t *testing.T) {
 		if s.Waiting != x.waiting || !s.Since.Equal(x.since) {
 			t.Errorf("%s: waits for %q since %v", name, s.Waiting, s.Since)
 		}
+	}
+	var s StepStatus
+	for _, e := range []event.Event{goes(1), say(2, "waiting for SSH"), goes(4), goes(5)} {
+		s.wait(e)
+	}
+	s.Status = "doing"
+	s.settle(false, at(9))
+	if diff := cmp.Diff([]Wait{{"SSH", at(2), at(4)}}, s.Waits[len(s.Waits)-1:]); diff != "" || s.Waiting != "" {
+		t.Errorf("waits for %q: %s", s.Waiting, diff)
 	}
 }

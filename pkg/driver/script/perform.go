@@ -39,6 +39,11 @@ func EmitTo(req *driver.Request, host string, redact Redactor, emit event.Emit) 
 		e.Host, e.Level, e.Stream, e.Message = host, level, stream, text
 		emit(e)
 	}
+	going := func(text string) {
+		e := Event(req, event.Waiting)
+		e.Host, e.Status, e.Message = host, event.Over, text
+		emit(e)
+	}
 	return Sink{
 		Output: func(stream, line string) {
 			if level, text, ok := logged(line); ok {
@@ -49,6 +54,7 @@ func EmitTo(req *driver.Request, host string, redact Redactor, emit event.Emit) 
 		},
 		Note:    func(text string) { send(event.Log, event.Info, "", redact.String(text)) },
 		Waiting: func(text string) { send(event.Waiting, "", "", redact.String(text)) },
+		Going:   going,
 	}
 }
 

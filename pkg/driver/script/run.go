@@ -40,6 +40,8 @@ type Sink struct {
 	Note func(text string)
 	// Waiting says what keeps the job from going on.
 	Waiting func(text string)
+	// Going says that what it waited for has come.
+	Going func(text string)
 }
 
 // Outcome of a job that ended by itself.
@@ -142,6 +144,9 @@ type session struct {
 	attached     bool
 	recorded     bool
 	progress     atomic.Bool
+	heardAt      atomic.Int64 // when the host last said something, in ns
+	waiting      atomic.Bool  // it was said that it waits
+	saying       sync.Mutex   // of sink
 	onElapsed    func(time.Duration)
 
 	mu    sync.Mutex
@@ -156,6 +161,8 @@ func newSession(r *Runner, j *Job, redact Redactor, sink Sink) *session {
 }
 
 func (s *session) say(stream, line string) {
+	s.saying.Lock()
+	defer s.saying.Unlock()
 	if s.sink.Output != nil {
 		s.sink.Output(stream, line)
 	}
@@ -200,15 +207,60 @@ func (s *session) untilDone(ctx context.Context) error {
 		if limit := cmp.Or(s.Reconnect, 10*time.Minute); time.Since(since) > limit {
 			return fmt.Errorf("no connection for %s: %w", limit, err)
 		}
-		if s.sink.Waiting != nil {
-			s.sink.Waiting(fmt.Sprintf("connection to %s lost, reconnecting (%v)", s.Machine.Address(), err))
-		}
+		s.wait(fmt.Sprintf("connection to %s lost, reconnecting (%v)", s.Machine.Address(), err))
 		select {
 		case <-ctx.Done():
 			return err
 		case <-time.After(pause):
 		}
 		pause = min(pause*2, 10*time.Second)
+	}
+}
+
+// hush is how long a host may be silent before that is said; its heartbeats come every ten seconds.
+const hush = 20 * time.Second
+
+func (s *session) wait(text string) {
+	s.saying.Lock()
+	defer s.saying.Unlock()
+	s.waiting.Store(true)
+	if s.sink.Waiting != nil {
+		s.sink.Waiting(text)
+	}
+}
+
+// watch says when the host is silent for longer than its heartbeats allow, until stop is called.
+func (s *session) watch() (stop func()) {
+	s.heardAt.Store(time.Now().UnixNano())
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			last := time.Unix(0, s.heardAt.Load())
+			select {
+			case <-over:
+				return
+			case <-time.After(max(time.Until(last.Add(hush)), hush/4)):
+			}
+			if silent := time.Since(time.Unix(0, s.heardAt.Load())); silent >= hush {
+				s.wait(fmt.Sprintf("waiting for a sign of life from %s, %s", s.Machine.Address(), silent.Round(time.Second)))
+			}
+		}
+	}()
+	return func() { close(over); <-ended }
+}
+
+// heard ends a wait for the host.
+func (s *session) heard() {
+	s.heardAt.Store(time.Now().UnixNano())
+	s.progress.Store(true)
+	if !s.waiting.Load() {
+		return
+	}
+	s.saying.Lock()
+	defer s.saying.Unlock()
+	if s.waiting.Swap(false) && s.sink.Going != nil {
+		s.sink.Going(s.Machine.Address() + " answers again")
 	}
 }
 
@@ -219,7 +271,7 @@ func (s *session) attempt(ctx context.Context) error {
 		return err
 	}
 	s.reached = true
-	s.progress.Store(true)
+	s.heard()
 	if a.state != "new" {
 		s.recorded = s.recorded || (a.state != "running" && !s.launched)
 		s.note(a)
@@ -246,6 +298,8 @@ func (s *session) note(a *answer) {
 	if s.sink.Note == nil {
 		return
 	}
+	s.saying.Lock()
+	defer s.saying.Unlock()
 	switch a.state {
 	case "running":
 		s.sink.Note(fmt.Sprintf("re-attached: the operation has been running on %s for %s; its output from the beginning:", s.Machine.Address(), a.elapsed))
@@ -288,11 +342,12 @@ func (s *session) follow(ctx context.Context, verb string, input io.Reader, args
 	if verb == "follow" {
 		args = []string{strconv.FormatInt(s.offOut, 10), strconv.FormatInt(s.offErr, 10)}
 	}
+	defer s.watch()()
 	a := answer{
 		onState: func(_ string, d time.Duration) { s.onElapsed(d) },
-		onBeat:  func() { s.progress.Store(true) },
+		onBeat:  func() { s.heard() },
 		onData: func(kind byte, p []byte) {
-			s.progress.Store(true)
+			s.heard()
 			if kind == 'O' {
 				s.offOut += int64(len(p))
 				s.out.write(p)

@@ -16,6 +16,7 @@ import (
 	"net"
 	"os/user"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -113,8 +114,10 @@ func (d *Driver) Run(ctx context.Context, req *driver.Request, emit event.Emit) 
 		return driver.Result{}, &driver.Error{Op: script.OpName(req), ExitCode: -1, Err: fmt.Errorf("%s has no host to run on", req.ID()),
 			Hint: "its host has no address: see whether the server was created, and whether it has a network"}
 	}
+	var waited atomic.Bool
 	report := func(address, text string) {
 		if emit != nil {
+			waited.Store(true)
 			e := script.Event(req, event.Waiting)
 			e.Host, e.Message = address, text
 			emit(e)
@@ -127,6 +130,11 @@ func (d *Driver) Run(ctx context.Context, req *driver.Request, emit event.Emit) 
 		return driver.Result{}, wrap(req, m.Address(), err)
 	}
 	defer release()
+	if waited.Load() {
+		e := script.Event(req, event.Waiting)
+		e.Host, e.Status, e.Message = m.Address(), event.Over, "the host is ready"
+		emit(e)
+	}
 	r := &script.Runner{Machine: m, Dir: d.o.Dir, Retention: d.o.Retention, Grace: d.o.Grace, Reconnect: d.o.Reconnect, Sweep: d.sweep(m)}
 	return script.Perform(ctx, req, r, script.Options{Login: true, Timeout: d.o.Timeout}, emit)
 }

@@ -30,6 +30,7 @@ func (b *batch) follow(ctx context.Context, t *tracker) error {
 	var deadline <-chan time.Time
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
+	heard, said := time.Now(), time.Now()
 	for {
 		_, running := alive(b.work)
 		msgs, err := events.read()
@@ -38,6 +39,11 @@ func (b *batch) follow(ctx context.Context, t *tracker) error {
 		}
 		for _, m := range msgs {
 			t.handle(m)
+			heard, said = time.Now(), time.Now()
+		}
+		if time.Since(said) > hush {
+			said = time.Now()
+			t.silent(time.Since(heard))
 		}
 		b.look(ctx, t, sv)
 		if !running {

@@ -98,6 +98,9 @@ func (t *tracker) hook(m message) {
 	case "apply_progress":
 		t.b.emit(t.event(event.Waiting, addr, func(e *event.Event) {
 			e.Message = fmt.Sprintf("%s: still %s, %.0f s", addr, verb[0], m.Hook.Elapsed)
+			if e.Step == "" {
+				e.Step = t.waiter() // what all share is waited for as well
+			}
 		}))
 	case "apply_errored":
 		t.check = true
@@ -146,6 +149,33 @@ func (t *tracker) event(typ event.Type, addr string, fill func(*event.Event)) ev
 	}
 	fill(&e)
 	return e
+}
+
+// waiter is the step of the first request that the run has still to answer.
+func (t *tracker) waiter() string {
+	for i, r := range t.b.reqs {
+		if t.mine(i) && !t.b.reported[i] {
+			return r.Step
+		}
+	}
+	return ""
+}
+
+// hush is how long Terraform may say nothing at all before that is said: it refreshes and plans without a word, and a cloud that does not answer
+// keeps it waiting for many minutes.
+const hush = 20 * time.Second
+
+// silent says for how long Terraform has said nothing.
+func (t *tracker) silent(d time.Duration) {
+	cloud := "the cloud"
+	if t.b.cloud != nil {
+		if url, ok := t.b.cloud.Environ()["OS_AUTH_URL"]; ok {
+			cloud += " at " + url.Reveal()
+		}
+	}
+	t.b.emit(t.event(event.Waiting, "", func(e *event.Event) {
+		e.Step, e.Message = t.waiter(), fmt.Sprintf("waiting for Terraform, which waits for %s, %.0f s", cloud, d.Seconds())
+	}))
 }
 
 // ready reports the requests whose resources have all got where they should, as the state shows.
