@@ -155,7 +155,8 @@ var (
 	siteColumns   = append([]string{"name", "location", "latitude", "longitude"}, ownedColumns...)
 	pluginColumns = append([]string{"id", "package_name", "package_version", "title", "distribution", "supported_platform", "distribution_release", "uploaded_at", "yaml_url_path",
 		"installation_state", "labels", "blueprint_labels"}, ownedColumns...)
-	updateColumns = append([]string{"id", "deployment_id", "state", "execution_id", "old_blueprint_id", "new_blueprint_id", "steps", "old_inputs", "new_inputs"}, ownedColumns...)
+	updateColumns = append([]string{"id", "deployment_id", "state", "execution_id", "old_blueprint_id", "new_blueprint_id", "steps", "old_inputs", "new_inputs",
+		"recursive_dependencies", "modified_entity_ids"}, ownedColumns...)
 	filterColumns = append([]string{"id", "labels_filter_rules", "attrs_filter_rules"}, ownedColumns...)
 	eventColumns  = []string{"deployment_id", "execution_id", "node_name", "operation", "workflow_id", "node_instance_id", "message", "error_causes", "type", "timestamp",
 		"reported_timestamp"}

@@ -18,7 +18,7 @@ import (
 // openstack is a blueprint of the OpenStack plugin's types: a server on a network of its own behind a router, with a security group, a floating IP and
 // a key, and a page that scripts serve on it.
 var openstack = map[string]string{
-	"scripts/page.sh":  "mkdir -p /srv/page && ctx logger info \"a page for $(ctx instance id)\" && ctx instance id >/srv/page/index.html && ctx instance runtime-properties served \"$(ctx node properties title)\"\n",
+	"scripts/page.sh":  "who() { ctx logger info \"a page for $(ctx instance id)\"; ctx instance id; }\nmkdir -p /srv/page && test \"$(who)\" = \"$(ctx instance id)\" && ctx instance id >/srv/page/index.html && ctx instance runtime-properties served \"$(ctx node properties title)\"\n",
 	"scripts/serve.sh": "cd /srv/page && (setsid python3 -m http.server 8080 >/var/log/page 2>&1 </dev/null & echo $! >/run/page.pid)\nfor i in $(seq 60); do python3 -c 'import urllib.request; urllib.request.urlopen(\"http://127.0.0.1:8080/\", timeout=5)' && exit 0; sleep 1; done\nexit 1\n",
 	"scripts/stop.sh":  "kill $(cat /run/page.pid)\n",
 	"blueprint.yaml": `tosca_definitions_version: cloudify_dsl_1_4

@@ -27,6 +27,7 @@ type scalingGroupDocument struct {
 }
 
 type nodeTypeDocument struct {
+	ID         string `json:"id"` // of a node of the type
 	Tenant     string `json:"tenant_name"`
 	Deployment string `json:"deployment_id"`
 	Type       string `json:"type"`
@@ -132,7 +133,7 @@ func scalingGroupDocuments(_ context.Context, l *listing, d deploymentRecord, m 
 func nodeTypeDocuments(_ context.Context, l *listing, d deploymentRecord, m *orch.Model) (out []nodeTypeDocument, _ error) {
 	valid := slices.IndexFunc(l.rules, func(r rule) bool { return r.Type == "attribute" && r.Key == "type" && r.Operator == "any_of" })
 	for _, n := range m.Resolved.Nodes {
-		t := nodeTypeDocument{Tenant: d.common().Tenant, Deployment: d.ID, Type: n.Type.Name(), hierarchy: n.Type}
+		t := nodeTypeDocument{ID: n.Name, Tenant: d.common().Tenant, Deployment: d.ID, Type: n.Type.Name(), hierarchy: n.Type}
 		if slices.ContainsFunc(out, func(x nodeTypeDocument) bool { return x.Type == t.Type }) || l.search != "" && !strings.Contains(t.Type, l.search) {
 			continue
 		}

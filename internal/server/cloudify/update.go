@@ -44,6 +44,11 @@ type updateDocument struct {
 	Modified     map[string]any `json:"modified_entity_ids"`
 	RuntimeOnly  bool           `json:"runtime_only_evaluation"`
 	KeepOld      bool           `json:"keep_old_deployment_dependencies"`
+	// Dependent deployments, and changes of schedules and labels, of which there are none: clients look these up.
+	Dependencies    []any          `json:"recursive_dependencies"`
+	NewSchedules    map[string]any `json:"schedules_to_create"`
+	NoMoreSchedules []any          `json:"schedules_to_delete"`
+	NewLabels       []any          `json:"labels_to_create"`
 }
 
 // initiateUpdate comes as JSON with the id of a blueprint, or, of older clients and Alien4Cloud, as a blueprint's archive.
@@ -211,7 +216,8 @@ func (s *Server) updateBlueprint(q *request, deployment, main string, archive []
 
 func (s *Server) updateOf(q *request, u updateRecord) (updateDocument, error) {
 	d := updateDocument{common: u.common(), Deployment: u.Deployment, Execution: text0(u.Execution), OldBlueprint: u.OldBlueprint, NewBlueprint: u.NewBlueprint,
-		OldInputs: u.OldInputs, NewInputs: u.NewInputs, Steps: orEmpty(u.Steps), Nodes: map[string]any{}, Instances: map[string]any{}, Modified: modified(u.Steps), State: u.State, RuntimeOnly: u.RuntimeOnly}
+		OldInputs: u.OldInputs, NewInputs: u.NewInputs, Steps: orEmpty(u.Steps), Nodes: map[string]any{}, Instances: map[string]any{}, Modified: modified(u.Steps), State: u.State, RuntimeOnly: u.RuntimeOnly,
+		Dependencies: []any{}, NewSchedules: map[string]any{}, NoMoreSchedules: []any{}, NewLabels: []any{}}
 	if d.State != "" || u.Execution == "" {
 		return d, nil
 	}
