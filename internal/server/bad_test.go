@@ -77,6 +77,8 @@ func TestBadInput(t *testing.T) {
 		"zip slip":                {"POST", "/tasks", kindSlip, formSlip, 400, "leaves the archive"},
 		"json as a form":          {"POST", "/tasks", "text/plain", "{}", 415, ""},
 		"no content type":         {"POST", "/tasks", "", `{"deployment":"x"}`, 415, ""},
+		"oversized secret":        {"PUT", "/secrets/a", "", strings.Repeat("x", 2<<20), 413, "larger"},
+		"import that is no JSON":  {"POST", "/secret-store/import", "text/plain", "{}", 415, "no type that is taken"},
 		"bad bool":                {"GET", "/deployments/web/outputs?reveal=maybe", "", "", 400, "true or false"},
 		"bad number":              {"GET", "/audit?limit=-1", "", "", 400, "a number"},
 		"bad time":                {"GET", "/audit?since=yesterday", "", "", 400, "a time"},

@@ -40,7 +40,9 @@ func (s *Server) upload(c echo.Context) (b orch.NewBlueprint, err error) {
 	if err != nil && r.Header.Get(echo.HeaderContentType) != "" {
 		return b, unsupported(r.Header.Get(echo.HeaderContentType))
 	}
-	r.Body = http.MaxBytesReader(c.Response(), r.Body, s.opts.MaxUpload)
+	if err := limitBody(c, s.opts.MaxUpload); err != nil {
+		return b, err
+	}
 	switch {
 	case kind == "multipart/form-data":
 		return s.uploadForm(c, b)

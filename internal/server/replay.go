@@ -325,7 +325,10 @@ func (w *teeWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // spool reads the body, a large one into a file, so that it can be compared before anything is done.
 func (s *Server) spool(c echo.Context) (fingerprint string, release func(), err error) {
 	r, release := c.Request(), func() {}
-	limited := http.MaxBytesReader(c.Response(), r.Body, s.opts.MaxUpload)
+	if err := limitBody(c, s.opts.MaxUpload); err != nil {
+		return "", release, err
+	}
+	limited := r.Body
 	head, err := io.ReadAll(io.LimitReader(limited, memoryForm))
 	if err != nil {
 		return "", release, badUpload(err)

@@ -29,7 +29,9 @@ const memoryForm = 8 << 20
 func (s *Server) request(c echo.Context) (req orch.Request, done func(), err error) {
 	done = func() {}
 	r := c.Request()
-	r.Body = http.MaxBytesReader(c.Response(), r.Body, s.opts.MaxUpload)
+	if err := limitBody(c, s.opts.MaxUpload); err != nil {
+		return req, done, err
+	}
 	if !strings.HasPrefix(r.Header.Get(echo.HeaderContentType), "multipart/form-data") {
 		return req, done, decodeJSON(c, &req)
 	}
@@ -81,26 +83,44 @@ func open(h *multipart.FileHeader, req orch.Request) (*source.Bundle, error) {
 	return b, nil
 }
 
+// limitBody limits the body of a request; one that says that it is larger is refused before it comes.
+func limitBody(c echo.Context, limit int64) error {
+	r := c.Request()
+	if r.ContentLength > limit {
+		return badUpload(&http.MaxBytesError{Limit: limit})
+	}
+	r.Body = http.MaxBytesReader(c.Response(), r.Body, limit)
+	return nil
+}
+
 func badUpload(err error) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
 		return &statusError{http.StatusRequestEntityTooLarge, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("the body is larger than %d bytes", large.Limit)}}
-	case errors.Is(err, errSlow), errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &statusError{http.StatusRequestTimeout, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("nothing more of the body came for %s", bodyPause)}}
+	case errors.Is(err, errSlow):
 		return &statusError{http.StatusRequestTimeout, &orch.Error{Kind: orch.KindUser, Err: err}}
 	}
 	return &orch.Error{Kind: orch.KindUser, Msg: "cannot read the upload", Err: err}
 }
 
 // decodeJSON reads a body that must be JSON and say so.
-func decodeJSON(c echo.Context, into any) error {
+func decodeJSON(c echo.Context, into any) error { return decodeLarge(c, into, memoryForm) }
+
+// decodeLarge is decodeJSON with another limit.
+func decodeLarge(c echo.Context, into any, limit int64) error {
 	kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	if err != nil || kind != echo.MIMEApplicationJSON {
 		given := c.Request().Header.Get(echo.HeaderContentType)
 		return &statusError{http.StatusUnsupportedMediaType, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("%.80q is no type that is taken here", given),
 			Hint: "send JSON, with Content-Type: application/json"}}
 	}
-	return strict(http.MaxBytesReader(c.Response(), c.Request().Body, memoryForm), into)
+	if err := limitBody(c, limit); err != nil {
+		return err
+	}
+	return strict(c.Request().Body, into)
 }
 
 // bodyError says where a body is wrong.

@@ -27,9 +27,12 @@ func (s *Server) secrets(c echo.Context) error {
 }
 
 func (s *Server) setSecret(c echo.Context) error {
-	value, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxSecret))
+	if err := limitBody(c, maxSecret); err != nil {
+		return err
+	}
+	value, err := io.ReadAll(c.Request().Body)
 	if err != nil {
-		return &orch.Error{Kind: orch.KindUser, Msg: "a secret may have 1 MiB at most", Err: err}
+		return badUpload(err)
 	}
 	o := orch.SecretOptions{Kind: secrets.Kind(c.QueryParam("kind")), Visibility: secrets.Visibility(c.QueryParam("visibility"))}
 	if q := c.QueryParams(); q.Has("note") {
@@ -120,7 +123,7 @@ func (s *Server) exportSecrets(c echo.Context) error {
 
 func (s *Server) importSecrets(c echo.Context) error {
 	var o orch.SecretImport
-	if err := strict(http.MaxBytesReader(c.Response(), c.Request().Body, maxExport), &o); err != nil {
+	if err := decodeLarge(c, &o, maxExport); err != nil {
 		return err
 	}
 	out, err := s.service(c).Secrets().Import(c.Request().Context(), o)

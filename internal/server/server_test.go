@@ -289,7 +289,7 @@ func TestBadRequestsGetAProblem(t *testing.T) {
 		"unknown field": {http.MethodPost, "/api/v1/tasks", "application/json", `{"verb":"deploy","nmae":"x"}`, 400, "nmae"},
 		"trailing text": {http.MethodPost, "/api/v1/tasks", "application/json", `{} {}`, 400, "text after"},
 		"bad form":      {http.MethodPost, "/api/v1/tasks", "multipart/form-data; boundary=x", "--y", 400, "cannot read the upload"},
-		"too large":     {http.MethodPut, "/api/v1/secrets/s", "", strings.Repeat("x", maxSecret+1), 400, "1 MiB"},
+		"too large":     {http.MethodPut, "/api/v1/secrets/s", "", strings.Repeat("x", maxSecret+1), 413, "larger than 1048576 bytes"},
 		"bad sequence":  {http.MethodGet, "/api/v1/events?after=x", "", "", 400, "sequence number"},
 		"bad last":      {http.MethodGet, "/api/v1/events?last=x", "", "", 400, "last"},
 	}
