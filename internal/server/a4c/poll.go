@@ -108,6 +108,12 @@ func poll[T any](s *Server, c echo.Context, types []event.Type, each func(event.
 			entries = append(entries, each(e)...)
 		}
 	}
+	if len(entries) == 0 {
+		// An index beyond the last one is of a store that is no more: its client would wait for ever.
+		if last, err := s.opts.Feed.LastIndex(c.Request().Context()); err == nil {
+			f.After = min(f.After, last)
+		}
+	}
 	setIndex(c, f.After)
 	return answer(c, http.StatusOK, document(entries, f.After+firstIndex))
 }

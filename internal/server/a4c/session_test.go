@@ -383,6 +383,16 @@ func TestGeneratedWorkflows(t *testing.T) {
 	}
 }
 
+// A client that has an index of a store that is no more gets the right one.
+func TestIndexBeyondTheLast(t *testing.T) {
+	s := newSite(t)
+	for _, what := range []string{"events", "logs"} {
+		if r := s.Send("GET", "/"+what+"?index=4711&wait=1ms", "", nil); r.Status != 200 || !strings.Contains(r.Body, `"last_index":1}`) || r.Header.Get("X-Yorc-Index") != "1" {
+			t.Errorf("%s: %+v", what, r)
+		}
+	}
+}
+
 // Index 0, or none, is everything that there is, at once: so `yorc deployments events --no-stream` reads, and so Yorc's first plugins for
 // Alien4Cloud asked for the index. From 1 on an answer waits.
 func TestIndexZeroNeverWaits(t *testing.T) {
