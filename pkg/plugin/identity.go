@@ -90,6 +90,22 @@ func Owned(o map[string]any, deployment string) bool {
 	return strings.Contains(str(o["description"]), prefix) || strings.HasPrefix(str(o["name"]), prefix)
 }
 
+// Made reports whether an object of a cloud's API carries the identity of any deployment.
+func Made(o map[string]any) bool {
+	if md, ok := o["metadata"].(map[string]any); ok && md[KeyDeployment] != nil {
+		return md[KeyKeep] != any("true")
+	}
+	tags, _ := o["tags"].([]any)
+	return slices.ContainsFunc(tags, func(t any) bool { return strings.HasPrefix(str(t), KeyDeployment+"=") }) ||
+		uniquePrefix.MatchString(str(o["description"])) || uniqueName.MatchString(str(o["name"]))
+}
+
+// The form of UniquePrefix, in a description and in a name.
+var (
+	uniquePrefix = regexp.MustCompile(`\borch-[0-9a-f]{8}-`)
+	uniqueName   = regexp.MustCompile(`^orch-[0-9a-f]{8}-`)
+)
+
 // UniquePrefix begins the names of a deployment's resources whose API has neither tags nor metadata.
 func UniquePrefix(deployment string) string { return "orch-" + hash(deployment, 8) + "-" }
 

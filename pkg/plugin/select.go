@@ -76,6 +76,10 @@ func evalSelect(f *frame, e *Expr) (any, error) {
 		}
 	}
 	found := matching(items, where)
+	if !named(where) {
+		// Nor is what another deployment made, unless it is asked for: it goes with that one, or keeps it from going.
+		found = slices.DeleteFunc(found, Made)
+	}
 	if len(found) == 0 {
 		if o := e.Named.Get("optional"); o != nil && truth(o.Lit) {
 			// Remembered, too: what this deployment makes later under that name must not be taken for something that was there.
@@ -124,6 +128,13 @@ func criteria(f *frame, e *Expr) ([]criterion, any, error) {
 		}
 	}
 	return out, nil, nil
+}
+
+// named reports whether conditions ask for one thing by what it is called, or for what belongs to one.
+func named(where []criterion) bool {
+	return slices.ContainsFunc(where, func(c criterion) bool {
+		return c.op == "is" && slices.ContainsFunc(c.fields, func(f string) bool { return f == "name" || f == "id" || strings.HasSuffix(f, "_id") })
+	})
 }
 
 func matching(items []map[string]any, where []criterion) []map[string]any {

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -286,5 +287,33 @@ func TestMappingsMatchTheGoldens(t *testing.T) {
 				t.Errorf("rendered configuration (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// A network that another deployment made is no default: it goes with that one. Named it is used.
+func TestNetworksOfOthersAreNoDefault(t *testing.T) {
+	t.Parallel()
+	others := maps.Clone(cloud)
+	others["networks"] = append(slices.Clone(cloud["networks"][:1]), map[string]any{"id": "net-other", "name": "other-network", "external": false,
+		"tags": []any{plugin.Tag(plugin.KeyDeployment, "other")}})
+	others["subnets"] = []map[string]any{{"id": "sub-other", "name": "other-subnet", "network_id": "net-other", "tags": []any{plugin.Tag(plugin.KeyDeployment, "other")}}}
+	for network, own := range map[string]bool{"": true, "other-network": false} {
+		settings := map[string]any{"image": "debian-12", "public_access": "never"}
+		if network != "" {
+			settings["network"] = network
+		}
+		r := renderer(t, []node{{name: "web", typ: "tosca.nodes.Compute"}}, settings)
+		r.Catalogue = others
+		entries, err := r.Render(t.Context(), []topology.Instance{{Node: "web", Index: "0"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := false
+		for address := range module(entries) {
+			made = made || strings.HasPrefix(address, "openstack_networking_network_v2.")
+		}
+		if made != own {
+			t.Errorf("network %q: one of its own: %v, want %v", network, made, own)
+		}
 	}
 }
