@@ -233,10 +233,7 @@ func (c *Client) service(ctx context.Context, name string) (*gophercloud.Service
 		return s, nil
 	}
 	if c.catalog != nil {
-		// The library looks an endpoint's version up without a context of ours otherwise.
-		c.provider.EndpointLocator = func(o gophercloud.EndpointOpts) (string, error) {
-			return openstack.V3Endpoint(ctx, c.provider, c.catalog, o)
-		}
+		c.provider.EndpointLocator = func(o gophercloud.EndpointOpts) (string, error) { return c.locate(ctx, o) }
 	}
 	var s *gophercloud.ServiceClient
 	var err error
@@ -259,4 +256,20 @@ func (c *Client) service(ctx context.Context, name string) (*gophercloud.Service
 	}
 	c.services[name] = s
 	return s, nil
+}
+
+// locate finds a service in the catalogue. The library asks the service for its versions besides; one that is down at that moment, or keeps
+// its list of versions to itself, is not absent for that: its endpoint is the catalogue's.
+func (c *Client) locate(ctx context.Context, o gophercloud.EndpointOpts) (string, error) {
+	found, err := openstack.V3Endpoint(ctx, c.provider, c.catalog, o)
+	if err == nil || absent(err) || ctx.Err() != nil {
+		return found, err
+	}
+	return openstack.V3EndpointURL(c.catalog, o)
+}
+
+// absent reports whether the catalogue has no endpoint of a service, which is all that says that a cloud is without it.
+func absent(err error) bool {
+	var none *gophercloud.ErrEndpointNotFound
+	return errors.As(err, &none)
 }

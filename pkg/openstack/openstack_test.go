@@ -249,12 +249,41 @@ func TestInventoryAndSweep(t *testing.T) {
 func TestAnIncompleteInventoryIsAnError(t *testing.T) {
 	t.Parallel()
 	sb := start(t)
+	for name, rule := range map[string]fault.Rule{
+		"refuses everything": {Service: "cinder", Do: fault.Answer, Status: 403, Count: -1},
+		"is down":            {Service: "cinder", Do: fault.Drop, Count: -1},
+		"is overloaded":      {Service: "cinder", Do: fault.Answer, Status: 503, Count: -1},
+	} {
+		c, err := connect(t, variables(sb, "demo"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		added, err := sb.Faults.Add(rule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Inventory(t.Context(), "app"); err == nil {
+			t.Errorf("cinder %s: nothing was proved, but the answer is %v", name, got)
+		}
+		if _, err := c.Quota(t.Context()); err == nil {
+			t.Errorf("cinder %s: the quotas are said to be complete", name)
+		}
+		sb.Faults.Remove(added)
+	}
+}
+
+// Some clouds answer for their services' resources only, not for the documents about versions above them.
+func TestAServiceWithoutAListOfVersionsIsUsed(t *testing.T) {
+	t.Parallel()
+	sb := start(t)
 	c, err := connect(t, variables(sb, "demo"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sb.Faults.Add(fault.Rule{Service: "cinder", Do: fault.Answer, Status: 403, Count: -1})
-	if got, err := c.Inventory(t.Context(), "app"); err == nil {
-		t.Errorf("nothing was proved, but the answer is %v", got)
+	if _, err := sb.Faults.Add(fault.Rule{Path: `^(/[a-z-]+)?/?$`, Do: fault.Answer, Status: 403, Count: -1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Inventory(t.Context(), "app"); err != nil {
+		t.Error(err)
 	}
 }

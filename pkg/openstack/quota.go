@@ -53,7 +53,7 @@ func (c *Client) novaLimits(ctx context.Context, out map[string]driver.Quota) er
 }
 
 func (c *Client) cinderLimits(ctx context.Context, out map[string]driver.Quota) error {
-	if _, err := c.service(ctx, cinder); err != nil {
+	if _, err := c.service(ctx, cinder); absent(err) {
 		return nil
 	}
 	var l absolute
