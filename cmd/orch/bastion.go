@@ -27,8 +27,9 @@ const (
 	bastionInterval = time.Second
 )
 
-// via returns the host with a bastion where it needs one. While the deployment is being made it waits for one to come up, and says so.
-func (b *bastions) via(ctx context.Context, deployment string, h *driver.Host, say func(text string)) (*driver.Host, error) {
+// via returns the host with a bastion where it needs one. It waits, no longer than its patience and most (0: no limit of its own), for one to
+// come up while the deployment is being made, and says so.
+func (b *bastions) via(ctx context.Context, deployment string, h *driver.Host, most time.Duration, say func(text string)) (*driver.Host, error) {
 	if h == nil || h.Bastion != nil || b == nil || b.deployments == nil {
 		return h, nil
 	}
@@ -46,8 +47,8 @@ func (b *bastions) via(ctx context.Context, deployment string, h *driver.Host, s
 			with.Bastion = through
 			return &with, nil
 		}
-		if time.Since(began) > b.patience {
-			return nil, &driver.Error{Op: "connect to " + h.Instance.String(), Host: h.Instance.String(), ExitCode: -1, Retryable: true,
+		if waited := time.Since(began); waited > b.patience || most > 0 && waited > most {
+			return nil, &driver.Error{Op: "connect", Host: h.Instance.String(), ExitCode: -1, Retryable: true, Final: true,
 				Err:  fmt.Errorf("no server of %s has a floating address to go through", deployment),
 				Hint: "give one of its servers a floating IP, or set connect_to: fixed in the location if the fixed addresses can be reached"}
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
@@ -20,8 +21,8 @@ type remoteDriver struct {
 }
 
 // reach completes a host with its bastion and with the host keys of both.
-func (d remoteDriver) reach(ctx context.Context, deployment string, h *driver.Host, say func(string)) (*driver.Host, error) {
-	h, err := d.ways.via(ctx, deployment, h, say)
+func (d remoteDriver) reach(ctx context.Context, deployment string, h *driver.Host, most time.Duration, say func(string)) (*driver.Host, error) {
+	h, err := d.ways.via(ctx, deployment, h, most, say)
 	if err != nil || h == nil {
 		return h, err
 	}
@@ -39,7 +40,11 @@ func (d remoteDriver) reach(ctx context.Context, deployment string, h *driver.Ho
 }
 
 func (d remoteDriver) Run(ctx context.Context, req *driver.Request, emit event.Emit) (driver.Result, error) {
-	h, err := d.reach(ctx, req.Deployment, req.Host, waitingEvent(req, emit))
+	most := time.Duration(0)
+	if req.Removal {
+		most = driver.RemovalPatience
+	}
+	h, err := d.reach(ctx, req.Deployment, req.Host, most, waitingEvent(req, emit))
 	if err != nil {
 		return driver.Result{}, err
 	}

@@ -201,7 +201,7 @@ func (s *service) Host(ctx context.Context, deployment string, in topology.Insta
 	if err != nil {
 		return nil, err
 	}
-	return s.reach.reach(ctx, deployment, h, nil)
+	return s.reach.reach(ctx, deployment, h, 0, nil)
 }
 
 // opsDir is where operations on this machine have their journal. Servers that share a store share it, too, as far as they are on one machine:

@@ -160,7 +160,11 @@ func (e *environment) drift(d *orch.Drift) {
 		e.out.Printf("  %s: %s%s\n", i.Instance, i.Message, by)
 	}
 	for _, c := range d.Infrastructure {
-		e.out.Printf("  %s: Terraform would %s it (%s)\n", c.Address, c.Action, c.Instance)
+		of := c.Instance.String()
+		if c.Shared {
+			of = "shared, used by " + of
+		}
+		e.out.Printf("  %s: Terraform would %s it (%s)\n", c.Address, c.Action, of)
 		for _, f := range c.Fields {
 			if f.From == "" {
 				continue // it is made, or the cloud fills it in

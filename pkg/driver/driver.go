@@ -75,9 +75,16 @@ type Request struct {
 	Timeout time.Duration
 	// Revision of the deployment's topology.
 	Revision int
+	// Removal: the instance is being removed, so a host that cannot be reached is not waited for as one that is being made
+	// (RemovalPatience).
+	Removal bool
 	// Ephemeral: nobody will ask for the OpID again, so the driver keeps nothing of it.
 	Ephemeral bool
 }
+
+// RemovalPatience is how long the operations of what is being removed wait for a host that cannot be reached: a reboot's time. The server
+// may well be broken, and that is no reason to keep it for long.
+const RemovalPatience = 2 * time.Minute
 
 // ID of the instance.
 func (r *Request) ID() topology.Instance {
@@ -179,6 +186,8 @@ type Change struct {
 	Instance topology.Instance `json:"instance"`
 	Address  string            `json:"address"` // openstack_compute_instance_v2.app_server_0
 	Action   string            `json:"action"`  // create update replace delete no-op
+	// Shared: it belongs to several instances or to the whole deployment (a security group of all servers); Instance is one that uses it.
+	Shared bool `json:"shared,omitempty"`
 	// Fields that change: path → from/to, "(known after create)" where unknown, "(sensitive)" where secret.
 	Fields []FieldChange `json:"fields,omitempty"`
 }
@@ -211,7 +220,7 @@ type Error struct {
 	Hint   string
 	// Retryable: trying again without a change may succeed (lost connection, 5xx, 429, package lock).
 	Retryable bool
-	// Final: trying again is useless, whatever the operation's own retries say.
+	// Final: it is not tried again by itself, whatever the operation's own retries say: that is useless, or has been done for long enough.
 	Final bool
 	// RetryAfter is what the other side asked for; 0 if nothing.
 	RetryAfter time.Duration

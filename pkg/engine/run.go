@@ -68,6 +68,8 @@ type run struct {
 	store state.Store // fenced
 	log   *state.EventLog
 	world *World
+	// removed are the instances whose records go at the end: what they run on is not waited for long.
+	removed map[topology.Instance]bool
 
 	steps   []*step // in the plan's order
 	byID    map[string]*step
@@ -178,6 +180,12 @@ func (e *Engine) newRun(ctx context.Context, lease *state.Lease, job Job) (*run,
 		return nil, err
 	}
 	r.world.expect(job.Plan)
+	r.removed = map[topology.Instance]bool{}
+	for _, s := range job.Plan.Steps {
+		if s.Kind == plan.Forget {
+			r.removed[topology.Instance{Node: s.Node, Index: s.Instance}] = true
+		}
+	}
 	r.slots = newSlots(e.opts.Limits, job.Parallel)
 	r.rounds.never = slices.ContainsFunc(job.Plan.Steps, func(s *plan.Step) bool { return r.batches(&step{Step: s}) })
 	// Acts do not end with ctx: they are told to detach first.

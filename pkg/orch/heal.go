@@ -100,7 +100,7 @@ func (l *Local) repairs(ctx context.Context, p *prepared, v *view, in *plan.Inpu
 		n := p.topology.NodeNamed(c.Instance.Node)
 		switch {
 		case n == nil || slices.Contains(in.Instances, c.Instance) || slices.Contains(in.Repair, c.Instance):
-		case c.Action == "create" && p.snapshot.Instances[c.Instance] != nil && p.snapshot.Instances[c.Instance].Host != nil:
+		case c.Action == "create" && !c.Shared && p.snapshot.Instances[c.Instance] != nil && p.snapshot.Instances[c.Instance].Host != nil:
 			in.Instances = append(in.Instances, c.Instance)
 			in.Lost[c.Instance] = true
 		default:

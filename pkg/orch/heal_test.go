@@ -132,6 +132,17 @@ func TestRepairOfDriftedInfrastructure(t *testing.T) {
 	}
 }
 
+// What a server shares with others is brought back with the server's own infrastructure; the server is not made anew for it.
+func TestRepairOfWhatServersShare(t *testing.T) {
+	t.Parallel()
+	f, s := newSky(t, 1)
+	s.drift = []driver.Change{{Instance: topology.Instance{Node: "vm", Index: "0"}, Address: "rule", Action: "create", Shared: true}}
+	task := f.apply(t, orch.Request{Verb: orch.Workflow, Workflow: "heal", Repair: true})
+	if got := f.world.done(); task.Status != "done" || !slices.Equal(got, []string{"vm[0].update"}) {
+		t.Errorf("done %v, %+v", got, task.Failure)
+	}
+}
+
 func TestRemovingNamedInstances(t *testing.T) {
 	t.Parallel()
 	f, _ := newSky(t, 3)

@@ -144,6 +144,7 @@ func notReady(h driver.Host, what string, start time.Time, last error) error {
 	c := *e
 	// A host that has answered all the time with a key of its own has not run its user data, and will not while another attempt waits.
 	c.Retryable = !isKey(last)
+	c.Final = true // the patience is spent: more attempts would multiply it
 	if isKey(last) && h.HostKeySource == Injected {
 		c.Hint = "the server's user data, which carries its host key, has not run: see its console log and /var/log/cloud-init.log. If the image has no " +
 			"cloud-init, set the location's host_keys to script, console or first-use; else make the server anew (orch heal)"

@@ -353,7 +353,17 @@ func TestHostThatNeverAnswers(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	s.Down()
-	if e := impatiently(t, "connection refused", run); !e.Retryable || e.Host != "127.0.0.1" {
+	if e := impatiently(t, "connection refused", run); !e.Retryable || !e.Final || e.Host != "127.0.0.1" {
+		t.Errorf("%+v", e)
+	}
+	removing := func(limit time.Duration) error {
+		d := testDriver(t, s, func(o *Options) { o.ReadyTimeout = limit })
+		req := request(t, s.Host(), "true")
+		req.Removal = true
+		_, err := d.Run(t.Context(), req, nil)
+		return err
+	}
+	if e := impatiently(t, "for what is being removed: waiting for", removing); !e.Retryable || !e.Final || !strings.Contains(e.Hint, "--force") {
 		t.Errorf("%+v", e)
 	}
 }

@@ -115,7 +115,9 @@ func (d *Driver) Run(ctx context.Context, req *driver.Request, emit event.Emit) 
 			Hint: "its host has no address: see whether the server was created, and whether it has a network"}
 	}
 	var waited atomic.Bool
+	var waits atomic.Pointer[string]
 	report := func(address, text string) {
+		waits.Store(&text)
 		if emit != nil {
 			waited.Store(true)
 			e := script.Event(req, event.Waiting)
@@ -125,7 +127,16 @@ func (d *Driver) Run(ctx context.Context, req *driver.Request, emit event.Emit) 
 	}
 	m := d.pool.remote(*req.Host, wantsSudo(req), report)
 	// The connection is held from here to the end; the operation's time begins when the host is ready.
-	release, err := m.hold(ctx)
+	release, err := d.hold(ctx, m, req)
+	if errors.Is(err, errNotReady) {
+		waited := "waiting for SSH"
+		if last := waits.Load(); last != nil {
+			waited = *last
+		}
+		err = &driver.Error{Op: "connect by SSH", Host: m.Address(), ExitCode: -1, Retryable: true, Final: true,
+			Err:  fmt.Errorf("gave up after %s, for what is being removed: %s", d.removalPatience(), waited),
+			Hint: "make the server reachable and try again, or do without its operations: orch undeploy --force"}
+	}
 	if err != nil {
 		return driver.Result{}, wrap(req, m.Address(), err)
 	}
@@ -137,6 +148,20 @@ func (d *Driver) Run(ctx context.Context, req *driver.Request, emit event.Emit) 
 	}
 	r := &script.Runner{Machine: m, Dir: d.o.Dir, Retention: d.o.Retention, Grace: d.o.Grace, Reconnect: d.o.Reconnect, Sweep: d.sweep(m)}
 	return script.Perform(ctx, req, r, script.Options{Login: true, Timeout: d.o.Timeout}, emit)
+}
+
+// hold waits for the host, with less patience for what is being removed.
+func (d *Driver) hold(ctx context.Context, m *remote, req *driver.Request) (release func(), err error) {
+	if req.Removal {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, d.removalPatience(), errNotReady)
+		defer cancel()
+	}
+	return m.hold(ctx)
+}
+
+func (d *Driver) removalPatience() time.Duration {
+	return min(driver.RemovalPatience, cmp.Or(d.o.ReadyTimeout, driver.RemovalPatience))
 }
 
 // sweep is true once per host and user.

@@ -264,6 +264,22 @@ func (m *manifest) owner(address string) (*entry, string) {
 	return nil, ""
 }
 
+// user is the first wanted instance that refers to what a node's instances or all nodes share (a security group of the deployment): doing
+// it again brings that back, too. Without any it is the owner itself.
+func (m *manifest) user(address string, owner topology.Instance) topology.Instance {
+	_, shared := m.owner(address)
+	for _, k := range slices.Sorted(maps.Keys(m.Entries)) {
+		e := m.Entries[k]
+		if e.Wanted && e.Instance.Index != "" {
+			reached := map[string]bool{}
+			if m.reach(k, reached); reached[shared] {
+				return e.Instance
+			}
+		}
+	}
+	return owner
+}
+
 // bury records what left the manifest but is still in the state, and forgets what has left the state.
 func (m *manifest) bury(old *manifest, s *tfState) {
 	gone := map[string]string{}

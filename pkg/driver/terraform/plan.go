@@ -121,7 +121,13 @@ func (b *batch) plan(ctx context.Context, g *goal) ([]driver.Change, error) {
 		if rc.Mode != tfjson.ManagedResourceMode || rc.Type == "terraform_data" {
 			continue
 		}
-		c, ok := changeOf(rc, t.owners[rc.Address], g.manifest.block(rc.Address))
+		owner := t.owners[rc.Address]
+		shared := owner.Index == ""
+		if shared {
+			owner = g.manifest.user(rc.Address, owner)
+		}
+		c, ok := changeOf(rc, owner, g.manifest.block(rc.Address))
+		c.Shared = shared
 		if ok {
 			changes = append(changes, c)
 		}

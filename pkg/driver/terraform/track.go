@@ -242,10 +242,14 @@ func (t *tracker) succeed(ctx context.Context, i int, r *driver.Request, s *tfSt
 		}
 	}
 	res.Changed, res.Replaced = changed, r.Action == driver.Replace
-	others, err := t.b.renderer.Refreshes(ctx, r.ID())
-	if err != nil {
-		t.b.done(i, driver.Result{}, err)
-		return
+	var others []topology.Instance
+	// What is deleted but stays until something else is (the floating IP of a server that scripts still run on) changes nothing yet.
+	if r.Action != driver.Delete || t.b.bundle.Manifest.Entries[plugin.EntryKey(r.ID())] == nil {
+		var err error
+		if others, err = t.b.renderer.Refreshes(ctx, r.ID()); err != nil {
+			t.b.done(i, driver.Result{}, err)
+			return
+		}
 	}
 	renderer := t.b.renderer
 	if r.Action == driver.Delete {
