@@ -73,7 +73,7 @@ func (r *run) request(ctx context.Context, st *step) (*driver.Request, error) {
 		}
 	}
 	req := &driver.Request{
-		Deployment: r.job.Deployment, Task: r.job.Task, Workflow: r.job.Plan.Workflow, Step: st.ID, OpID: st.opID, Attempt: st.attempt, Action: st.Action,
+		Deployment: r.job.Deployment, Task: r.job.Task, Workflow: r.job.Plan.Workflow, Step: st.ID, OpID: st.opID, Attempt: max(st.attempt, st.retries+1), Action: st.Action,
 		Topology: t, Node: n, Instance: st.Instance, Relationship: rel, TargetInstance: st.TargetInstance, Operation: op,
 		Env: r.world.withInputs(inputs), Timeout: st.Timeout, Revision: r.job.Revision,
 	}

@@ -183,7 +183,10 @@ func TestRetries(t *testing.T) {
 		create(top, "own").Retries, create(top, "own").RetryInterval = 2, 7*time.Second
 		b := newBench(t, top)
 		fail := func(times int, err error) func(context.Context, *driver.Request, int) (driver.Result, error) {
-			return func(_ context.Context, _ *driver.Request, n int) (driver.Result, error) {
+			return func(_ context.Context, req *driver.Request, n int) (driver.Result, error) {
+				if req.Attempt != n { // drivers look for what an earlier attempt has left
+					t.Errorf("%s: call %d is told that it is attempt %d", req.Step, n, req.Attempt)
+				}
 				if n <= times {
 					return driver.Result{}, err
 				}

@@ -102,9 +102,13 @@ func (r *run) takeOver(st *step) {
 	if rec == nil {
 		return
 	}
-	if e, ok := rec.Journal[st.Key()]; ok && e.Status == plan.Doing && e.Digest == st.Digest && e.OpID != "" {
+	e, begun := rec.Journal[st.Key()]
+	switch {
+	case begun && e.Status == plan.Doing && e.Digest == st.Digest && e.OpID != "":
 		st.opID = e.OpID
 		st.attempt++
+	case begun && e.Status != plan.Done && st.Kind == plan.Infra:
+		st.attempt++ // not the first: it may have left something
 	}
 }
 

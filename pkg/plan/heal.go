@@ -63,7 +63,7 @@ func (b *builder) heal() {
 	b.letGoOf(stay, down)
 	b.dropLost(down)
 	first := len(b.g.verts)
-	up := b.reinstall(these)
+	up := b.reinstall(b.unmade(victims))
 	for _, l := range down.order {
 		end := l.end
 		if l.forget != 0 {
@@ -188,15 +188,43 @@ func (b *builder) dropLost(down *weft) {
 	}
 }
 
-// reinstall weaves the installation of everything, in which only the victims lack what they need.
-func (b *builder) reinstall(these map[string][]string) *weft {
+// unmade adds to the victims what is wanted in them and does not exist, as an earlier healing has failed before it made it again. It returns all
+// instances that there will be.
+func (b *builder) unmade(victims map[topology.Instance]bool) map[string][]string {
+	all := map[string][]string{}
+	for node, indices := range b.recorded {
+		all[node] = slices.Clone(indices)
+	}
+	for again := true; again; {
+		again = false
+		for _, n := range b.in.Topology.Nodes {
+			for _, r := range n.Relationships {
+				if !r.HostedOn() {
+					continue
+				}
+				for _, p := range (&weft{b: b, t: b.in.Topology, s: b.wanted, instances: b.wanted.wanted}).pairs(r) {
+					in := topology.Instance{Node: n.Name, Index: p[0]}
+					if victims[topology.Instance{Node: r.Target, Index: p[1]}] && b.in.Recorded[in] == nil && !victims[in] {
+						victims[in], again = true, true
+						all[n.Name] = append(all[n.Name], in.Index)
+						slices.SortFunc(all[n.Name], ByNumber)
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+// reinstall weaves the installation of all instances, in which only the victims lack what they need.
+func (b *builder) reinstall(all map[string][]string) *weft {
 	recorded := b.in.Recorded
 	rest := maps.Clone(recorded)
 	for in := range b.healing {
 		delete(rest, in)
 	}
 	b.in.Recorded = rest
-	up := b.generated(Install, b.in.Topology, b.wanted, b.recorded)
+	up := b.generated(Install, b.in.Topology, b.wanted, all)
 	b.in.Recorded = recorded
 	b.replaceInfrastructure(up)
 	return up

@@ -3,6 +3,8 @@ package plan_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -27,4 +29,28 @@ func TestHeal(t *testing.T) {
 	golden(t, heal(plan.Input{Instances: []topology.Instance{in("web", "1")}}), "heal_software")
 	golden(t, heal(plan.Input{Instances: []topology.Instance{in("vm", "1")}}), "heal_server")
 	golden(t, heal(plan.Input{Instances: []topology.Instance{in("vm", "1")}, Lost: map[topology.Instance]bool{in("vm", "1"): true}}), "heal_lost_server")
+}
+
+// A healing that has failed before it made everything again is completed by the next one.
+func TestHealMakesWhatAnEarlierOneHasNotMadeAgain(t *testing.T) {
+	top := balanced()
+	all := build(t, plan.Input{Topology: top.Topology}).Steps
+	made := func(p *plan.Plan) (ids []string) {
+		for _, s := range p.Steps {
+			if s.Of() == in("web", "1") && s.Operation != "stop" && s.Operation != "delete" && s.Operation != "remove_target" && s.Kind == plan.Op {
+				ids = append(ids, s.ID)
+			}
+		}
+		return ids
+	}
+	heal := func(rec map[topology.Instance]*plan.Recorded) *plan.Plan {
+		return build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Heal, Instances: []topology.Instance{in("vm", "1")}})
+	}
+	want := made(heal(done(nil, all...)))
+	half := done(nil, all...)
+	delete(half, in("web", "1"))
+	got := made(heal(half))
+	if diff := cmp.Diff(want, got); diff != "" || len(got) == 0 {
+		t.Errorf("made in vm[1] (-want +got):\n%s", diff)
+	}
 }

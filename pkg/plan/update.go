@@ -429,7 +429,7 @@ func (u *update) order(down []*weft, up *weft, before []int) {
 // volumes) stays.
 func (b *builder) replaceInfrastructure(up *weft) {
 	for _, l := range up.order {
-		if !b.healing[l.id()] || !l.node.Native {
+		if !b.healing[l.id()] || !l.node.Native || b.in.Recorded[l.id()] == nil {
 			continue
 		}
 		if old := b.in.Previous.NodeNamed(l.node.Name); old != nil && (!old.Native || old.Type.Name() != l.node.Type.Name()) {
