@@ -99,7 +99,7 @@ func secretImportCmd(env *environment) *cobra.Command {
 	var passphraseFile, identityFile string
 	c := &cobra.Command{
 		Use: "import [FILE]", Short: "Read secrets from an encrypted file", Args: cobra.MaximumNArgs(1),
-		Long:    "Reads what orch secrets export wrote, from a file or standard input.\nSecrets that exist are kept unless --overwrite gives them a new version.",
+		Long:    "Reads what orch secrets export wrote, from a file or standard input.\nSecrets that exist are kept unless --overwrite gives them a new version. What is not encrypted is only read with --plaintext.",
 		Example: "  orch secrets import shop.age --identity key.txt\n  orch secrets import shop.age --passphrase --dry-run",
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if o.Data, err = env.importData(args); err != nil {

@@ -84,12 +84,16 @@ func (e Envelope) Unwrap(data []byte) ([]byte, error) {
 	if e.Plain {
 		return data, nil
 	}
+	trimmed := bytes.TrimLeft(data, " \t\r\n")
+	if bytes.HasPrefix(trimmed, []byte("{")) {
+		return nil, errors.New("it is not encrypted: say so (--plaintext) to take it as it is")
+	}
 	ids, err := e.identities()
 	if err != nil {
 		return nil, err
 	}
 	var r io.Reader = bytes.NewReader(data)
-	if trimmed := bytes.TrimLeft(data, " \t\r\n"); bytes.HasPrefix(trimmed, []byte(armor.Header)) {
+	if bytes.HasPrefix(trimmed, []byte(armor.Header)) {
 		r = armor.NewReader(bytes.NewReader(trimmed))
 	}
 	plain, err := age.Decrypt(r, ids...)
