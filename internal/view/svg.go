@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"math"
 	"strings"
 	"unicode"
 
@@ -69,8 +70,9 @@ func (g Graph) SVG(w io.Writer) error {
 		fmt.Fprintf(&b, `    <path class="%s" marker-end="url(#%s)" d="%s"><title>%s</title></path>`+"\n", class, marker, curve(l.Edges[i]),
 			xmlText(r.Source+" → "+r.Target+" ("+r.Requirement+", "+r.Type+")"))
 	}
+	labels := labels{}
 	for i, r := range drawn {
-		at := labelPlace(l.Edges[i])
+		at := labels.place(l.Edges[i], textWidth(r.Requirement, svgEdgeSize))
 		fmt.Fprintf(&b, `    <text class="label" x="%.1f" y="%.1f">%s</text>`+"\n", at.X, at.Y, xmlText(r.Requirement))
 	}
 	for i, n := range g.Nodes {
@@ -106,12 +108,37 @@ func curve(p []layered.Point) string {
 	return b.String()
 }
 
-// labelPlace is in the first gap that the edge crosses, nearer to its beginning, where edges from one node have spread already.
-func labelPlace(p []layered.Point) layered.Point {
-	const t = 0.42
+// labels are those that have a place, by the middle of their text.
+type labels []struct{ x, y, width float64 }
+
+// place finds one for a label in the first gap that its edge crosses, nearer to its beginning, where edges from one node have spread already: the
+// first that leaves the other labels free.
+func (l *labels) place(p []layered.Point, width float64) layered.Point {
+	at := onBend(p, 0.42)
+	for _, t := range []float64{0.42, 0.52, 0.32, 0.62, 0.72, 0.2, 0.82} {
+		if try := onBend(p, t); l.free(try, width) {
+			at = try
+			break
+		}
+	}
+	*l = append(*l, struct{ x, y, width float64 }{at.X, at.Y, width})
+	return at
+}
+
+func (l labels) free(at layered.Point, width float64) bool {
+	const gap = 4
+	for _, o := range l {
+		if math.Abs(o.y-at.Y) < svgEdgeSize && math.Abs(o.x-at.X) < (o.width+width)/2+gap {
+			return false
+		}
+	}
+	return true
+}
+
+// onBend is the point of curve's first bend at t of 0 to 1, for the base line of a text.
+func onBend(p []layered.Point, t float64) layered.Point {
 	u := 1 - t
 	a, b := p[0], p[1]
-	// the point of curve's bend at t
 	x := a.X*(u*u*u+3*u*u*t) + b.X*(3*u*t*t+t*t*t)
 	mid := (a.Y + b.Y) / 2
 	y := a.Y*u*u*u + mid*(3*u*u*t+3*u*t*t) + b.Y*t*t*t

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/orch-project/orch/internal/layered"
 )
 
 // elements reads an SVG and counts its elements; it fails where it is not well-formed XML.
@@ -54,6 +56,21 @@ func TestSVGHasEveryNodeAndRelationship(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in the drawing", want)
 		}
+	}
+}
+
+// TestLabelsLeaveOthersFree: edges that cross one gap side by side have labels at different heights where they would lie on each other.
+func TestLabelsLeaveOthersFree(t *testing.T) {
+	edge := func(x float64) []layered.Point { return []layered.Point{{X: x, Y: 0}, {X: x + 10, Y: 64}} }
+	var l labels
+	for _, x := range []float64{0, 20, 40, 200} {
+		at := l.place(edge(x), 60)
+		if others := l[:len(l)-1]; !others.free(at, 60) {
+			t.Errorf("the label at %v lies on one of %v", at, others)
+		}
+	}
+	if l[0].y != l[3].y {
+		t.Errorf("a label with room has been moved: %v", l)
 	}
 }
 
