@@ -21,7 +21,7 @@ func mounts(ctx context.Context, svc *service, clouds *clouds, log *slog.Logger)
 		return a4c.New(a4c.Options{Service: orch.InTenant(svc, tenant), Feed: orch.FeedInTenant(svc, tenant), Collector: svc, Logger: log, Stop: ctx.Done()}).Handler()
 	}}
 	handler := &byTenant{make: func(tenant string) http.Handler { return clouds.of(tenant).Handler() }}
-	out := []server.Mount{{Handler: aliens, Needs: a4c.Needs}}
+	out := []server.Mount{{Handler: aliens, Needs: a4c.Needs, Refuse: a4c.Refuse}}
 	for _, p := range cloudify.Prefixes() {
 		out = append(out, server.Mount{Prefix: p, Handler: handler, Needs: cloudify.Needs, Refuse: cloudify.Refuse})
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -26,18 +27,64 @@ func checkID(id string) error {
 	return nil
 }
 
+// upload is the CSAR of a request. Close it when nothing reads it any more.
+type upload struct {
+	*source.Bundle
+	file *os.File // nil: it is small
+}
+
+func (u *upload) Close() {
+	_ = u.Bundle.Close()
+	discard(u.file)
+}
+
+func discard(f *os.File) {
+	if f != nil {
+		_ = f.Close()
+		_ = os.Remove(f.Name())
+	}
+}
+
+// inMemory are the archives that are not put into a file, in bytes.
+const inMemory = 4 << 20
+
 // archive reads the CSAR in a request's body.
-func (s *Server) archive(c echo.Context, id string) (*source.Bundle, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, s.opts.MaxUpload))
+func (s *Server) archive(c echo.Context, id string) (*upload, error) {
+	r := c.Request()
+	if r.ContentLength > s.opts.MaxUpload {
+		return nil, &http.MaxBytesError{Limit: s.opts.MaxUpload}
+	}
+	data, f, size, err := spool(http.MaxBytesReader(c.Response(), r.Body, s.opts.MaxUpload))
 	if err != nil {
 		return nil, bodyError(err)
 	}
-	return openArchive(id, data)
+	b, err := openArchive(id, data, size)
+	if err != nil {
+		discard(f)
+		return nil, err
+	}
+	return &upload{b, f}, nil
+}
+
+// spool reads everything, into the file, which is the caller's then, if it is much.
+func spool(r io.Reader) (_ io.ReaderAt, f *os.File, size int64, err error) {
+	head, err := io.ReadAll(io.LimitReader(r, inMemory))
+	if err != nil || len(head) < inMemory {
+		return bytes.NewReader(head), nil, int64(len(head)), err
+	}
+	if f, err = os.CreateTemp("", "orch-csar-*"); err != nil {
+		return nil, nil, 0, err
+	}
+	if size, err = io.Copy(f, io.MultiReader(bytes.NewReader(head), r)); err != nil {
+		discard(f)
+		return nil, nil, 0, err
+	}
+	return f, f, size, nil
 }
 
 // openArchive opens a CSAR. There must be exactly one YAML document at its root.
-func openArchive(id string, data []byte) (*source.Bundle, error) {
-	b, list := source.OpenReader(id+".zip", bytes.NewReader(data), int64(len(data)))
+func openArchive(id string, data io.ReaderAt, size int64) (*source.Bundle, error) {
+	b, list := source.OpenReader(id+".zip", data, size)
 	if err := list.Err(); err != nil {
 		return nil, err
 	}
@@ -89,9 +136,9 @@ func locationOf(b *source.Bundle, locations []string) string {
 }
 
 // request for a new topology.
-func (s *Server) request(c echo.Context, id string, b *source.Bundle) (orch.Request, error) {
+func (s *Server) request(c echo.Context, id string, b *upload) (orch.Request, error) {
 	names, err := s.locationNames(c.Request().Context())
-	return orch.Request{Verb: orch.Deploy, Deployment: id, NoQueue: true, Source: b.FS, Entry: b.Entry, SourceName: b.Name, Location: locationOf(b, names), User: user(c)}, err
+	return orch.Request{Verb: orch.Deploy, Deployment: id, NoQueue: true, Source: b.FS, Entry: b.Entry, SourceName: b.Name, Location: locationOf(b.Bundle, names), User: user(c)}, err
 }
 
 // user is the name in the client's certificate; without one nobody knows who asks.

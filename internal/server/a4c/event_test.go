@@ -1,6 +1,7 @@
 package a4c
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func FuzzArchive(f *testing.F) {
 	f.Add([]byte("PK\x03\x04"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		defer bounded.Input(t)()
-		b, err := openArchive("app", data)
+		b, err := openArchive("app", bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			if p := problemOf(err); p.status != 400 || p.detail == "" {
 				t.Errorf("%d %q", p.status, p.detail)

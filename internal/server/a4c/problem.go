@@ -1,8 +1,10 @@
 package a4c
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -38,7 +40,8 @@ func (p *problem) document() errorDocument {
 
 var ids = map[int]string{
 	http.StatusBadRequest: "bad_request", http.StatusUnauthorized: "forbidden", http.StatusForbidden: "forbidden",
-	http.StatusNotFound: "not_found", http.StatusMethodNotAllowed: "method_not_allowed", http.StatusNotAcceptable: "not_acceptable",
+	http.StatusNotFound: "not_found", http.StatusRequestTimeout: "request_timeout",
+	http.StatusTooManyRequests: "too_many_requests", http.StatusMethodNotAllowed: "method_not_allowed", http.StatusNotAcceptable: "not_acceptable",
 	http.StatusConflict: "conflict", http.StatusRequestEntityTooLarge: "request_too_large", http.StatusUnsupportedMediaType: "unsupported_media_type",
 	http.StatusNotImplemented: "not_implemented", http.StatusServiceUnavailable: "service_unavailable", http.StatusBadGateway: "bad_gateway",
 }
@@ -55,6 +58,8 @@ func problemOf(err error) *problem {
 		return own
 	case errors.As(err, &large):
 		return withStatus(http.StatusRequestEntityTooLarge, "The request is too large.")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return withStatus(http.StatusRequestTimeout, "The request's body comes too slowly.")
 	case errors.As(err, &list):
 		return withStatus(http.StatusBadRequest, diagnostics(list.List))
 	case errors.As(err, &routed):
@@ -80,6 +85,13 @@ func withStatus(status int, detail string) *problem {
 		}
 	}
 	return &problem{status, id, detail}
+}
+
+// Refuse answers a request that the server does not let through, in Yorc's words: Alien4Cloud shows nothing of other documents.
+func Refuse(w http.ResponseWriter, _ *http.Request, p orch.Problem) {
+	w.Header().Set("Content-Type", jsonType)
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(withStatus(p.Status, p.Detail).document()) // the client went away
 }
 
 func badRequest(detail string) error { return withStatus(http.StatusBadRequest, detail) }
