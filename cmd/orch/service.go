@@ -145,7 +145,7 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger, count 
 	}
 	keys := hostKeys{store}
 	dial := dialer(c)
-	remote := ssh.New(ssh.Options{Secrets: kept, Pin: keys.Pin, ConsoleKeys: where.consoleKeys, Dial: dial, ReadyTimeout: c.SSH.ReadyTimeout, Timeout: c.SSH.OperationTimeout})
+	remote := ssh.New(ssh.Options{Secrets: kept, Pin: keys.Pin, ConsoleKeys: where.consoleKeys, Cloud: where.cloudOf(locationOf), Dial: dial, ReadyTimeout: c.SSH.ReadyTimeout, Timeout: c.SSH.OperationTimeout})
 	here, err := local.New(local.Options{Dir: opsDir(c), Timeout: c.SSH.OperationTimeout, AllowSudo: true})
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func (d remoteDriver) words(ctx context.Context, deployment string, h *driver.Ho
 		return err // the failure itself matters more
 	}
 	with := *known
-	if fault, ferr := cloud.Fault(ctx, h.ServerID); ferr == nil && fault != "" {
+	if fault, ferr := cloud.Fault(ctx, h.ServerID); ferr == nil && fault != "" && !strings.Contains(with.Detail, fault) {
 		with.Detail = strings.TrimSpace(with.Detail + " " + fault)
 	}
 	if text, lerr := cloud.Console(ctx, h.ServerID, 4*consoleTail); lerr == nil {

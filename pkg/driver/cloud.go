@@ -25,6 +25,14 @@ type Cloud interface {
 	Delete(ctx context.Context, resources []CloudResource) error
 }
 
+// ServerDeleted is the status of a server that does not exist.
+const ServerDeleted = "DELETED"
+
+// Statuser clouds tell the status of a server in Nova's words ("ACTIVE", "ERROR", ServerDeleted …), and why it failed, "" if it did not.
+type Statuser interface {
+	ServerStatus(ctx context.Context, serverID string) (status, fault string, err error)
+}
+
 // Quota is a limit of the cloud; Limit -1 is none.
 type Quota struct {
 	Limit int64 `json:"limit"`

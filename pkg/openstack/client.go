@@ -40,7 +40,10 @@ type Client struct {
 	services map[string]*gophercloud.ServiceClient
 }
 
-var _ driver.Cloud = (*Client)(nil)
+var (
+	_ driver.Cloud    = (*Client)(nil)
+	_ driver.Statuser = (*Client)(nil)
+)
 
 // requestTimeout of one HTTP request.
 const requestTimeout = 60 * time.Second

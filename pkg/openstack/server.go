@@ -6,10 +6,18 @@ import (
 	"net/url"
 
 	"github.com/gophercloud/gophercloud/v2"
+
+	"github.com/orch-project/orch/pkg/driver"
 )
 
 // Fault implements driver.Cloud: the message that Nova keeps with a server in ERROR.
 func (c *Client) Fault(ctx context.Context, serverID string) (string, error) {
+	_, fault, err := c.ServerStatus(ctx, serverID)
+	return fault, err
+}
+
+// ServerStatus implements driver.Statuser.
+func (c *Client) ServerStatus(ctx context.Context, serverID string) (status, fault string, err error) {
 	var body struct {
 		Server struct {
 			Status string `json:"status"`
@@ -19,17 +27,17 @@ func (c *Client) Fault(ctx context.Context, serverID string) (string, error) {
 			} `json:"fault"`
 		} `json:"server"`
 	}
-	err := c.get(ctx, nova, "servers/"+url.PathEscape(serverID), &body)
+	err = c.get(ctx, nova, "servers/"+url.PathEscape(serverID), &body)
 	switch {
 	case gone(err):
-		return "", nil
+		return driver.ServerDeleted, "", nil
 	case err != nil:
-		return "", fmt.Errorf("cannot read server %s: %w", serverID, err)
-	case body.Server.Fault == nil:
-		return "", nil
+		return "", "", fmt.Errorf("cannot read server %s: %w", serverID, err)
 	}
-	f := body.Server.Fault
-	return fmt.Sprintf("%s (server %s, fault %d)", f.Message, serverID, f.Code), nil
+	if f := body.Server.Fault; f != nil {
+		fault = fmt.Sprintf("%s (server %s, fault %d)", f.Message, serverID, f.Code)
+	}
+	return body.Server.Status, fault, nil
 }
 
 // Console implements driver.Cloud: the last lines of the console log; all of it if lines is not positive.

@@ -236,7 +236,11 @@ wrap() {
 
 # going_down: whether a failure is the shutdown's doing. Processes get their TERM one after the other, so the script's may have come first.
 going_down() {
-  case $orch_rc in 129 | 137 | 143) [ -n "$terminated" ] || sleep 1 ;; esac
+  [ -z "$terminated" ] || return 0
+  case $orch_rc in
+  129 | 137 | 143) sleep 1 ;;
+  *) sleep 0.3 2>/dev/null || sleep 1 ;;
+  esac
   [ -z "$terminated" ] || return 0
   command -v systemctl >/dev/null 2>&1 && [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]
 }

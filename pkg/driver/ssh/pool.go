@@ -23,7 +23,8 @@ type Report func(address, text string)
 //	                              ▲           │                           │
 //	                              └── lost ◀──┴───── next holder ◀────────┘
 type Pool struct {
-	o Options
+	o     Options
+	asked questions
 
 	mu     sync.Mutex
 	closed bool
@@ -251,6 +252,9 @@ func (p *Pool) establish(ctx context.Context, e *entry, h driver.Host, why purpo
 	if e.ready || e.readyLogin && why == forLogin || why == forUser {
 		c, err := p.connect(ctx, e, h, report)
 		if err != nil && why != forUser && (isTransient(err) || isRefusedLogin(err)) {
+			if down := p.down(ctx, h); down != nil {
+				return nil, down
+			}
 			return nil, fmt.Errorf("%w: %w", script.ErrLost, err)
 		}
 		if err != nil {
@@ -294,6 +298,7 @@ var errNotReady = errors.New("the host did not get ready in time")
 func (p *Pool) await(ctx context.Context, e *entry, h driver.Host, start time.Time, report Report) (*conn, error) {
 	pause := 250 * time.Millisecond
 	var refused time.Time
+	over := false
 	said, saidAt := "", time.Time{}
 	for {
 		c, err := p.connect(ctx, e, h, report)
@@ -302,6 +307,15 @@ func (p *Pool) await(ctx context.Context, e *entry, h driver.Host, start time.Ti
 		}
 		if isRefusedLogin(err) && refused.IsZero() {
 			refused = time.Now()
+		}
+		if over && isRefusedLogin(err) {
+			return nil, stranger(h, err)
+		}
+		over = over || isRefusedLogin(err) && h.CloudInit && p.firstBootOver(ctx, h)
+		if isTransient(err) {
+			if down := p.down(ctx, h); down != nil {
+				return nil, down
+			}
 		}
 		what, passes := p.passing(h, err, refused)
 		if !passes && ctx.Err() == nil {

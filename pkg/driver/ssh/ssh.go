@@ -34,6 +34,8 @@ type Options struct {
 	Passphrase func(ctx context.Context, h driver.Host) (secret.Value, error)
 	// ConsoleKeys reads the host keys (authorized_keys lines) that a server printed to its console; none yet is no error.
 	ConsoleKeys func(ctx context.Context, serverID string) ([]string, error)
+	// Cloud of a deployment, to ask about its servers while they cannot be reached; nil: nobody is asked.
+	Cloud func(ctx context.Context, deployment string) (driver.Cloud, error)
 	// Pin stores the keys found for a host (sources "console" and "first-use") before anything is run there. Without it they are
 	// remembered by this process only, and "first-use" is refused.
 	Pin func(ctx context.Context, h driver.Host, keys []string) error
@@ -44,7 +46,7 @@ type Options struct {
 
 	// ReadyTimeout bounds the wait for a host at its first use; 0 is ten minutes.
 	ReadyTimeout time.Duration
-	// LoginTimeout bounds how long a host with CloudInit may refuse the login; 0 is five minutes.
+	// LoginTimeout bounds how long a host with CloudInit may refuse the login, unless its console says before that cloud-init has finished; 0 is five minutes.
 	LoginTimeout time.Duration
 	// Dial opens the connections to hosts without a bastion; nil dials from this machine.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -125,6 +127,7 @@ func (d *Driver) Run(ctx context.Context, req *driver.Request, emit event.Emit) 
 			emit(e)
 		}
 	}
+	ctx = context.WithValue(ctx, deploymentKey{}, req.Deployment)
 	m := d.pool.remote(*req.Host, wantsSudo(req), report)
 	// The connection is held from here to the end; the operation's time begins when the host is ready.
 	release, err := d.hold(ctx, m, req)
