@@ -80,7 +80,7 @@ func (d *Driver) Run(ctx context.Context, req *driver.Request, emit event.Emit) 
 		m.Prefix = []string{"sudo", "-n", "-H", "--"}
 		dir += "-root"
 	}
-	r := &script.Runner{Machine: m, Dir: dir, Retention: d.o.Retention, Grace: d.o.Grace, Sweep: !d.swept.Swap(true)}
+	r := &script.Runner{Machine: m, Dir: dir, Retention: d.o.Retention, Grace: d.o.Grace, Sweep: !d.swept.Swap(true), Own: len(m.Prefix) == 0}
 	return script.Perform(ctx, req, r, script.Options{Timeout: d.o.Timeout}, emit)
 }
 

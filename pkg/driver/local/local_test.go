@@ -3,8 +3,10 @@ package local
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -80,6 +82,40 @@ func TestScriptSeesInputsAndGivesOutputs(t *testing.T) {
 	}
 	if got := l.text("stderr"); got != "oops\n" {
 		t.Errorf("stderr: %q", got)
+	}
+}
+
+// TestWhatIsPrintedStaysNotInTheJournal: a script that prints a secret leaves no trace of it here once it has ended, and its result can still be asked for.
+func TestWhatIsPrintedStaysNotInTheJournal(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t)
+	for _, code := range []string{"0", "3"} {
+		req := request(t, "create.sh", `echo "it is $PASSWORD"; echo "and $PASSWORD" >&2; exit `+code)
+		req.OpID += code
+		req.Variables = []driver.Variable{{Name: "PASSWORD", Value: "s3cret-of-the-shop", Secret: true}}
+		for range 2 {
+			var l log
+			if _, err := d.Run(t.Context(), req, l.emit); (err != nil) != (code != "0") {
+				t.Fatal(err)
+			}
+			if out, errs := l.text("stdout"), l.text("stderr"); out != "it is ****\n" || errs != "and ****\n" {
+				t.Errorf("exit code %s: %q, %q", code, out, errs)
+			}
+		}
+	}
+	found := 0
+	err := filepath.WalkDir(d.o.Dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		found++
+		if raw, err := os.ReadFile(path); err != nil || strings.Contains(string(raw), "s3cret") {
+			t.Errorf("%s: %v, %s", path, err, raw)
+		}
+		return nil
+	})
+	if err != nil || found == 0 {
+		t.Errorf("%d files, %v", found, err)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +28,9 @@ type Runner struct {
 	Grace time.Duration
 	// Reconnect is how long a lost connection may stay lost; 0 is ten minutes.
 	Reconnect time.Duration
+	// Own: the machine is this one, and the journal is this user's. What an operation has printed is redacted in it when the operation has ended; on
+	// other hosts, which were given the secrets, it stays as it is.
+	Own bool
 	// Sweep asks for the removal of old entries; the first job of a process on a host should.
 	Sweep bool
 
@@ -87,7 +92,11 @@ func (r *Runner) Run(ctx context.Context, j *Job, redact Redactor, sink Sink) (*
 		if errors.As(err, &f) && f.kind == "launch" {
 			_, _ = s.end(ctx, time.Minute) // it must not start later either
 		}
-		return s.outcome(err)
+		out, err := s.outcome(err)
+		if r.Own && out != nil {
+			run.scrub(j.ID, redact)
+		}
+		return out, err
 	}
 	return nil, s.abandon(context.WithoutCancel(ctx), context.Cause(work))
 }
@@ -100,6 +109,33 @@ func (r *Runner) forget(ctx context.Context, op string) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	_, _ = r.Machine.Exec(ctx, Command{Args: []string{"rm", "-rf", "--", r.base + "/ops/" + op}})
+}
+
+// maxScrubbed is how much of a stream is redacted; a longer one is removed.
+const maxScrubbed = 64 << 20
+
+// scrub redacts what an operation that has ended has printed, for whoever reads the journal later. A stream that cannot be redacted is removed.
+func (r *Runner) scrub(op string, redact Redactor) {
+	for _, stream := range []string{"stdout", "stderr"} {
+		file := filepath.Join(r.base, "ops", op, stream)
+		info, err := os.Stat(file)
+		if err != nil {
+			continue
+		}
+		raw, clean := []byte(nil), ""
+		if info.Size() <= maxScrubbed {
+			if raw, err = os.ReadFile(file); err == nil {
+				clean = redact.String(string(raw))
+			}
+		}
+		if err == nil && info.Size() <= maxScrubbed && clean == string(raw) {
+			continue
+		}
+		// Another process may be reading the file: it keeps what it has open.
+		if err := os.WriteFile(file+".clean", []byte(clean), 0o600); err != nil || os.Rename(file+".clean", file) != nil {
+			_ = os.Remove(file)
+		}
+	}
 }
 
 // abandon ends the job after its context has ended.
