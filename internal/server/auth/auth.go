@@ -3,6 +3,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -70,14 +71,19 @@ func (a *Authenticator) Identify(r *http.Request) (orch.Identity, error) {
 	return id, err
 }
 
+// cloudifyToken is a token as Cloudify's clients and scripts send it.
+func cloudifyToken(r *http.Request) string {
+	return cmp.Or(r.Header.Get("Execution-Token"), r.Header.Get("Authentication-Token"))
+}
+
 func (a *Authenticator) identify(r *http.Request) (orch.Identity, error) {
 	ctx := r.Context()
 	header := r.Header.Get("Authorization")
 	scheme, value, _ := strings.Cut(header, " ")
 	value = strings.TrimSpace(value)
 	switch {
-	case header == "" && r.Header.Get("Authentication-Token") != "": // Cloudify's clients
-		return a.byToken(ctx, r.Header.Get("Authentication-Token"))
+	case header == "" && cloudifyToken(r) != "":
+		return a.byToken(ctx, cloudifyToken(r))
 	case header == "" && r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
 		return a.byCertificate(ctx, r.TLS.VerifiedChains[0][0])
 	case header == "":

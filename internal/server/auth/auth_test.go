@@ -96,6 +96,8 @@ func TestPasswordsTokensAndOtherSchemes(t *testing.T) {
 		"token":           {"Authorization", "Bearer " + token.Secret, orch.Viewer},
 		"lower case":      {"Authorization", "bearer " + token.Secret, orch.Viewer},
 		"cloudify's":      {"Authentication-Token", token.Secret, orch.Viewer},
+		"cloudify's too":  {"Execution-Token", token.Secret, orch.Viewer},
+		"no such token":   {"Execution-Token", "orch_x", ""},
 		"no token":        {"Authorization", "Bearer", ""},
 		"another scheme":  {"Authorization", "Digest username=bob", ""},
 		"broken basic":    {"Authorization", "Basic !!!", ""},

@@ -386,13 +386,21 @@ func (s *Server) deleteGroup(q *request) (any, error) {
 	return answered{http.StatusNoContent, nil}, nil
 }
 
-// inGroup returns the deployments of the groups that a query names; nil where it names none.
+// inGroup returns the deployments of the groups that a query names, or those that a deployment depends on, which are none; nil where it asks for neither.
 func (s *Server) inGroup(ctx context.Context, q *request) (map[string]bool, error) {
-	ids := q.QueryParams()["_group_id"]
-	if len(ids) == 0 {
+	ids, of := q.QueryParams()["_group_id"], q.QueryParams()["_dependencies_of"]
+	if len(ids)+len(of) == 0 {
 		return nil, nil
 	}
 	out := map[string]bool{}
+	if len(of) > 0 {
+		for _, id := range of {
+			if _, err := s.record(ctx, id); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
 	for _, id := range ids {
 		g, err := s.groupRecord(ctx, q.tenant, id)
 		if err != nil {

@@ -44,6 +44,10 @@ func TestGroups(t *testing.T) {
 
 	// Two of three at once.
 	s.Behave(fake.Table{"db[0].create": {Hang: true}, "": {}})
+	if n := len(items(s.get("/deployments?_dependencies_of=" + fmt.Sprint(items(s.get("/deployments"))[0]["id"])))); n != 0 {
+		t.Errorf("%d deployments are depended on", n)
+	}
+	s.refused(404, "not_found_error", "GET", v31+"/deployments?_dependencies_of=nobody", nil)
 	x := s.call(200, "POST", v31+"/execution-groups", object{"deployment_group_id": "g", "workflow_id": "install", "concurrency": 2, "default_parameters": object{}, "parameters": object{}})
 	group := "/execution-groups/" + fmt.Sprint(x["id"])
 	if n := len(x["execution_ids"].([]any)); n != 3 || x["status"] != "started" && x["status"] != "pending" {
