@@ -107,6 +107,8 @@ echo "captured [$(word)] $(ctx workflow-id) $(ctx get-resource conf/app.conf | c
 ctx instance runtime-properties --timeout 5 below @-5 --socket-url=x
 cat "$(ctx download-resource conf/app.conf)" >/dev/null
 ctx download-resource conf/app.conf "$ORCH_JOB/there" && test -s "$ORCH_JOB/there"
+ctx download-resource conf/app.conf '@{"target_path": "'"$ORCH_JOB"'/there"}' && cmp "$ORCH_JOB/there" "$ORCH_WORK/conf/app.conf"
+ctx download-resource conf/app.conf "$(dirname "$0")/../conf/app.conf" >/dev/null && test -s "$ORCH_WORK/conf/app.conf"
 if ctx download-resource none 2>/dev/null; then echo wrong; fi
 ctx returns @5
 `
@@ -154,6 +156,8 @@ ctx.logger.info("%s %s %s", p["port"], p.deep["list"][0], ctx.instance.relations
 ctx.instance.runtime_properties["n"] = 5
 ctx.instance.runtime_properties["map"]["b"] = [True, None]
 del ctx.instance.runtime_properties["gone"]
+import os
+ctx.download_resource("conf/app.conf", os.path.join(os.path.dirname(__file__), "..", "conf", "app.conf"))
 print(open(ctx.download_resource_and_render("conf/app.conf", template_variables={"who": "me"})).read().strip())
 print(inputs["word"])
 if p["port"] != 8080:

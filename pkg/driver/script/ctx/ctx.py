@@ -266,8 +266,9 @@ class Context(object):
             return f.read()
 
     def download_resource(self, path, target_path=None):
-        target = self._target(path, target_path)
-        shutil.copyfile(self._resource(path), target)
+        source, target = self._resource(path), self._target(path, target_path)
+        if os.path.realpath(target) != source:  # where it lies already beside the script
+            shutil.copyfile(source, target)
         return target
 
     def get_resource_and_render(self, path, template_variables=None):

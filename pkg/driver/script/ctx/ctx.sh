@@ -118,7 +118,10 @@ returns) note "{\"returns\":$(json "${2-}")}" ;;
 get-resource) cat "$(resource "$2")" ;;
 download-resource)
   from=$(resource "$2") || exit 1
-  if [ -n "${3-}" ]; then cp "$from" "$3" && show "$3"; else
+  case ${3-} in
+  "$prefix"\{*) set -- "$1" "$2" "$(printf '%s' "$3" | sed -n 's/.*"target_path" *: *"\([^"]*\)".*/\1/p')" ;;
+  esac
+  if [ -n "${3-}" ]; then { [ "$from" -ef "$3" ] || cp "$from" "$3"; } && show "$3"; else
     to=$(mktemp -d "$ORCH_JOB/resource.XXXXXX") && cp "$from" "$to/" && show "$to/${2##*/}"
   fi ;;
 download-resource-and-render) die "rendering templates needs python on this host" ;;
