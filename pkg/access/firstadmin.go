@@ -52,7 +52,7 @@ func (a *Accounts) EnsureAdmin(ctx context.Context, first FirstAdmin) (made bool
 			return err
 		}
 		made = true
-		return errors.Join(tx.Put(bootKey, []byte(first.Name)), state.Put(tx, userKey(first.Name), r))
+		return errors.Join(state.Put(tx, bootKey, bootRecord{first.Name}), state.Put(tx, userKey(first.Name), r))
 	})
 	return made && err == nil, failure(err)
 }

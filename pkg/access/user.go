@@ -265,13 +265,18 @@ func (a *Accounts) Bootstrap(ctx context.Context, user string) (orch.IssuedToken
 		if _, err := tx.Get(bootKey); err != nil && !errors.Is(err, state.ErrNotFound) {
 			return err
 		}
-		return errors.Join(tx.Put(bootKey, []byte(user)), state.Put(tx, userKey(user), r), state.Put(tx, tokenKey(record.ID), record))
+		return errors.Join(state.Put(tx, bootKey, bootRecord{user}), state.Put(tx, userKey(user), r), state.Put(tx, tokenKey(record.ID), record))
 	})
 	return issued, failure(err)
 }
 
 // bootKey makes two bootstraps at the same time depend on each other.
 const bootKey = "access/bootstrap"
+
+// bootRecord is the last one.
+type bootRecord struct {
+	User string `json:"user"`
+}
 
 // Empty reports whether there is no admin of the server yet.
 func (a *Accounts) Empty(ctx context.Context) (bool, error) {
