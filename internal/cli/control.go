@@ -11,8 +11,8 @@ import (
 
 var controls = map[string]struct{ use, short, example string }{
 	"resume": {"resume [DEPLOYMENT]", "Go on where a failed, paused, cancelled or killed task stopped", "  orch resume web"},
-	"retry":  {"retry DEPLOYMENT STEP", "Run a failed step again and go on from there", "  orch retry web app[0].configure"},
-	"skip":   {"skip DEPLOYMENT STEP", "Take a failed step as done and go on from there", "  orch skip web app[0].configure"},
+	"retry":  {"retry DEPLOYMENT STEP", "Run a failed step again and go on from there", "  orch retry web 'app[0].configure'\n  orch retry web 'app[0]'   # its only failed step"},
+	"skip":   {"skip DEPLOYMENT STEP", "Take a failed step as done and go on from there", "  orch skip web 'app[0].configure'"},
 }
 
 // lastEvent is the sequence number of the newest event, so that following a resumed task does not tell its past again.

@@ -150,8 +150,11 @@ func (p *Printer) next(t orch.Task) {
 		cmds = append(cmds, cmd{"orch undeploy " + d, "try again from where it stopped"},
 			cmd{"orch undeploy " + d + " --force", "go on although scripts fail"})
 	default:
-		cmds = append(cmds, cmd{"orch resume " + d, "go on from where it stopped, nothing is repeated"},
-			cmd{"orch undeploy " + d, "remove everything"})
+		cmds = append(cmds, cmd{"orch resume " + d, "go on from where it stopped, nothing is repeated"})
+		if t.Failure.Step != "" {
+			cmds = append(cmds, cmd{fmt.Sprintf("orch skip %s '%s'", d, t.Failure.Step), "take that step as done, and go on"})
+		}
+		cmds = append(cmds, cmd{"orch undeploy " + d, "remove everything"})
 	}
 	p.Printf("\n%s\n", p.Paint(Bold, "What next:"))
 	for _, c := range cmds {

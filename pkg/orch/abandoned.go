@@ -44,7 +44,12 @@ func (l *Local) leftHere(ctx context.Context, deployment, task string) error {
 	if l.recovers.Load() && errors.Is(cause, state.ErrFenced) {
 		return nil // another server goes on with it, or this one, within seconds
 	}
-	if holders, err := l.store.Holders(ctx, leaseKey(deployment)); err != nil || len(holders) > 0 {
+	holders, err := l.store.Holders(ctx, leaseKey(deployment))
+	var gone *state.UnavailableError
+	switch {
+	case errors.As(err, &gone):
+		cause = err // that is why the task stopped
+	case err != nil || len(holders) > 0:
 		return storeError(err)
 	}
 	e := &Error{Kind: KindConflict, Msg: fmt.Sprintf("task %s stopped in the middle; what it has done is on record", task), Err: cause,

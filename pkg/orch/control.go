@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/engine"
-	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/state"
 )
 
@@ -131,7 +131,8 @@ func (l *Local) resume(ctx context.Context, t engine.Task, c Control, orphan boo
 
 // leave puts a control of a stopped task into the queue, where it waits for the process that works on the deployment, or for other tasks.
 func (l *Local) leave(ctx context.Context, t engine.Task, c Control, waits string) error {
-	if err := l.checkStep(ctx, t, c); err != nil {
+	c, err := l.named(ctx, t, c)
+	if err != nil {
 		return err
 	}
 	q := queued{Task: t.ID, At: now(), Control: &c, Was: t.Status}
@@ -143,18 +144,39 @@ func (l *Local) leave(ctx context.Context, t engine.Task, c Control, waits strin
 	return nil
 }
 
-func (l *Local) checkStep(ctx context.Context, t engine.Task, c Control) error {
+// named is the control with the step that it means: by its id, or by its instance where one step of that has failed.
+func (l *Local) named(ctx context.Context, t engine.Task, c Control) (Control, error) {
 	if c.Step == "" {
-		return nil
+		return c, nil
 	}
-	p, err := engine.LoadPlan(ctx, l.store, t.Deployment, t.ID)
+	steps, at, err := l.steps(ctx, t)
 	if err != nil {
-		return storeError(err)
+		return c, err
 	}
-	if !hasStep(p, c.Step) {
-		return &Error{Kind: KindNotFound, Msg: fmt.Sprintf("task %s has no step %q", t.ID, c.Step), Hint: "orch status shows the steps", Err: ErrNotFound}
+	if _, known := at[c.Step]; known {
+		return c, nil
 	}
-	return nil
+	var failed, meant []string
+	for _, s := range steps {
+		if s.Status == string(engine.Failed) {
+			failed = append(failed, s.ID)
+			if s.Of().String() == c.Step {
+				meant = append(meant, s.ID)
+			}
+		}
+	}
+	switch len(meant) {
+	case 0:
+		e := &Error{Kind: KindNotFound, Msg: fmt.Sprintf("task %s has no step %q", t.ID, c.Step), Hint: "nothing of it has failed", Err: ErrNotFound}
+		if len(failed) > 0 {
+			e.Hint = "what has failed: " + strings.Join(failed, ", ")
+		}
+		return c, e
+	case 1:
+		c.Step = meant[0]
+		return c, nil
+	}
+	return c, &Error{Kind: KindUser, Msg: fmt.Sprintf("%d steps of %s have failed", len(meant), c.Step), Hint: "name one: " + strings.Join(meant, ", ")}
 }
 
 // resumeHeld goes on with a task. waited: it comes out of the queue, and stays there if it has to wait on.
@@ -162,7 +184,8 @@ func (l *Local) resumeHeld(ctx context.Context, h *holding, t engine.Task, c Con
 	if err := l.resumable(ctx, t, c); err != nil {
 		return err
 	}
-	if err := l.checkStep(ctx, t, c); err != nil {
+	c, err := l.named(ctx, t, c)
+	if err != nil {
 		return err
 	}
 	waits, err := l.waits(ctx, h, t, false)
@@ -244,15 +267,6 @@ func (l *Local) resumable(ctx context.Context, t engine.Task, c Control) error {
 		}
 	}
 	return nil
-}
-
-func hasStep(p *plan.Plan, id string) bool {
-	for _, s := range p.Steps {
-		if s.ID == id {
-			return true
-		}
-	}
-	return false
 }
 
 // jobOf loads from the store what a task needs.

@@ -3,8 +3,10 @@ package orch_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -65,5 +67,28 @@ func TestScaling(t *testing.T) {
 	var known *orch.Error
 	if _, err := f.Scaling(t.Context(), "demo", "web"); !errors.As(err, &known) || known.Kind != orch.KindUser {
 		t.Errorf("a node that cannot be scaled: %v", err)
+	}
+}
+
+// A failed step may be named by its instance; what is no step is answered with those that have failed.
+func TestAStepIsNamedByItsInstance(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.world.setFail("web[0].create", &driver.Error{Op: "run create.sh", ExitCode: 3})
+	f.apply(t, orch.Request{Source: bundle("hello")})
+	var wrong *orch.Error
+	if err := f.Control(t.Context(), orch.Control{Deployment: "demo", Verb: "retry", Step: "web[0].crate"}); !errors.As(err, &wrong) || !strings.Contains(wrong.Hint, "web[0].create") {
+		t.Errorf("a wrong name: %v", err)
+	}
+	f.world.setFail("web[0].create", nil)
+	if err := f.Control(t.Context(), orch.Control{Deployment: "demo", Verb: "retry", Step: "web[0]"}); err != nil {
+		t.Fatal(err)
+	}
+	tasks, err := f.Tasks(t.Context(), "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := f.Wait(t.Context(), "demo", tasks[0].ID); err != nil || done.Status != "done" {
+		t.Errorf("%+v, %v", done, err)
 	}
 }

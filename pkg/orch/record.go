@@ -135,7 +135,9 @@ func storeError(err error) error {
 	case err == nil, errors.As(err, &oe), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &away):
-		return &Error{Kind: KindStore, Msg: "the state store cannot be used", Hint: away.Hint, Err: err}
+		bare := *away
+		bare.Hint = ""
+		return &Error{Kind: KindStore, Hint: away.Hint, Err: &bare}
 	case errors.Is(err, state.ErrFenced):
 		return &Error{Kind: KindConflict, Msg: "another process has taken over", Hint: "orch status shows who", Err: err}
 	case errors.Is(err, state.ErrNewer):

@@ -249,7 +249,7 @@ func (s *Store) unavailable(err error) error {
 	case errors.As(err, &status) && (status.Code == 401 || status.Code == 403 || strings.Contains(status.Body, "ACL not found")):
 		e.Hint = fmt.Sprintf("the ACL token needs key_prefix %q and session_prefix \"\" with policy write (and node \"orch-leases\", so that leases outlive the Consul server that was asked); give it as consul://TOKEN@…, in a file with token_file=, or in CONSUL_HTTP_TOKEN", s.root)
 	case errors.As(err, &status) && strings.Contains(status.Body, "leader"):
-		e.Hint = "the cluster has no leader; see `consul operator raft list-peers` and the logs of its servers"
+		e.Hint = "the cluster has no leader; see `consul operator raft list-peers` and the logs of its servers, and whether their disks are full"
 	case errors.As(err, &status) && status.Code == http.StatusTooManyRequests:
 		e.Hint = "Consul limits the rate or the connections of this client (limits.http_max_conns_per_client, request_limits)"
 	case errors.As(err, &certificate):
