@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -62,7 +63,13 @@ var (
 	writePause = 60 * time.Second // for a piece of the answer to be taken
 )
 
-var errSlow = errors.New("the body comes too slowly")
+// errSlow is a body that takes too long, for the endpoints a deadline that has passed.
+var errSlow error = slow{}
+
+type slow struct{}
+
+func (slow) Error() string        { return "the body comes too slowly" }
+func (slow) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 
 // deadlines ends connections whose client trickles its body or does not read its answer.
 func deadlines(next echo.HandlerFunc) echo.HandlerFunc {

@@ -98,10 +98,10 @@ func badUpload(err error) error {
 	switch {
 	case errors.As(err, &large):
 		return &statusError{http.StatusRequestEntityTooLarge, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("the body is larger than %d bytes", large.Limit)}}
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &statusError{http.StatusRequestTimeout, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("nothing more of the body came for %s", bodyPause)}}
 	case errors.Is(err, errSlow):
 		return &statusError{http.StatusRequestTimeout, &orch.Error{Kind: orch.KindUser, Err: err}}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &statusError{http.StatusRequestTimeout, &orch.Error{Kind: orch.KindUser, Msg: fmt.Sprintf("nothing more of the body came for %s", bodyPause)}}
 	}
 	return &orch.Error{Kind: orch.KindUser, Msg: "cannot read the upload", Err: err}
 }

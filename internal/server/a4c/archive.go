@@ -27,59 +27,38 @@ func checkID(id string) error {
 	return nil
 }
 
-// upload is the CSAR of a request. Close it when nothing reads it any more.
-type upload struct {
-	*source.Bundle
-	file *os.File // nil: it is small
-}
-
-func (u *upload) Close() {
-	_ = u.Bundle.Close()
-	discard(u.file)
-}
-
-func discard(f *os.File) {
-	if f != nil {
-		_ = f.Close()
-		_ = os.Remove(f.Name())
-	}
-}
-
 // inMemory are the archives that are not put into a file, in bytes.
 const inMemory = 4 << 20
 
 // archive reads the CSAR in a request's body.
-func (s *Server) archive(c echo.Context, id string) (*upload, error) {
+func (s *Server) archive(c echo.Context, id string) (*source.Bundle, error) {
 	r := c.Request()
 	if r.ContentLength > s.opts.MaxUpload {
 		return nil, &http.MaxBytesError{Limit: s.opts.MaxUpload}
 	}
-	data, f, size, err := spool(http.MaxBytesReader(c.Response(), r.Body, s.opts.MaxUpload))
+	data, size, err := spool(http.MaxBytesReader(c.Response(), r.Body, s.opts.MaxUpload))
 	if err != nil {
 		return nil, bodyError(err)
 	}
-	b, err := openArchive(id, data, size)
-	if err != nil {
-		discard(f)
-		return nil, err
-	}
-	return &upload{b, f}, nil
+	return openArchive(id, data, size)
 }
 
-// spool reads everything, into the file, which is the caller's then, if it is much.
-func spool(r io.Reader) (_ io.ReaderAt, f *os.File, size int64, err error) {
+// spool reads everything, into a file if it is much. The file has no name any more, and is there as long as somebody has it: the installation
+// reads scripts and artifacts after the request has ended.
+func spool(r io.Reader) (io.ReaderAt, int64, error) {
 	head, err := io.ReadAll(io.LimitReader(r, inMemory))
 	if err != nil || len(head) < inMemory {
-		return bytes.NewReader(head), nil, int64(len(head)), err
+		return bytes.NewReader(head), int64(len(head)), err
 	}
-	if f, err = os.CreateTemp("", "orch-csar-*"); err != nil {
-		return nil, nil, 0, err
+	f, err := os.CreateTemp("", "orch-csar-*")
+	if err != nil {
+		return nil, 0, err
 	}
-	if size, err = io.Copy(f, io.MultiReader(bytes.NewReader(head), r)); err != nil {
-		discard(f)
-		return nil, nil, 0, err
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, 0, err
 	}
-	return f, f, size, nil
+	size, err := io.Copy(f, io.MultiReader(bytes.NewReader(head), r))
+	return f, size, err
 }
 
 // openArchive opens a CSAR. There must be exactly one YAML document at its root.
@@ -136,9 +115,9 @@ func locationOf(b *source.Bundle, locations []string) string {
 }
 
 // request for a new topology.
-func (s *Server) request(c echo.Context, id string, b *upload) (orch.Request, error) {
+func (s *Server) request(c echo.Context, id string, b *source.Bundle) (orch.Request, error) {
 	names, err := s.locationNames(c.Request().Context())
-	return orch.Request{Verb: orch.Deploy, Deployment: id, NoQueue: true, Source: b.FS, Entry: b.Entry, SourceName: b.Name, Location: locationOf(b.Bundle, names), User: user(c)}, err
+	return orch.Request{Verb: orch.Deploy, Deployment: id, NoQueue: true, Source: b.FS, Entry: b.Entry, SourceName: b.Name, Location: locationOf(b, names), User: user(c)}, err
 }
 
 // user is the name in the client's certificate; without one nobody knows who asks.

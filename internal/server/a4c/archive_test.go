@@ -1,10 +1,13 @@
 package a4c
 
 import (
+	"bytes"
 	"encoding/json"
+	"io/fs"
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -42,6 +45,33 @@ func TestLargeArchives(t *testing.T) {
 	}
 	a.undeploy()
 	a.awaitState("UNDEPLOYED")
+}
+
+// What a file was put into can be read when the request has ended.
+func TestSpooledArchivesStay(t *testing.T) {
+	files := mongo(t)
+	files["data.bin"] = strings.Repeat("x", 10)
+	noise := make([]byte, inMemory)
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range noise {
+		noise[i] = byte(r.Uint32())
+	}
+	files["noise.bin"] = string(noise)
+	s := &Server{opts: Options{MaxUpload: defaultMaxUpload}}
+	req := httptest.NewRequest("PUT", "/deployments/x", bytes.NewReader(archive(t, files)))
+	b, err := s.archive(echo.New().NewContext(req, httptest.NewRecorder()), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	for name, want := range files {
+		if got, err := fs.ReadFile(b.FS, name); err != nil || string(got) != want {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
 }
 
 // What is too large is refused, a body that says so itself without reading it.
