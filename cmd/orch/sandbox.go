@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -87,10 +88,11 @@ func (sandboxControl) Exec(ctx context.Context, dir string, command []string, st
 // dialFunc is net.Dialer.DialContext or what does its work.
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// dialer reaches servers of a sandbox whose network is not this machine's; everything else it dials from here.
+// dialer reaches servers of a sandbox whose network is not this machine's, or whose fixed addresses this machine or another sandbox has, too; everything
+// else it dials from here.
 func dialer(c *config.Config) dialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if s, err := sandbox.Status(ctx, c.SandboxDir()); err == nil && s.Network != "" {
+		if s, err := sandbox.Status(ctx, c.SandboxDir()); err == nil && (s.Network != "" || s.Running && s.Machines && fixed(addr, s.External)) {
 			client, err := sandbox.Connect(s.Dir)
 			if err != nil {
 				return nil, err
@@ -102,6 +104,16 @@ func dialer(c *config.Config) dialFunc {
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}
+}
+
+// fixed tells whether the address may be one of a server's own: private, and none of the network of floating addresses.
+func fixed(addr, external string) bool {
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil || !to.Addr().IsPrivate() {
+		return false
+	}
+	floating, err := netip.ParsePrefix(external)
+	return err != nil || !floating.Contains(to.Addr())
 }
 
 // Fault sets, lists or clears injected faults.

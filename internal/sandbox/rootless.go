@@ -274,12 +274,13 @@ func (s *Sandbox) dial(w http.ResponseWriter, r *http.Request) {
 		}
 		rest.WriteJSON(w, http.StatusBadGateway, reply)
 	}
-	front := machine.FrontOf(s.cloud.Host)
-	if front == nil {
-		refuse(machine.ErrElsewhere)
-		return
+	var out net.Conn
+	var err error
+	if to, front := r.URL.Query().Get("address"), machine.FrontOf(s.cloud.Host); front != nil {
+		out, err = front.Dial(r.Context(), "tcp", to)
+	} else {
+		out, err = machine.DialHidden(r.Context(), s.cloud.Host, to)
 	}
-	out, err := front.Dial(r.Context(), "tcp", r.URL.Query().Get("address"))
 	if err != nil {
 		refuse(err)
 		return

@@ -1,6 +1,7 @@
 package machine_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/orch-project/orch/internal/sandbox/machine"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/crypto/ssh"
 )
 
 // Two tenants use the same addresses; each floating address leads to its own server, and neither sees the other.
@@ -266,4 +268,46 @@ func TestBrokenNetwork(t *testing.T) {
 	}
 	must(t, w.host.InjectNetwork(t.Context(), s.ID, machine.NetworkFault{}))
 	w.login(f, "debian")
+}
+
+// Two sandboxes on one machine whose tenants have the same addresses: this machine's route leads to the first one's, those of the second are reached through
+// their router.
+func TestSameAddressesInTwoSandboxes(t *testing.T) {
+	t.Parallel()
+	first, second := newWorld(t), newWorld(t)
+	first.boot(first.server(5))
+	second.router.Interfaces = []machine.Leg{{NetworkID: "net", Address: first.fixedPrefix(1)}}
+	must(t, second.host.SetRouter(t.Context(), second.router))
+	s := second.server(5)
+	s.Hostname, s.Ports[0].Addresses, s.Ports[0].Gateway = "other", []netip.Prefix{first.fixedPrefix(5)}, first.fixed(1)
+	second.boot(s)
+	addr := netip.AddrPortFrom(first.fixed(5), 22).String()
+	if got := run(t, first.login(first.fixed(5), "debian"), "hostname"); got != "vm5" {
+		t.Errorf("this machine's route leads to %q", got)
+	}
+	if _, err := machine.DialHidden(t.Context(), first.host, addr); !errors.Is(err, machine.ErrElsewhere) {
+		t.Errorf("the first is hidden: %v", err)
+	}
+	var client *ssh.Client
+	eventually(t, "the second lets in", func() error {
+		conn, err := machine.DialHidden(t.Context(), second.host, addr)
+		if err != nil {
+			return err
+		}
+		c, chans, reqs, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{User: "debian", Auth: []ssh.AuthMethod{ssh.PublicKeys(second.signer)},
+			HostKeyCallback: ssh.InsecureIgnoreHostKey()})
+		if err != nil {
+			_ = conn.Close()
+			return err
+		}
+		client = ssh.NewClient(c, chans, reqs)
+		return nil
+	})
+	defer client.Close()
+	if got := run(t, client, "hostname"); got != "other" {
+		t.Errorf("its router leads to %q", got)
+	}
+	if _, err := machine.DialHidden(t.Context(), second.host, "192.0.2.1:22"); !errors.Is(err, machine.ErrElsewhere) {
+		t.Errorf("elsewhere: %v", err)
+	}
 }
