@@ -77,6 +77,16 @@ func (j *Job) giveContext(ctx context.Context, req *driver.Request) error {
 	return nil
 }
 
+// evaluated reports whether the script plugin is told that a script is Python, whatever its name.
+func evaluated(op *topology.Operation) bool {
+	p := op.Inputs.Get("process")
+	if p == nil || p.Kind != topology.MapValue {
+		return false
+	}
+	v := p.Map.Get("eval_python")
+	return v != nil && v.Lit == true
+}
+
 // process is the script plugin's input of that name: env, args, cwd and command_prefix.
 func (j *Job) process(p map[string]any) {
 	env, _ := p["env"].(map[string]any)

@@ -266,3 +266,25 @@ ctx logger info '%s of %s' one two
 		t.Error(p.err, d)
 	}
 }
+
+// A script without a name or a first line that says what it is runs as the plugin would run it: by the shell, or as Python where that is said.
+func TestUntoldScripts(t *testing.T) {
+	t.Parallel()
+	p := perform(t, blueprint(t, "scripts/untold", "echo shell $(ctx node name)\n"))
+	if d := cmp.Diff([]string{"shell app"}, p.lines()); p.err != nil || d != "" {
+		t.Error(p.err, d)
+	}
+	req := blueprint(t, "scripts/untold", "from cloudify import ctx\nctx.logger.info('python %s', ctx.node.name)\n")
+	req.Operation.Inputs = topology.NewValues()
+	process := topology.NewValues()
+	process.Set("eval_python", literal(true))
+	req.Operation.Inputs.Set("process", &topology.Value{Kind: topology.MapValue, Map: process})
+	p = perform(t, req)
+	if d := cmp.Diff([]string{"python app"}, p.lines()); p.err != nil || d != "" {
+		t.Error(p.err, d)
+	}
+	req.Topology.Dialect = "tosca_simple_yaml_1_3"
+	if _, err := script.NewJob(req, script.Options{}); err == nil || !strings.Contains(err.Error(), "cannot tell how to run") {
+		t.Error(err)
+	}
+}

@@ -2,6 +2,7 @@ package script
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -87,8 +88,11 @@ func chooseInterpreter(a *topology.Artifact, head []byte) (interpreter, error) {
 	if a.Source != "" {
 		return extensions[".sh"], nil
 	}
-	return interpreter{}, fmt.Errorf("cannot tell how to run %s: it has no #! line, and neither its type nor its extension says", a.File)
+	return interpreter{}, fmt.Errorf("cannot tell how to run %s: it %w", a.File, errUntold)
 }
+
+// errUntold is chooseInterpreter's of a file that may be anything.
+var errUntold = errors.New("has no #! line, and neither its type nor its extension says")
 
 // parseShebang reads "#!/bin/bash -e", "#!/usr/bin/env python3", "#!/usr/bin/env -S perl -w".
 func parseShebang(head []byte) (interpreter, bool) {

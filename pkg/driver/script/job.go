@@ -71,14 +71,15 @@ func NewJob(req *driver.Request, o Options) (*Job, error) {
 			return nil, err
 		}
 	}
-	if err := j.implementation(k, op); err != nil {
+	if err := j.implementation(k, req); err != nil {
 		return nil, err
 	}
 	j.tidy()
 	return j, nil
 }
 
-func (j *Job) implementation(k *known, op *topology.Operation) error {
+func (j *Job) implementation(k *known, req *driver.Request) error {
+	op := req.Operation
 	a := op.Implementation
 	if a.File == "" && a.Source == "" {
 		return fmt.Errorf("the implementation of %s.%s names no file and has no text", op.Interface, op.Name)
@@ -107,7 +108,15 @@ func (j *Job) implementation(k *known, op *topology.Operation) error {
 		return err
 	}
 	u.mode = 0o755
-	if j.interp, err = chooseInterpreter(a, head); err != nil {
+	if hasContext(req.Topology) && evaluated(op) {
+		python := *a
+		python.Type, a = topology.Type{"python"}, &python
+	}
+	j.interp, err = chooseInterpreter(a, head)
+	if errors.Is(err, errUntold) && hasContext(req.Topology) {
+		j.interp, err = extensions[".sh"], nil // Cloudify leaves it to the shell
+	}
+	if err != nil {
 		return err
 	}
 	line, _, _ := strings.Cut(string(head), "\n")
