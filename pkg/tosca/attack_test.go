@@ -144,3 +144,22 @@ func TestCircles(t *testing.T) {
 		})
 	}
 }
+
+// A long line of ancestors costs no more than other types do, whichever end is declared first.
+func TestTypesThatDeriveTooDeep(t *testing.T) {
+	for _, v := range []string{"tosca_simple_yaml_1_3", "tosca_2_0", "alien_dsl_3_0_0", "cloudify_dsl_1_5"} {
+		for name, line := range map[string]string{"ancestors last": "  T%d: { derived_from: T%[2]d }\n", "ancestors first": "  T%[2]d: { derived_from: T%[1]d }\n"} {
+			t.Run(v+"/"+name, func(t *testing.T) {
+				var b strings.Builder
+				fmt.Fprintf(&b, "tosca_definitions_version: %s\nnode_types:\n", v)
+				for i := range 20_000 {
+					fmt.Fprintf(&b, line, i, i+1)
+				}
+				_, list := limited(t, fstest.MapFS{"a.yaml": {Data: []byte(b.String())}}, "a.yaml")
+				if !slices.ContainsFunc(list, func(d diag.Diagnostic) bool { return d.Code == "type-depth" }) || len(list) > 3 {
+					t.Errorf("got %d findings: %.400v", len(list), list)
+				}
+			})
+		}
+	}
+}

@@ -17,8 +17,10 @@ type resolver struct {
 
 	suggestions int
 
-	active int      // types being flattened
-	later  []func() // completions of recursive data types
+	active   int      // types being flattened
+	deriving int      // types being linked to their ancestors
+	saidDeep bool     // that types derive too deep
+	later    []func() // completions of recursive data types
 
 	list         []*node
 	byName       map[string]*node

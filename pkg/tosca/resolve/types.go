@@ -187,8 +187,16 @@ func (r *resolver) link(t *typ) *typ {
 		r.errorf("type-cycle", t.def.Name.Pos, t.def.Path, "the %s %s derives from itself: %s", t.def.Kind, t.def.Name.Text, r.cyclePath(t))
 		t.broken, p = true, nil
 	}
+	if r.deriving++; r.deriving > maxAncestors && p != nil {
+		r.tooDeep(t)
+		p = nil // following it would only take long
+	} else if p != nil && len(r.link(p).chain) >= maxAncestors {
+		r.tooDeep(t)
+		p = nil
+	}
+	r.deriving--
 	if p != nil {
-		t.parent = r.link(p)
+		t.parent = p
 		t.chain = append(t.chain, p.chain...)
 		t.broken = t.broken || p.broken
 	}
@@ -199,6 +207,15 @@ func (r *resolver) link(t *typ) *typ {
 	}
 	t.linking = false
 	return t
+}
+
+// tooDeep reports a type with more ancestors than anybody means, once: what is kept of each type grows with them.
+func (r *resolver) tooDeep(t *typ) {
+	t.broken = true
+	if !r.saidDeep {
+		r.saidDeep = true
+		r.errorf("type-depth", t.def.Name.Pos, t.def.Path, "the %s %s has more than %d ancestors", t.def.Kind, t.def.Name.Text, maxAncestors).Hint = "derive from a type further up"
+	}
 }
 
 // standard2 gives TOSCA 2.0's relationship types, which have no normative names, the semantics of the Simple Profile's by their usual names.
