@@ -30,7 +30,9 @@ func (t *Topology) ScaleParent(n *Node) *Node {
 
 // ancestors of a node, itself first, its root last.
 func (t *Topology) ancestors(n *Node) (out []*Node) {
-	for ; n != nil && !slices.Contains(out, n); n = t.ScaleParent(n) {
+	seen := map[*Node]bool{} // circles are reported elsewhere
+	for ; n != nil && !seen[n]; n = t.ScaleParent(n) {
+		seen[n] = true
 		out = append(out, n)
 	}
 	return out
@@ -97,6 +99,9 @@ func (t *Topology) ScalingGroup(n *Node) string {
 				scaled[target] = true
 			}
 		}
+	}
+	if len(scaled) == 0 {
+		return ""
 	}
 	for _, up := range t.ancestors(n) {
 		for _, g := range t.Groups {

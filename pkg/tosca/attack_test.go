@@ -163,3 +163,21 @@ func TestTypesThatDeriveTooDeep(t *testing.T) {
 		}
 	}
 }
+
+// Nodes that contain each other, in a line or in a circle, are each looked at once.
+func TestBlueprintsOfDeepContainment(t *testing.T) {
+	for name, last := range map[string]string{"a line": "  n3999: { type: cloudify.nodes.Root }\n", "a circle": "  n3999: { type: cloudify.nodes.Root, relationships: [ { type: cloudify.relationships.contained_in, target: n0 } ] }\n"} {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			b.WriteString("tosca_definitions_version: cloudify_dsl_1_5\nimports: [ cloudify/types/types.yaml ]\nnode_templates:\n")
+			for i := range 3999 {
+				fmt.Fprintf(&b, "  n%d: { type: cloudify.nodes.Root, relationships: [ { type: cloudify.relationships.contained_in, target: n%d } ] }\n", i, i+1)
+			}
+			b.WriteString(last)
+			top, list := limited(t, fstest.MapFS{"a.yaml": {Data: []byte(b.String())}}, "a.yaml")
+			if top == nil || len(top.Nodes) != 4000 || (len(list) > 0) != (name == "a circle") {
+				t.Errorf("%.300v", list)
+			}
+		})
+	}
+}

@@ -54,6 +54,7 @@ type finisher struct {
 	cut   func(string) bool
 	// single are the nodes that a scaling group has one of in each of its instances.
 	single map[string]bool
+	hosts  map[*topology.Node]*topology.Node // of nodes that were asked for theirs
 }
 
 func (f *finisher) errorf(code string, pos diag.Pos, format string, args ...any) *diag.Diagnostic {
@@ -115,15 +116,26 @@ func (f *finisher) operation(n *topology.Node, r *topology.Relationship) {
 	}
 }
 
-// host is the node that a node's scripts run on: itself if it is one, or what contains it; nil for none.
+// host is the node that a node's scripts run on: itself if it is one, or what contains it; nil for none. Each node is asked once: containment
+// may be deep, and in a circle.
 func (f *finisher) host(n *topology.Node) *topology.Node {
-	for range len(f.top.Nodes) {
-		if n == nil || n.Type.Is(compute) || len(n.Type) == 0 {
-			return n
+	if f.hosts == nil {
+		f.hosts = map[*topology.Node]*topology.Node{}
+	}
+	var way []*topology.Node
+	for n != nil && !n.Type.Is(compute) && len(n.Type) > 0 {
+		if h, ok := f.hosts[n]; ok {
+			n = h
+			break
 		}
+		f.hosts[n] = nil // until more is known, and for ever in a circle
+		way = append(way, n)
 		n = f.top.NodeNamed(n.Host())
 	}
-	return nil
+	for _, x := range way {
+		f.hosts[x] = n
+	}
+	return n
 }
 
 // executors sends the scripts of nodes without a host to the orchestrator's own machine, as Cloudify's central agent does.
