@@ -211,7 +211,7 @@ func TestKeysOfOthersAreOtherKeys(t *testing.T) {
 	}
 }
 
-func form(t *testing.T, request string, source []byte) (kind, body string) {
+func form(t testing.TB, request string, source []byte) (kind, body string) {
 	t.Helper()
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
