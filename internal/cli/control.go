@@ -92,7 +92,7 @@ are killed, and infrastructure that is being changed is let go of; whatever come
 			if err := app.Control(c.Context(), orch.Control{Deployment: name, Task: id, Verb: verb}); err != nil {
 				return err
 			}
-			return env.cancelling(c.Context(), app, name, id)
+			return env.cancelling(c.Context(), app, name, id, force)
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "do not wait for what runs")
@@ -101,7 +101,7 @@ are killed, and infrastructure that is being changed is let go of; whatever come
 }
 
 // cancelling shows what a cancellation has led to so far.
-func (e *environment) cancelling(ctx context.Context, app *App, name, id string) error {
+func (e *environment) cancelling(ctx context.Context, app *App, name, id string, force bool) error {
 	task, err := taskNamed(ctx, app, name, id)
 	if err != nil {
 		return err
@@ -125,6 +125,10 @@ func (e *environment) cancelling(ctx context.Context, app *App, name, id string)
 	return e.print(answer, func() {
 		if !task.Ended.IsZero() {
 			e.out.Printf("task %s (%s) of %s is %s\n", task.ID, task.Workflow, name, task.Status)
+			return
+		}
+		if force {
+			e.out.Printf("task %s (%s) of %s ends now, what it was doing is killed or let go of: `orch status %s` shows what is left\n", task.ID, task.Workflow, name, name)
 			return
 		}
 		e.out.WaitsFor(task, doing, time.Now())

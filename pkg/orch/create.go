@@ -2,7 +2,9 @@ package orch
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/state"
@@ -29,7 +31,7 @@ func (l *Local) Create(ctx context.Context, req Request) (Deployment, error) {
 	if err != nil {
 		return Deployment{}, err
 	}
-	h, err := l.hold(ctx, req.Deployment)
+	h, err := l.holdUnrecorded(ctx, req.Deployment)
 	if err != nil {
 		return Deployment{}, asHeld(req.Deployment, err)
 	}
@@ -47,6 +49,25 @@ func (l *Local) Create(ctx context.Context, req Request) (Deployment, error) {
 		return Deployment{}, err
 	}
 	return l.create(ctx, h, p)
+}
+
+// holdUnrecorded holds a deployment, and waits (see unrecordedWait) for one that another process holds and that is not on record.
+func (l *Local) holdUnrecorded(ctx context.Context, name string) (*holding, error) {
+	for began := time.Now(); ; {
+		h, err := l.hold(ctx, name)
+		var held *state.HeldError
+		if !errors.As(err, &held) || time.Since(began) > unrecordedWait {
+			return h, err
+		}
+		if _, unknown := loadDeployment(ctx, l.store, name); !errors.Is(unknown, ErrNotFound) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(unrecordedPace):
+		}
+	}
 }
 
 // create records a prepared request. h.admit is held.

@@ -1,11 +1,14 @@
 package orch_test
 
 import (
+	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -120,4 +123,34 @@ func (f *fixture) attributes(t *testing.T, in topology.Instance) map[string]any 
 		}
 	}
 	return nil
+}
+
+// heldFor is a store in which a process that has died while it recorded a deployment holds that for some more looks.
+type heldFor struct {
+	state.Store
+	looks atomic.Int32
+}
+
+func (s *heldFor) Lease(ctx context.Context, key string, opts state.LeaseOptions) (*state.Lease, error) {
+	if key == state.Join("deployment", "demo") && s.looks.Add(-1) >= 0 {
+		return nil, &state.HeldError{Holder: state.Holder{Key: key}}
+	}
+	return s.Store.Lease(ctx, key, opts)
+}
+
+// What a process held that died before the deployment was on record is waited for, not refused.
+func TestCreateWaitsForWhoDiedRecordingIt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := &heldFor{Store: f.opts.Store}
+	f.opts.Store = s
+	f.restart(t)
+	s.looks.Store(3)
+	if _, err := f.Create(t.Context(), orch.Request{Deployment: "demo", Source: bundle("hello"), New: true}); err != nil {
+		t.Error(err)
+	}
+	s.looks.Store(1)
+	if _, err := f.Create(t.Context(), orch.Request{Deployment: "demo", Source: bundle("hello")}); kindOf(err) != orch.KindConflict {
+		t.Errorf("one on record that another process holds: %v", err)
+	}
 }
