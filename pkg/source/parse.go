@@ -249,6 +249,10 @@ func (p *parser) syntaxError(data []byte, err error) {
 		d.Hint = "check the indentation, and quote texts that contain ': '"
 	case strings.Contains(msg, "did not find expected key"), strings.Contains(msg, "could not find expected ':'"):
 		d.Hint = "check the indentation of this and the previous lines, and quotes that are not closed"
+	case strings.Contains(msg, "unexpected end of stream"):
+		d.Hint = "a quote that begins on this line is not closed"
+	case strings.Contains(msg, "did not find expected '-' indicator"), strings.Contains(msg, "block sequence entries are not allowed"):
+		d.Hint = "a list and a map are mixed here or below: the entries of one are indented alike, and all or none begin with a dash"
 	case strings.Contains(msg, "unknown anchor"):
 		d.Code, d.Message, d.Hint = CodeAlias, "not valid YAML: "+msg, "define it before its use with &name"
 		if m := anchorName.FindStringSubmatch(msg); m != nil { // the library does not say where

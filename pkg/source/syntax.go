@@ -2,6 +2,7 @@ package source
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -26,14 +27,53 @@ func locate(data []byte, msg string, line int) *misplaced {
 			m = oddIndent(lines)
 		}
 	case strings.Contains(msg, "mapping values are not allowed") && line <= len(lines):
+		if m := continued(lines, line); m != nil {
+			return m
+		}
 		if cols := colons(lines[line-1]); len(cols) > 0 {
 			m = &misplaced{line: line, col: cols[min(1, len(cols)-1)], what: msg}
 		}
 	}
 	if m == nil || m.line < line {
-		return nil
+		return glued(lines, line)
 	}
 	return m
+}
+
+// continued finds the line before a key that YAML reads as one text with it: one without a colon, or indented a little less.
+func continued(lines []string, line int) *misplaced {
+	at := line - 2
+	for at >= 0 && strings.TrimSpace(lines[at]) == "" {
+		at--
+	}
+	if at < 0 || strings.HasPrefix(strings.TrimSpace(lines[at]), "#") {
+		return nil
+	}
+	text, key := lines[at], blockKey.FindStringSubmatch(lines[line-1])
+	indent := len(text) - len(strings.TrimLeft(text, " "))
+	word, rest, two := strings.Cut(strings.TrimSpace(text), " ")
+	switch {
+	case key == nil:
+		return nil
+	case len(colons(text)) == 0 && two && indent == len(key[1]) && !strings.HasPrefix(word, "-"):
+		return &misplaced{line: at + 1, col: indent + len(word) + 1, what: "there is no ':' after " + word, hint: "write " + word + ": " + strings.TrimSpace(rest)}
+	case len(colons(text)) == 1 && indent < len(key[1]) && !strings.HasSuffix(strings.TrimSpace(text), ":"):
+		return &misplaced{line: at + 1, col: indent + 1, what: "the line is indented by " + strconv.Itoa(indent) + ", what follows by " + strconv.Itoa(len(key[1])), hint: "keys of one map are indented alike"}
+	}
+	return nil
+}
+
+var gluedKey = regexp.MustCompile(`^( *(?:- +)*[\w.\-]+:)[^\s/:]`)
+
+// glued finds a key whose value follows its colon without a blank.
+func glued(lines []string, line int) *misplaced {
+	if line < 1 || line > len(lines) {
+		return nil
+	}
+	if m := gluedKey.FindStringSubmatch(lines[line-1]); m != nil {
+		return &misplaced{line: line, col: len(m[1]), what: "there is no blank after this ':'", hint: "write " + strings.TrimSpace(m[1]) + " and a blank before the value"}
+	}
+	return nil
 }
 
 // colons are the columns of a line's ": " outside of quotes.

@@ -308,6 +308,7 @@ func (c *Checker) text(n *source.Node, s *Schema, prim, path string) (string, er
 	text := n.Text
 	switch prim {
 	case "string":
+		return text, document(s, text)
 	case "bytes":
 		if _, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err != nil {
 			return "", fmt.Errorf("the value is not base64 text")

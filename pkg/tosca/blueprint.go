@@ -220,7 +220,7 @@ func (b *blueprint) lacks(f *resolve.File, list *diag.List) {
 	}
 	said := map[string]bool{}
 	need := func(kind document.Kind, name document.Name, docPath string) {
-		if name.IsZero() || said[name.Text] || slices.Contains(have[kind], name.Text) || diag.Suggest(name.Text, have[kind]) != "" {
+		if name.IsZero() || said[name.Text] || slices.Contains(have[kind], name.Text) || resolve.Misspelt(name.Text, diag.Suggest(name.Text, have[kind])) {
 			return // a similar name is reported as a mistake of its own
 		}
 		said[name.Text] = true

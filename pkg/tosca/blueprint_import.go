@@ -106,6 +106,9 @@ func (b *blueprint) local(from part, ns string, im cloudify.Import, by importer)
 	b.missing, b.lacking = true, true
 	d := b.diags.Errorf("missing-import", im.Pos, "cannot import %s: there is no such file", im.Text)
 	d.Path = im.Path
+	if d.Hint = diag.Suggest(im.Text, []string{"cloudify/types/types.yaml"}); d.Hint != "" {
+		return
+	}
 	if p := path.Join(path.Dir(from.path), text); fs.ValidPath(p) {
 		d.Hint = b.suggestFile(p)
 	}
@@ -182,7 +185,10 @@ func (b *blueprint) plugin(name, condition, file, ns string, im cloudify.Import,
 	} else if !b.builtin(name, "", "", ns, by) {
 		b.missing = true
 		d := b.diags.Errorf(cloudify.CodePlugin, im.Pos, "the plugin %s is not here", name)
-		d.Path, d.Hint = im.Path, "keep its plugin.yaml as "+name+"/plugin.yaml in a directory that --import-path names"
+		d.Path = im.Path
+		if d.Hint = diag.Suggest(name, b.pluginNames()); d.Hint == "" {
+			d.Hint = "keep its plugin.yaml as " + name + "/plugin.yaml in a directory that --import-path names"
+		}
 		return
 	}
 	d := b.diags.Warnf(cloudify.CodeVersion, im.Pos, "no version of %s that is here meets %q; another is used", name, condition)
@@ -190,6 +196,19 @@ func (b *blueprint) plugin(name, condition, file, ns string, im cloudify.Import,
 	for _, a := range found {
 		d.Hint = "there is version " + a.version
 	}
+}
+
+// pluginNames are the plugins that come with orch.
+func (b *blueprint) pluginNames() []string {
+	var out []string
+	for _, lib := range b.o.Libraries {
+		for _, p := range lib.Provides {
+			if p.Cloudify && p.Name != "cloudify-types" {
+				out = append(out, p.Name)
+			}
+		}
+	}
+	return out
 }
 
 // readable reports a plugin's document that is valid YAML; another version is looked for otherwise.

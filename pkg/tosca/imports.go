@@ -200,6 +200,8 @@ func (l *loader) archive(name, version, what string, by importer) *resolve.File 
 	d.Hint = "name the directory that holds it by --import-path"
 	if len(other) > 0 {
 		d.Hint = "there is version " + strings.Join(other, ", ")
+	} else if h := diag.Suggest(name, l.archiveNames()); h != "" {
+		d.Hint = h
 	}
 	return nil
 }
@@ -492,4 +494,20 @@ func (l *loader) mountArchive(a *archive) string {
 		l.fs.shown[a.mount] = a.shown
 	}
 	return a.mount
+}
+
+// archiveNames are those of what comes with orch and of the import path.
+func (l *loader) archiveNames() []string {
+	var out []string
+	for _, lib := range l.o.Libraries {
+		for _, p := range lib.Provides {
+			if !p.Cloudify && !p.Blueprint {
+				out = append(out, p.Name)
+			}
+		}
+	}
+	for _, a := range l.searchPath() {
+		out = append(out, a.name)
+	}
+	return out
 }

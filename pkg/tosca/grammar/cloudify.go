@@ -42,6 +42,10 @@ var cloudifyKeys = map[string]string{
 	"trigger":         `type parameters`,
 	"scaling_policy":  `type targets properties`,
 	"settings":        `default_schedules default_groups id_template display_name`,
+	"schedule": `workflow since until recurring recurrence weekdays count timezone default_enabled stop_after_fail slip execution_arguments
+		workflow_parameters`,
+	"execution_arguments": `force dry_run is_dry_run wait_after_fail allow_custom_parameters`,
+	"availability_rules":  `available node_instances_active node_types_required`,
 }
 
 // cloudifyFunctions with their least and most arguments.

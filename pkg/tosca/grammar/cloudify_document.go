@@ -70,6 +70,10 @@ func (b *blueprint) plugins(n *source.Node) {
 		if !b.known(e.value, "plugin", e.path) || b.o.Library {
 			continue
 		}
+		for _, k := range []string{"source", "install_arguments", "package_name", "package_version", "supported_platform", "distribution", "distribution_version", "distribution_release", "properties_description"} {
+			b.text(b.get(e.value, "plugin", k), e.path+"."+k)
+		}
+		b.entries(b.get(e.value, "plugin", "properties"), e.path+".properties")
 		executor := e.value.Get("executor")
 		switch {
 		case executor == nil:
@@ -102,7 +106,7 @@ func (b *blueprint) executor(n *source.Node, path string) string {
 
 func (b *blueprint) topology(root *source.Node, description string) *document.Topology {
 	t := &document.Topology{Pos: root.Pos, Description: description}
-	for _, e := range b.entries(root.Get("inputs"), "inputs") {
+	for _, e := range b.entries(b.get(root, "document", "inputs"), "inputs") {
 		t.Inputs = append(t.Inputs, b.param(e, "input"))
 	}
 	t.Outputs = b.values(root, "outputs", "output")
@@ -113,16 +117,17 @@ func (b *blueprint) topology(root *source.Node, description string) *document.To
 		t.ResourceTags = append(t.ResourceTags, &document.Param{Name: key(e.key), Value: e.value, Path: e.path})
 	}
 	if s := root.Get("deployment_settings"); s != nil && b.known(s, "settings", "deployment_settings") {
+		b.settings(s)
 		for _, e := range b.entries(s, "deployment_settings") {
 			t.Settings = append(t.Settings, &document.Param{Name: key(e.key), Value: e.value, Path: e.path})
 		}
 	}
 	nodes := map[string]bool{}
-	for _, e := range b.entries(root.Get("node_templates"), "node_templates") {
+	for _, e := range b.entries(b.get(root, "document", "node_templates"), "node_templates") {
 		t.Nodes = append(t.Nodes, b.node(e))
 		nodes[e.key.Text] = true
 	}
-	for _, e := range b.entries(root.Get("groups"), "groups") {
+	for _, e := range b.entries(b.get(root, "document", "groups"), "groups") {
 		if nodes[e.key.Text] {
 			b.diags.Errorf(CodeForm, e.key.Pos, "the group %s has the name of a node template", e.key.Text).Path = e.path
 		}
@@ -130,12 +135,12 @@ func (b *blueprint) topology(root *source.Node, description string) *document.To
 		t.Groups = append(t.Groups, g)
 		t.Policies = append(t.Policies, policies...)
 	}
-	for _, e := range b.entries(root.Get("policies"), "policies") {
+	for _, e := range b.entries(b.get(root, "document", "policies"), "policies") {
 		if p := b.scalingPolicy(e, t.Groups); p != nil {
 			t.Policies = append(t.Policies, p)
 		}
 	}
-	for _, e := range b.entries(root.Get("workflows"), "workflows") {
+	for _, e := range b.entries(b.get(root, "document", "workflows"), "workflows") {
 		if w := b.workflow(e); w != nil {
 			t.Workflows = append(t.Workflows, w)
 		}
@@ -159,7 +164,9 @@ func (b *blueprint) values(root *source.Node, name, section string) []*document.
 			field = "values"
 		}
 		p.Value = e.value.Get(field)
-		if e.value.Key(field) == nil {
+		if e.value.Key(field) == nil && b.slipped(e.value, section, field) {
+			continue
+		} else if e.value.Key(field) == nil {
 			b.diags.Errorf(CodeMissingKeyname, e.key.Pos, "%s of %s has no %s", e.key.Text, name, field).Path = e.path
 		} else if section == "label" {
 			b.labelValues(p.Value, name, e.path+".values")

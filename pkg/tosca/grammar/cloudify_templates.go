@@ -174,7 +174,7 @@ func (b *blueprint) group(e entry) (*document.Group, []*document.Policy) {
 		return g, nil
 	}
 	g.Members = b.names(e.value.Get("members"), e.path+".members")
-	if len(g.Members) == 0 {
+	if m := e.value.Get("members"); (m.IsNull() || m.Is(source.Sequence) && len(m.Items) == 0) && !b.slipped(e.value, "group", "members") {
 		b.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the group %s has no members", e.key.Text).Path = e.path
 	}
 	var policies []*document.Policy
@@ -184,7 +184,7 @@ func (b *blueprint) group(e entry) (*document.Group, []*document.Policy) {
 		}
 		p := &document.Policy{Name: key(pe.key), Path: pe.path, Targets: []document.Name{key(e.key)}, Type: b.name(pe.value.Get("type"), pe.path+".type")}
 		p.Name.Text = e.key.Text + "." + pe.key.Text
-		if p.Type.IsZero() {
+		if pe.value.Get("type").IsNull() && !b.slipped(pe.value, "group_policy", "type") {
 			b.diags.Errorf(CodeMissingKeyname, pe.key.Pos, "the policy %s has no type", pe.key.Text).Path = pe.path
 		}
 		if props := pe.value.Get("properties"); !props.IsNull() {
@@ -212,9 +212,20 @@ func (b *blueprint) scalingPolicy(e entry, groups []*document.Group) *document.P
 		return nil
 	}
 	p := &document.Policy{Name: key(e.key), Path: e.path, Type: b.name(e.value.Get("type"), e.path+".type")}
-	if p.Type.Text != scalingPolicy {
-		d := b.diags.Errorf("unknown-type", e.key.Pos, "the policy %s must be of the type %s, not %q", e.key.Text, scalingPolicy, p.Type.Text)
-		d.Path, d.Hint = e.path+".type", "other policies belong to a group"
+	switch {
+	case e.value.Get("type").IsNull():
+		if !b.slipped(e.value, "scaling_policy", "type") {
+			b.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the policy %s has no type", e.key.Text).Path = e.path
+		}
+		return nil
+	case p.Type.IsZero():
+		return nil
+	case p.Type.Text != scalingPolicy:
+		d := b.diags.Errorf("unknown-type", p.Type.Pos, "the policy %s must be of the type %s, not %q", e.key.Text, scalingPolicy, p.Type.Text)
+		d.Path = e.path + ".type"
+		if d.Hint = diag.Suggest(p.Type.Text, []string{scalingPolicy}); d.Hint == "" {
+			d.Hint = "other policies belong to a group"
+		}
 		return nil
 	}
 	p.Properties = b.counts(e.value.Get("properties"), e.path+".properties")
@@ -230,7 +241,7 @@ func (b *blueprint) scalingPolicy(e entry, groups []*document.Group) *document.P
 		}
 		p.Targets = append(p.Targets, target)
 	}
-	if e.value.Get("targets").IsNull() || len(e.value.Get("targets").Items) == 0 {
+	if t := e.value.Get("targets"); (t.IsNull() || t.Is(source.Sequence) && len(t.Items) == 0) && !b.slipped(e.value, "scaling_policy", "targets") {
 		b.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the policy %s has no targets", e.key.Text).Path = e.path
 	}
 	return p
@@ -249,12 +260,17 @@ func (b *blueprint) workflow(e entry) *document.Workflow {
 			w.Inputs = append(w.Inputs, b.param(p, "param"))
 		}
 		b.flag(e.value.Get("is_cascading"), e.path+".is_cascading")
+		if rules := b.get(e.value, "workflow", "availability_rules"); !rules.IsNull() {
+			b.known(rules, "availability_rules", e.path+".availability_rules")
+		}
 	}
 	if mapping.IsNull() {
 		b.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the workflow %s has no mapping", e.key.Text).Path = e.path
 		return nil
 	}
-	w.Call = b.text(mapping, e.path+".mapping")
+	if w.Call = b.text(mapping, e.path+".mapping"); w.Call == "" {
+		return nil
+	}
 	switch {
 	case strings.HasPrefix(w.Call, builtinWorkflows) && strings.HasSuffix(w.Call, "."+w.Name.Text):
 		return nil // Cloudify's own, under its own name
@@ -262,7 +278,11 @@ func (b *blueprint) workflow(e entry) *document.Workflow {
 	case b.plugin(w.Call) != "", looksLikeScript(w.Call), strings.Contains(w.Call, "\n"), b.o.Incomplete, b.o.Library:
 	default:
 		d := b.diags.Errorf("unknown-plugin", mapping.Pos, "the workflow %s: %s is neither a file nor a function of a declared plugin", e.key.Text, w.Call)
-		d.Path, d.Hint = e.path+".mapping", "plugins are "+strings.Join(b.o.Plugins, ", ")
+		lead, _, _ := strings.Cut(w.Call, ".")
+		d.Path = e.path + ".mapping"
+		if d.Hint = diag.Suggest(lead, b.o.Plugins); d.Hint == "" {
+			d.Hint = "plugins are " + strings.Join(b.o.Plugins, ", ")
+		}
 	}
 	return w
 }

@@ -87,7 +87,9 @@ func (b *blueprint) param(e entry, section string) *document.Param {
 			b.diags.Errorf(CodeForm, it.At(), "item_type is for lists; %s is none", e.key.Text).Path = e.path + ".item_type"
 		} else {
 			// The constraints of a list with item_type are of its items.
-			s.Entry = &document.Schema{Pos: it.Pos, Path: e.path + ".item_type", Type: b.primitive(it, e.path+".item_type"), Constraints: s.Constraints}
+			if item := b.primitive(it, e.path+".item_type"); !item.IsZero() {
+				s.Entry = &document.Schema{Pos: it.Pos, Path: e.path + ".item_type", Type: item, Constraints: s.Constraints}
+			}
 			s.Constraints = nil
 			if it.Is(source.Scalar) && cloudifyTypes[it.Text] == "" {
 				b.diags.Errorf(CodeForm, it.Pos, "item_type must be a primitive type, not %s", it.Text).Path = e.path + ".item_type"
@@ -124,6 +126,7 @@ func (b *blueprint) primitive(n *source.Node, path string) document.Name {
 // display reads how an input is shown.
 func (b *blueprint) display(p *document.Param, n *source.Node) {
 	p.Metadata = map[string]string{}
+	b.text(n.Get("display_label"), p.Path+".display_label")
 	for _, k := range []string{"display_label", "hidden"} {
 		if v := n.Get(k); v.Is(source.Scalar) {
 			p.Metadata[k] = v.Text

@@ -84,7 +84,24 @@ func (d *decoder) get(n *source.Node, section, keyname string) *source.Node {
 	if k := d.keys[section]; k == nil || !k.known[keyname] {
 		return nil
 	}
-	return n.Get(keyname)
+	if v := n.Get(keyname); v != nil {
+		return v
+	}
+	return d.slip(n, section, keyname)
+}
+
+// slip is the value of a keyname that is written wrongly, so that nothing else is said of what it holds; known reports the name. nil if there is none.
+func (d *decoder) slip(n *source.Node, section, keyname string) *source.Node {
+	if !n.Is(source.Mapping) || d.a4c { // Alien4Cloud ignores what it does not know
+		return nil
+	}
+	keys := d.keys[section]
+	for _, p := range n.Pairs {
+		if !keys.known[p.Key.Text] && keys.others[p.Key.Text] == "" && diag.Nearest(p.Key.Text, slices.Values(keys.names)) == keyname {
+			return p.Value
+		}
+	}
+	return nil
 }
 
 // noted checks the description and the metadata of a section that has them and keeps neither.
@@ -325,6 +342,11 @@ func (d *decoder) listEntries(n *source.Node, path string, orMap bool) []entry {
 		}
 		first := it.Pairs[0]
 		e := entry{key: first.Key, value: first.Value, path: p + "." + first.Key.Text}
+		if !d.a4c && nameless(it, path) {
+			dg := d.diags.Errorf(CodeForm, first.Key.Pos, "an entry of %s begins with its name; this one begins with the keyname %s", last(path), first.Key.Text)
+			dg.Path, dg.Hint = p, "write - NAME: and indent the keynames below it"
+			continue
+		}
 		if len(it.Pairs) > 1 {
 			if !d.a4c {
 				d.diags.Errorf(CodeForm, it.Pairs[1].Key.Pos, "the entry %s of %s must be a map with one key; it has also %q", first.Key.Text, last(path), it.Pairs[1].Key.Text).Hint =
@@ -336,6 +358,20 @@ func (d *decoder) listEntries(n *source.Node, path string, orMap bool) []entry {
 		out = append(out, e)
 	}
 	return out
+}
+
+// nameless tells an entry of a list that is the definition itself, where its name was forgotten.
+func nameless(it *source.Node, path string) bool {
+	first := it.Pairs[0]
+	switch {
+	case !first.Value.Is(source.Scalar):
+		return false
+	case first.Key.Text == "type":
+		return last(path) == "policies"
+	}
+	return len(it.Pairs) > 1 && slices.Contains([]string{"capability", "node", "relationship"}, first.Key.Text) && slices.ContainsFunc(it.Pairs[1:], func(p source.Pair) bool {
+		return slices.Contains([]string{"capability", "node", "relationship", "occurrences", "count_range", "node_filter"}, p.Key.Text)
+	})
 }
 
 func (d *decoder) fixPath(path string) { (*d.diags)[len(*d.diags)-1].Path = path }

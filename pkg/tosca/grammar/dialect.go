@@ -110,8 +110,7 @@ const known = "tosca_simple_yaml_1_0 to 1_3, tosca_2_0, alien_dsl_1_2_0 to 3_0_0
 
 // others are dialects of other tools, by how their names begin.
 var others = []struct{ prefix, owner string }{
-	{"tosca_simple_unfurl_", "Unfurl"}, {"tosca_simple_profile_for_mec_", "tosca-parser"}, {"aria_", "ARIA"}, {"tosca_simple_yaml_for_", "another tool"},
-	{"brooklyn_", "Apache Brooklyn"}, {"tosca_simple_policy_", "tosca-parser"},
+	{"tosca_simple_unfurl_", "Unfurl"}, {"tosca_variability_", "OpenTOSCA Vintner"}, {"tosca_simple_profile_for_mec_", "tosca-parser"}, {"aria_", "ARIA"},
 }
 
 func unknownVersion(n *source.Node, path string) diag.Diagnostic {

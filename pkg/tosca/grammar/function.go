@@ -138,6 +138,9 @@ func (e *expressions) Call(n *source.Node) (fn string, args []*source.Node, prob
 		if a.least == a.most {
 			problem = fmt.Sprintf("%s needs %d arguments, not %d", e.prefix+name, a.least, len(args))
 		}
+		if name == "get_property" || name == "get_attribute" {
+			hint = "write " + e.prefix + name + ": [ NODE, NAME ]"
+		}
 	case a.most > 0 && len(args) > a.most:
 		problem = fmt.Sprintf("%s takes at most %d arguments, not %d", e.prefix+name, a.most, len(args))
 	case e.prefix == "" && (name == "concat" || name == "join" || name == "token") && !arg.Is(source.Sequence):

@@ -71,6 +71,7 @@ var keynameTexts = map[string]string{
 	"file":                      "A path, or a URL",
 	"profile":                   "The name of the profile of types",
 	"count":                     "The number of instances",
+	"schedule count":            "How often it is run at most",
 	"instances":                 "How many instances there are at first",
 	"plugins":                   "The plugins whose functions operations call",
 	"relationships":             "Connections to other nodes (in node templates), or their types",

@@ -47,7 +47,13 @@ func (d *decoder) param(e entry, section string) *document.Param {
 	case n.IsNull():
 		if d.v2 && n.Kind == source.Null && section != "output" {
 			d.wrong(n, e.path, "a definition")
+		} else if section == "output" && !d.v2 && !d.a4c {
+			d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the output %s has no value", e.key.Text).Path = e.path
 		}
+		return p
+	case section == "output" && d.isCall(n) && n.Get("value") == nil:
+		dg := d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the output %s has no value", e.key.Text)
+		dg.Path, dg.Hint = e.path, "write value: before the function"
 		return p
 	case section == "attribute" && d.a4c && !n.Is(source.Mapping):
 		p.Value = n
@@ -73,6 +79,15 @@ func (d *decoder) param(e entry, section string) *document.Param {
 		d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the output %s has no value", e.key.Text).Path = e.path
 	}
 	return p
+}
+
+// isCall tells a function call, which has one key.
+func (d *decoder) isCall(n *source.Node) bool {
+	if !n.Is(source.Mapping) || len(n.Pairs) != 1 {
+		return false
+	}
+	_, _, _, _, call := d.traits.Expressions.Call(n)
+	return call
 }
 
 func (d *decoder) paramBody(p *document.Param, n *source.Node) {
@@ -214,7 +229,10 @@ func (d *decoder) constraintOf(k, v *source.Node, path string) *document.Constra
 		return nil
 	}
 	switch {
-	case args == 2 && (!v.Is(source.Sequence) || len(v.Items) != 2):
+	case args == 2 && v.Is(source.Sequence) && len(v.Items) != 2:
+		d.diags.Errorf(CodeForm, v.Pos, "%s must be a list of two values, [lower, upper], not of %d", op, len(v.Items)).Path = path + "." + op
+		return nil
+	case args == 2 && !v.Is(source.Sequence):
 		d.wrong(v, path+"."+op, "a list [lower, upper]")
 		return nil
 	case args == -1 && !v.Is(source.Sequence):

@@ -153,9 +153,14 @@ var cloudifyShapes = map[string]string{
 	"group members": "list(=member)|text", "group policies": "map(group_policy)",
 	"group_policy type": "text", "group_policy triggers": "map(trigger)", "trigger type": "text", "trigger parameters": "any",
 	"scaling_policy type": "text", "scaling_policy targets": "list(=group)|text", "scaling_policy properties": "instance_counts",
+	"settings default_schedules": "map(schedule)", "settings default_groups": "list(text)", "settings id_template": "text", "settings display_name": "text|map(any)",
+	"schedule workflow": "text", "schedule since": "text", "schedule until": "text", "schedule weekdays": "list(text)", "schedule default_enabled": "flag",
+	"schedule stop_after_fail": "flag", "schedule execution_arguments": "execution_arguments", "schedule workflow_parameters": "map(any)",
+	"workflow availability_rules": "availability_rules",
 }
 
 var cloudifyRequired = map[string]string{
 	"document": "tosca_definitions_version", "node_template": "type", "relationship": "type target", "group": "members", "scaling_policy": "type targets",
 	"output": "value", "label": "values", "group_policy": "type", "workflow": "mapping", "plugin": "executor",
+	"schedule": "workflow since",
 }

@@ -114,23 +114,23 @@ func (d *decoder) nodeTemplate(e entry) *document.NodeTemplate {
 		}
 		return t
 	}
-	t.Type = d.name(n.Get("type"), e.path+".type")
+	t.Type = d.name(d.get(n, "node_template", "type"), e.path+".type")
 	if n.Get("type") == nil && !d.slipped(n, "node_template", "type") {
 		d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the node template %s has no type", e.key.Text).Path = e.path
 	}
 	t.Description = d.text(n.Get("description"), e.path+".description")
 	t.Metadata = d.tags(n.Get("tags"), d.metadata(n.Get("metadata"), e.path+".metadata"))
-	t.Directives = d.names(n.Get("directives"), e.path+".directives")
-	t.Properties = d.assigns(n.Get("properties"), e.path+".properties")
-	t.Attributes = d.assigns(n.Get("attributes"), e.path+".attributes")
-	for _, c := range d.capabilityEntries(n.Get("capabilities"), e.path+".capabilities") {
+	t.Directives = d.names(d.get(n, "node_template", "directives"), e.path+".directives")
+	t.Properties = d.assigns(d.get(n, "node_template", "properties"), e.path+".properties")
+	t.Attributes = d.assigns(d.get(n, "node_template", "attributes"), e.path+".attributes")
+	for _, c := range d.capabilityEntries(d.get(n, "node_template", "capabilities"), e.path+".capabilities") {
 		t.Capabilities = append(t.Capabilities, d.capabilityAssign(c))
 	}
-	for _, r := range d.listEntries(n.Get("requirements"), e.path+".requirements", d.a4c) {
+	for _, r := range d.listEntries(d.get(n, "node_template", "requirements"), e.path+".requirements", d.a4c) {
 		t.Requirements = append(t.Requirements, d.requirement(r))
 	}
-	t.Interfaces = d.interfaces(n.Get("interfaces"), e.path+".interfaces", false)
-	t.Artifacts = d.artifacts(n.Get("artifacts"), e.path+".artifacts")
+	t.Interfaces = d.interfaces(d.get(n, "node_template", "interfaces"), e.path+".interfaces", false)
+	t.Artifacts = d.artifacts(d.get(n, "node_template", "artifacts"), e.path+".artifacts")
 	t.NodeFilter = d.nodeFilter(n.Get("node_filter"), e.path+".node_filter")
 	t.Count = n.Get("count")
 	return t

@@ -34,7 +34,9 @@ func (r *resolver) groupTemplates(t *document.Topology) {
 			if n := r.byName[m.Text]; n != nil && typ != nil && !typ.broken {
 				r.checkMember(typ, n, m, def.Path+".members", "the group type "+typ.def.Name.Text)
 			}
-			g.Members = append(g.Members, m.Text)
+			if !slices.Contains(g.Members, m.Text) {
+				g.Members = append(g.Members, m.Text)
+			}
 		}
 		r.top.Groups = append(r.top.Groups, g)
 	}
@@ -65,6 +67,22 @@ func (r *resolver) checkMember(t *typ, n *node, name document.Name, docPath, wha
 	}
 }
 
+// checkGroup checks a group that a policy has as its target. A policy type that names node types applies to groups, too: their members are meant.
+func (r *resolver) checkGroup(t *typ, g *topology.Group, name document.Name, docPath string) {
+	for ; t != nil && !t.broken && len(g.Type) > 0; t = t.parent {
+		for _, allowed := range t.def.Targets {
+			gt := t.file.lookup(document.GroupType, allowed.Text)
+			if gt == nil || g.Type.Is(gt.def.Name.Text) {
+				return
+			}
+		}
+		if len(t.def.Targets) > 0 {
+			r.severe(r.in.Root, "wrong-target", name.Pos, docPath, "the policy type %s does not apply to the group %s (%s)", t.def.Name.Text, g.Name, g.Type.Name()).Hint = "it applies to " + textNames(t.def.Targets)
+			return
+		}
+	}
+}
+
 func (r *resolver) policies(t *document.Topology) {
 	for _, def := range t.Policies {
 		p := &topology.Policy{Name: def.Name.Text, Metadata: def.Metadata, Pos: def.Name.Pos}
@@ -86,8 +104,12 @@ func (r *resolver) policies(t *document.Topology) {
 			}
 			if n != nil && typ != nil && !typ.broken {
 				r.checkMember(typ, n, m, def.Path+".targets", "the policy type "+typ.def.Name.Text)
+			} else if n == nil {
+				r.checkGroup(typ, r.groups[m.Text], m, def.Path+".targets")
 			}
-			p.Targets = append(p.Targets, m.Text)
+			if !slices.Contains(p.Targets, m.Text) {
+				p.Targets = append(p.Targets, m.Text)
+			}
 		}
 		triggers := def.Triggers
 		if typ != nil {

@@ -173,3 +173,13 @@ func (r *resolver) bindUnassigned(n *node, q *requirement, names map[string]int)
 		r.relate(n, q, def, w, target, unique(names, q.name))
 	}
 }
+
+// unmatchedByMistake forgets requirements that no node fulfils where a mistake in a template or in a type may be why.
+func (r *resolver) unmatchedByMistake() {
+	if r.in.nest != nil || !slices.ContainsFunc(*r.diags, func(d diag.Diagnostic) bool {
+		return d.Severity == diag.Error && d.Code != "unfulfilled-requirement" && (strings.Contains(d.Path, "node_templates.") || strings.Contains(d.Path, "_types."))
+	}) {
+		return
+	}
+	*r.diags = slices.DeleteFunc(*r.diags, func(d diag.Diagnostic) bool { return d.Code == "unfulfilled-requirement" && d.Severity == diag.Warning })
+}

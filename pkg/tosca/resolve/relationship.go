@@ -255,7 +255,12 @@ func (r *resolver) relate(n *node, q *requirement, def *document.Requirement, w 
 	r.cardinality(ctx, rel, q, def, target)
 	r.allocate(ctx, rel, def, c)
 	if fits { // one reason why the two do not go together is enough
-		r.checkEnds(n, def, t, c, target)
+		if q.relationship != nil || def.Relationship != nil && !def.Relationship.Name.IsZero() { // what nobody names, nobody restricts
+			fits = r.relationshipEnds(n, def, t, c, target)
+		}
+		if fits {
+			r.validSource(n, def, c, target)
+		}
 	}
 	if rel.HostedOn() && n.ScalesWith == "" {
 		n.ScalesWith = target.Name
@@ -415,16 +420,16 @@ func (r *resolver) typeRefOnce(kind document.Kind, name document.Name) *typ {
 	return r.flatten(t)
 }
 
-// checkEnds checks valid_target_types of the relationship and valid_source_types of the capability.
-func (r *resolver) checkEnds(n *node, def *document.Requirement, t *typ, c *capability, target *node) {
+// relationshipEnds checks where the relationship's type may begin and end; it reports whether it may here.
+func (r *resolver) relationshipEnds(n *node, def *document.Requirement, t *typ, c *capability, target *node) bool {
 	if c == nil || c.typ == nil || c.typ.broken || t.broken {
-		return
+		return false
 	}
 	before := len(*r.diags)
 	for p := t; p != nil; p = p.parent {
 		if names := p.def.ValidTargetTypes; len(names) > 0 {
 			if !validTarget(p.file, names, c.typ, target.typ) {
-				r.severe(r.in.Root, "wrong-target", def.Name.Pos, def.Path, "the relationship type %s may not end at %s.%s (%s)", t.def.Name.Text, target.Name, c.name, c.typ.def.Name.Text).Hint =
+				r.wrongEnd(p, def, "the relationship type %s may not end at %s.%s (%s)", t.def.Name.Text, target.Name, c.name, c.typ.def.Name.Text).Hint =
 					"it may end at " + textNames(names)
 			}
 			break
@@ -442,17 +447,32 @@ func (r *resolver) checkEnds(n *node, def *document.Requirement, t *typ, c *capa
 		r.severe(r.in.Root, "wrong-source", def.Name.Pos, def.Path, "the capability %s.%s does not take relationships of the type %s", target.Name, c.name, t.def.Name.Text).Hint =
 			"it takes " + textNames(names)
 	}
+	return len(*r.diags) == before
+}
+
+// validSource checks where the target's capability takes relationships from.
+func (r *resolver) validSource(n *node, def *document.Requirement, c *capability, target *node) {
+	if c == nil || c.typ == nil || c.typ.broken {
+		return
+	}
 	sources, file := c.validSources, c.sourcesFile
 	for p := c.typ; len(sources) == 0 && p != nil; p = p.parent {
 		sources, file = p.def.ValidSourceTypes, p.file
-	}
-	if len(*r.diags) > before {
-		return
 	}
 	if len(sources) > 0 && !n.typ.broken && !validTarget(file, sources, nil, n.typ) {
 		r.mismatch("wrong-source", def.Name.Pos, def.Path, "the capability %s of %s does not take relationships from %s (%s)", c.name, target.Name, n.Name, n.typ.def.Name.Text).Hint =
 			"it takes them from " + textNames(sources)
 	}
+}
+
+// wrongEnd reports a relationship that ends where its type may not. What only a normative type of TOSCA 1.x forbids is a warning: documents use
+// these types for capabilities of their own, and no tool of theirs minds.
+func (r *resolver) wrongEnd(says *typ, def *document.Requirement, format string, args ...any) *diag.Diagnostic {
+	d := r.severe(r.in.Root, "wrong-target", def.Name.Pos, def.Path, format, args...)
+	if says.file.Library && !r.in.Root.Doc.Traits.Strict {
+		d.Severity = diag.Warning
+	}
+	return d
 }
 
 // validIn is the nearest list of allowed types among a type and its ancestors, with the file that names them.
@@ -477,7 +497,7 @@ func validRelationship(f *File, names []document.Name, t *typ) bool {
 func validTarget(f *File, names []document.Name, c, n *typ) bool {
 	for _, name := range names {
 		ct, nt := f.lookup(document.CapabilityType, name.Text), f.lookup(document.NodeType, name.Text)
-		if ct == nil && nt == nil || ct != nil && c != nil && c.is(ct) || nt != nil && n != nil && n.is(nt) {
+		if ct == nil && nt == nil && f.lookup(document.GroupType, name.Text) == nil || ct != nil && c != nil && c.is(ct) || nt != nil && n != nil && n.is(nt) {
 			return true // an unknown type was reported where it is named
 		}
 	}

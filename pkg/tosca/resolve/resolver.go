@@ -80,6 +80,7 @@ func (r *resolver) resolve() *topology.Topology {
 	r.chosen = r.substitutes()
 	r.expand()
 	r.missing()
+	r.unmatchedByMistake()
 	r.top.Sources = slices.Sorted(maps.Keys(r.used))
 	r.top.Sources = append(r.top.Sources, sourceFiles(in.Files)...)
 	slices.Sort(r.top.Sources)

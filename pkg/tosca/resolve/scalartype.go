@@ -56,6 +56,11 @@ func (r *resolver) scalarType(t *typ) {
 			r.errorf("scalar-type", d.Pos, t.def.Path+".data_type", "data_type must be integer or float, not %s", d)
 		}
 	}
+	if u := n.Get("units"); u != nil && !u.Is(source.Mapping) {
+		r.errorf("wrong-form", u.At(), t.def.Path+".units", "units must be a map of multipliers, such as { B: 1, kB: 1000 }")
+		s.Scalar = nil
+		return
+	}
 	r.scalarUnits(t, n, sc, inherited)
 	r.scalarPrefixes(t, n, sc)
 	if c := n.Get("canonical_unit"); c != nil {

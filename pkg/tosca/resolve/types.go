@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
@@ -128,13 +129,13 @@ func (r *resolver) typeRef(f *File, kind document.Kind, name document.Name, docP
 	return r.flatten(t)
 }
 
-// likelyTypo tells whether a name is the suggested one misspelt rather than one that a missing import would have declared: a name without a
-// namespace (up to the last dot), or of the same one; others are alike by chance. Who misses a Cloudify plugin is told of its types apart.
-func likelyTypo(f *File, name, suggestion string) bool {
+// Misspelt tells whether a name is the suggested one misspelt rather than one that a missing import would have declared: a name without a
+// namespace (up to the last dot), or of the same one; others are alike by chance.
+func Misspelt(name, suggestion string) bool {
 	_, near, _ := strings.Cut(suggestion, `"`)
 	near, _, _ = strings.Cut(near, `"`)
 	space := name[:strings.LastIndexByte(name, '.')+1]
-	return near != "" && (f.Doc.Traits.Open || space == "" || near[:strings.LastIndexByte(near, '.')+1] == space)
+	return near != "" && (space == "" || near[:strings.LastIndexByte(near, '.')+1] == space)
 }
 
 func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, docPath string) {
@@ -145,7 +146,7 @@ func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, 
 			return names
 		}
 	})
-	if f.incomplete() && !likelyTypo(f, name.Text, similar) {
+	if f.incomplete() && !Misspelt(name.Text, similar) {
 		return // the missing import is the mistake
 	}
 	severity := diag.Error
@@ -160,6 +161,12 @@ func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, 
 			d.Hint = fmt.Sprintf("there is a %s of that name", k)
 		}
 	}
+	if other := inOtherLanguages[strings.ToLower(name.Text)]; d.Hint == "" && kind == document.DataType && other != "" {
+		if f.Doc.Traits.Open && (other == "map" || name.Text == "map") {
+			other = "dict"
+		}
+		similar = "did you mean " + strconv.Quote(other) + "?"
+	}
 	if d.Hint == "" {
 		d.Hint = similar
 	}
@@ -169,6 +176,12 @@ func (r *resolver) unknownType(f *File, kind document.Kind, name document.Name, 
 	if d.Hint == "" {
 		d.Hint = "declare it under " + kind.Section() + " or import the file that does"
 	}
+}
+
+// inOtherLanguages are names of TOSCA's primitive types elsewhere.
+var inOtherLanguages = map[string]string{
+	"int": "integer", "long": "integer", "bool": "boolean", "str": "string", "text": "string", "double": "float", "number": "float", "decimal": "float",
+	"array": "list", "dict": "map", "object": "map", "hash": "map", "datetime": "timestamp", "date": "timestamp",
 }
 
 // link finds a type's ancestors, once.

@@ -179,7 +179,7 @@ func (r *resolver) checkOperation(ctx *context, n *node, rel *topology.Relations
 	if o := operation(in, a.Interface, a.Name); o != nil && r.in.Root.Doc.Traits.Strict {
 		r.checkCallInputs(ctx, o, def, a)
 	}
-	if hasOperation(in, a.Interface, a.Name) || rel != nil && (hasOperation(n.Interfaces, a.Interface, a.Name)) {
+	if untyped(n.typ, a.Interface) || hasOperation(in, a.Interface, a.Name) || rel != nil && (hasOperation(n.Interfaces, a.Interface, a.Name)) {
 		return
 	}
 	var names []string
@@ -311,4 +311,16 @@ func findCycle(order []string, next map[string][]string) []string {
 		}
 	}
 	return nil
+}
+
+// untyped tells an interface that a type declares with an unknown type.
+func untyped(t *typ, name string) bool {
+	for ; t != nil; t = t.parent {
+		for _, i := range t.def.Interfaces {
+			if i.Name.Text == name && !i.Type.IsZero() && t.file.lookup(document.InterfaceType, i.Type.Text) == nil {
+				return true
+			}
+		}
+	}
+	return false
 }
