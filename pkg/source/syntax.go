@@ -57,7 +57,7 @@ func continued(lines []string, line int) *misplaced {
 		return nil
 	case len(colons(text)) == 0 && two && indent == len(key[1]) && !strings.HasPrefix(word, "-"):
 		return &misplaced{line: at + 1, col: indent + len(word) + 1, what: "there is no ':' after " + word, hint: "write " + word + ": " + strings.TrimSpace(rest)}
-	case len(colons(text)) == 1 && indent < len(key[1]) && !strings.HasSuffix(strings.TrimSpace(text), ":"):
+	case len(colons(text)) == 1 && indent+1 == len(key[1]) && !strings.HasSuffix(strings.TrimSpace(text), ":"):
 		return &misplaced{line: at + 1, col: indent + 1, what: "the line is indented by " + strconv.Itoa(indent) + ", what follows by " + strconv.Itoa(len(key[1])), hint: "keys of one map are indented alike"}
 	}
 	return nil
