@@ -13,13 +13,13 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/orch-project/orch/internal/server/spool"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/state"
 )
@@ -239,7 +239,7 @@ func (s *Server) idempotent(next echo.HandlerFunc) echo.HandlerFunc {
 		if len(key) > maxKey || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return badParam(keyHeader, key, fmt.Sprintf("a text of up to %d characters", maxKey))
 		}
-		fingerprint, release, err := s.spool(c)
+		fingerprint, release, err := s.fingerprint(c)
 		defer release()
 		if err != nil {
 			return err
@@ -322,34 +322,18 @@ func (w *teeWriter) Write(p []byte) (int, error) {
 
 func (w *teeWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// spool reads the body, a large one into a file, so that it can be compared before anything is done.
-func (s *Server) spool(c echo.Context) (fingerprint string, release func(), err error) {
+// fingerprint reads the body whole, so that it can be compared before anything is done.
+func (s *Server) fingerprint(c echo.Context) (fingerprint string, release func(), err error) {
 	r, release := c.Request(), func() {}
 	if err := limitBody(c, s.opts.MaxUpload); err != nil {
 		return "", release, err
 	}
-	limited := r.Body
-	head, err := io.ReadAll(io.LimitReader(limited, memoryForm))
+	body, _, err := spool.Read(r.Body, memoryForm)
 	if err != nil {
 		return "", release, badUpload(err)
 	}
-	var body io.ReadSeeker = bytes.NewReader(head)
-	if len(head) == memoryForm {
-		f, err := os.CreateTemp("", "orch-body-*")
-		if err != nil {
-			return "", release, err
-		}
-		release = func() { _ = f.Close(); _ = os.Remove(f.Name()) }
-		if _, err := f.Write(head); err != nil {
-			return "", release, err
-		}
-		if _, err := io.Copy(f, limited); err != nil {
-			return "", release, badUpload(err)
-		}
-		body = f
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return "", release, err
-		}
+	if f, ok := body.(io.Closer); ok {
+		release = func() { _ = f.Close() }
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %s\n", r.Method, r.URL.RequestURI())

@@ -188,7 +188,7 @@ func fingerprintOf(t *testing.T, s *Server, body string) string {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, base+"/tasks", strings.NewReader(body))
 	r.Header.Set("Content-Type", asJSON)
-	f, release, err := s.spool(echo.New().NewContext(r, httptest.NewRecorder()))
+	f, release, err := s.fingerprint(echo.New().NewContext(r, httptest.NewRecorder()))
 	release()
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/orch-project/orch/internal/server/spool"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/source"
@@ -65,7 +66,7 @@ func open(h *multipart.FileHeader, req orch.Request) (*source.Bundle, error) {
 	}
 	defer f.Close()
 	// The archive is read once more while the deployment runs, after the request has ended.
-	data, err := io.ReadAll(f)
+	data, size, err := spool.Read(f, memoryForm)
 	if err != nil {
 		return nil, badUpload(err)
 	}
@@ -73,7 +74,7 @@ func open(h *multipart.FileHeader, req orch.Request) (*source.Bundle, error) {
 	if name == "" {
 		name = h.Filename
 	}
-	b, list := source.OpenReader(name, bytes.NewReader(data), int64(len(data)))
+	b, list := source.OpenReader(name, data, size)
 	if req.Entry != "" { // the client has chosen
 		list = slices.DeleteFunc(list, func(d diag.Diagnostic) bool { return d.Code == source.CodeEntry })
 	}

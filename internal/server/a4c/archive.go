@@ -1,11 +1,9 @@
 package a4c
 
 import (
-	"bytes"
 	"io"
 	"io/fs"
 	"net/http"
-	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/orch-project/orch/internal/server/spool"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/source"
 )
@@ -36,29 +35,11 @@ func (s *Server) archive(c echo.Context, id string) (*source.Bundle, error) {
 	if r.ContentLength > s.opts.MaxUpload {
 		return nil, &http.MaxBytesError{Limit: s.opts.MaxUpload}
 	}
-	data, size, err := spool(http.MaxBytesReader(c.Response(), r.Body, s.opts.MaxUpload))
+	data, size, err := spool.Read(http.MaxBytesReader(c.Response(), r.Body, s.opts.MaxUpload), inMemory)
 	if err != nil {
 		return nil, bodyError(err)
 	}
 	return openArchive(id, data, size)
-}
-
-// spool reads everything, into a file if it is much. The file has no name any more, and is there as long as somebody has it: the installation
-// reads scripts and artifacts after the request has ended.
-func spool(r io.Reader) (io.ReaderAt, int64, error) {
-	head, err := io.ReadAll(io.LimitReader(r, inMemory))
-	if err != nil || len(head) < inMemory {
-		return bytes.NewReader(head), int64(len(head)), err
-	}
-	f, err := os.CreateTemp("", "orch-csar-*")
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, 0, err
-	}
-	size, err := io.Copy(f, io.MultiReader(bytes.NewReader(head), r))
-	return f, size, err
 }
 
 // openArchive opens a CSAR. There must be exactly one YAML document at its root.

@@ -39,7 +39,7 @@ func TestLargeArchives(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range left {
-		if strings.HasPrefix(e.Name(), "orch-csar-") {
+		if strings.HasPrefix(e.Name(), "orch-body-") {
 			t.Errorf("left: %s", e.Name())
 		}
 	}
