@@ -3,7 +3,9 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -22,6 +24,7 @@ type batching struct {
 	mu      sync.Mutex
 	batches [][]string
 	fails   map[string]error
+	each    map[string]error // of the first batch: every step fails by itself
 }
 
 func (b *batching) RunBatch(_ context.Context, reqs []*driver.Request, _ event.Emit, done func(int, driver.Result, error)) error {
@@ -31,8 +34,13 @@ func (b *batching) RunBatch(_ context.Context, reqs []*driver.Request, _ event.E
 	}
 	b.mu.Lock()
 	b.batches = append(b.batches, ids)
+	first := len(b.batches) == 1
 	b.mu.Unlock()
 	for i, r := range reqs {
+		if err := b.each[r.Step]; err != nil && first {
+			done(i, driver.Result{}, err)
+			continue
+		}
 		time.Sleep(time.Minute)
 		if err := b.fails[r.Step]; err != nil {
 			done(i, driver.Result{}, err)
@@ -106,4 +114,31 @@ func TestBatchThatFailsInTheMiddle(t *testing.T) {
 			t.Errorf("resumed: %+v %+v", out, out.Failure)
 		}
 	})
+}
+
+// An apply that is killed fails for each of its steps by itself, and each tries again in its own time. Those that wait for others of the batch
+// wait for them again: none runs before them, and none twice.
+func TestBatchOfWhichEachStepFails(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, cloud())
+			b.opts.Rand = rand.New(rand.NewPCG(seed, 0))
+			killed := &driver.Error{Op: "terraform apply", Detail: "a signal ended Terraform", Retryable: true}
+			d := &batching{scripted: b.d, each: map[string]error{"net[0].create": killed, "vm1[0].create": killed, "vm2[0].create": killed}}
+			b.opts.Infra = d
+			b.plan(plan.Input{})
+			if out := b.run(nil); out.Status != engine.Done {
+				t.Fatalf("seed %d: %+v %+v", seed, out, out.Failure)
+			}
+			made := map[string]bool{}
+			for _, batch := range d.batches[1:] {
+				for _, id := range batch {
+					if made[id] || strings.HasPrefix(id, "vm") && !made["net[0].create"] {
+						t.Errorf("seed %d: %s in %v", seed, id, d.batches)
+					}
+					made[id] = true
+				}
+			}
+		})
+	}
 }

@@ -177,6 +177,9 @@ func (d *chaosBatcher) RunBatch(ctx context.Context, reqs []*driver.Request, emi
 		d.mu.Unlock()
 		if blocked {
 			ended[r.Step] = errors.New("blocked")
+			if r.OpID != "" && r.OpID[0]%2 == 0 { // as when the apply is killed: then each fails by itself
+				done(i, driver.Result{}, &driver.Error{Op: "apply", Detail: "a signal ended it", Retryable: true})
+			}
 			continue
 		}
 		res, err := d.Run(ctx, r, emit)

@@ -363,11 +363,17 @@ func firstLine(err error) string {
 	return line
 }
 
-// due queues the steps whose next attempt has come.
+// due queues the steps whose next attempt has come. One that was in a batch with what it waits for, and failed by itself, waits for that
+// again: it is decided like any other when that ends, and not twice.
 func (r *run) due() {
 	for _, st := range r.later.due(time.Now()) {
 		st.status = Pending
-		r.enqueue(st)
+		switch {
+		case st.decided:
+			r.enqueue(st)
+		case st.waits == 0:
+			r.decide(st)
+		}
 	}
 }
 
