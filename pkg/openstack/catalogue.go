@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -85,17 +86,18 @@ func ownOf(service, path, key string, fields ...string) func(*Client, context.Co
 func (c *Client) mine(items []object) []object {
 	var out []object
 	for _, it := range items {
-		owner := str(it, "project_id")
-		if owner == "" {
-			owner = str(it, "tenant_id")
-		}
 		shared, _ := it["shared"].(bool)
 		external, _ := it["router:external"].(bool)
-		if owner == "" || c.project == "" || owner == c.project || shared || external {
+		if !c.elsewhere(it) || shared || external {
 			out = append(out, it)
 		}
 	}
 	return out
+}
+
+// ownerOf is the project that an object belongs to, in the words of Neutron, Nova and Cinder; "" if it does not say.
+func ownerOf(o object) string {
+	return cmp.Or(str(o, "project_id"), str(o, "tenant_id"), str(o, "os-vol-tenant-attr:tenant_id"))
 }
 
 func (c *Client) networks(ctx context.Context) ([]object, error) {

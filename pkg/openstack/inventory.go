@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/orch-project/orch/pkg/driver"
@@ -121,11 +122,22 @@ func (c *Client) everything(ctx context.Context) (listing, error) {
 			return nil, err
 		}
 	}
-	if _, err := c.service(ctx, cinder); absent(err) {
-		return all, nil // a cloud without volumes has none of ours
+	if _, err := c.service(ctx, cinder); !absent(err) { // a cloud without volumes has none of ours
+		if all["volume"], err = c.list(ctx, cinder, "volumes/detail", "volumes"); err != nil {
+			return nil, err
+		}
 	}
-	all["volume"], err = c.list(ctx, cinder, "volumes/detail", "volumes")
-	return all, err
+	for kind, items := range all {
+		all[kind] = slices.DeleteFunc(items, c.elsewhere)
+	}
+	return all, nil
+}
+
+// elsewhere reports an object of another project, of which an administrator's lists are full: a deployment there may have the same name. What
+// does not say whose it is (a router's gateway port) is not told to be another's.
+func (c *Client) elsewhere(o object) bool {
+	owner := ownerOf(o)
+	return owner != "" && c.project != "" && owner != c.project
 }
 
 // errLeft marks resources that are still there.

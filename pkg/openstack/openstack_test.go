@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -243,6 +244,35 @@ func TestInventoryAndSweep(t *testing.T) {
 	}
 	if err := c.Delete(t.Context(), []driver.CloudResource{{Kind: "unicorn", ID: "1"}}); err == nil {
 		t.Error("a unicorn was deleted")
+	}
+}
+
+// An administrator's lists have the resources of every project: a deployment of the same name in another one is not touched.
+func TestAnAdministratorSeesOnlyHisProject(t *testing.T) {
+	t.Parallel()
+	sb := start(t)
+	of := map[string]*openstack.Client{}
+	made := map[string]int{}
+	for _, project := range []string{"demo", "admin"} {
+		c, err := connect(t, variables(sb, project))
+		if err != nil {
+			t.Fatal(err)
+		}
+		of[project], made[project] = c, seed(t, c, "app")
+	}
+	found, err := of["admin"].Inventory(t.Context(), "app")
+	if err != nil || len(found) != made["admin"] {
+		t.Errorf("found %d of %d: %v %+v", len(found), made["admin"], err, found)
+	}
+	rows, err := of["admin"].Survey(t.Context(), "app", nil)
+	if marked := slices.DeleteFunc(rows, func(r driver.CloudResource) bool { return !r.Marked }); err != nil || len(marked) != made["admin"] {
+		t.Errorf("surveyed %d of %d: %v %+v", len(marked), made["admin"], err, marked)
+	}
+	if err := of["admin"].Delete(t.Context(), found); err != nil {
+		t.Error(err)
+	}
+	if other, err := of["demo"].Inventory(t.Context(), "app"); err != nil || len(other) != made["demo"] {
+		t.Errorf("the other project has %d of %d: %v", len(other), made["demo"], err)
 	}
 }
 
