@@ -41,6 +41,8 @@ type entry struct {
 	// found are host keys that this process learnt; ready and readyLogin are the stages of readiness once passed.
 	found             []string
 	ready, readyLogin bool
+	// boot is the one in which the host got ready, "" if it cannot be told.
+	boot string
 }
 
 // dialing is a connection being made; all who need it wait for it together.
@@ -161,7 +163,7 @@ func (p *Pool) connection(ctx context.Context, e *entry, h driver.Host, why purp
 		p.mu.Unlock()
 		c, err := p.establish(ctx, &state, h, why, d.report)
 		p.mu.Lock()
-		e.found, e.ready, e.readyLogin = state.found, e.ready || state.ready, e.readyLogin || state.readyLogin
+		e.found, e.ready, e.readyLogin, e.boot = state.found, state.ready, state.readyLogin, state.boot
 		e.dial = nil
 		if err == nil && p.closed {
 			go c.close()
@@ -246,8 +248,8 @@ func (p *Pool) Connections() int {
 	return n
 }
 
-// establish makes a connection. At a host's first use it waits until the host is ready; later a host that does not answer is a lost
-// connection, which the caller may try again.
+// establish makes a connection. At a host's first use, and when it has booted since, it waits until the host is ready; later a host that
+// does not answer is a lost connection, which the caller may try again.
 func (p *Pool) establish(ctx context.Context, e *entry, h driver.Host, why purpose, report Report) (*conn, error) {
 	if e.ready || e.readyLogin && why == forLogin || why == forUser {
 		c, err := p.connect(ctx, e, h, report)
@@ -260,7 +262,15 @@ func (p *Pool) establish(ctx context.Context, e *entry, h driver.Host, why purpo
 		if err != nil {
 			return nil, explain(h, err)
 		}
-		return c, nil
+		if e.ready && e.boot != "" {
+			now := boot(ctx, c)
+			e.ready = now == "" || now == e.boot
+		}
+		if e.ready || why < forWork {
+			return c, nil
+		}
+		report(c.address, "the host has booted since; waiting until it is ready again")
+		e.conn = c
 	}
 	limit := cmp.Or(p.o.ReadyTimeout, 10*time.Minute)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errNotReady)
@@ -280,7 +290,7 @@ func (p *Pool) establish(ctx context.Context, e *entry, h driver.Host, why purpo
 			return c, nil
 		}
 		if err = p.ready(ctx, e, c, h, start, report); err == nil {
-			e.ready = true
+			e.ready, e.boot = true, boot(ctx, c)
 			return c, nil
 		}
 		c.close()

@@ -42,6 +42,18 @@ func (p *Pool) ready(ctx context.Context, e *entry, c *conn, h driver.Host, star
 	return p.packageLock(ctx, c, h, start, report)
 }
 
+// boot names the host's current boot: its id, and for what shares a kernel with others the start of its first process. "" if neither can
+// be told, or not within the time that a connection has to answer.
+func boot(ctx context.Context, c *conn) string {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	lines, _, err := look(ctx, c, "boot")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(strings.Join(lines, " "))
+}
+
 // look runs ready.sh and returns its lines.
 func look(ctx context.Context, c *conn, args ...string) ([]string, []byte, error) {
 	var out, errOut bytes.Buffer

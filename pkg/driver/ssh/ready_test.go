@@ -162,3 +162,38 @@ func inode(t *testing.T, file string) uint64 {
 	}
 	return i.Sys().(*syscall.Stat_t).Ino
 }
+
+// A host that has booted is busy again with what it does at boot.
+func TestReadinessIsCheckedAgainAfterABoot(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	// The program stands for the host: the name of its boot is what it gives the shell that asks.
+	s := sshtest.Start(t, sshtest.Options{PathPrefix: tools(t, map[string]string{
+		"cloud-init": "echo x >>" + dir + "/asked; echo 'status: done'",
+		"sh":         `[ "$3" = boot ] && [ -e ` + dir + `/boot ] && exec cat ` + dir + `/boot; exec /bin/sh "$@"`,
+	})})
+	h := s.Host()
+	h.CloudInit = true
+	d := testDriver(t, s)
+	asked := func(op, boot, want, waits string) {
+		t.Helper()
+		if err := os.WriteFile(dir+"/boot", []byte(boot+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.Drop()
+		req := request(t, h, "true")
+		req.OpID = op
+		var l log
+		if _, err := d.Run(t.Context(), req, l.emit); err != nil {
+			t.Fatal(err)
+		}
+		if got := readFile(dir + "/asked"); got != want || !strings.Contains(l.waits(), waits) {
+			t.Errorf("%s: asked %q, waited for %q", op, got, l.waits())
+		}
+	}
+	asked("first", "a", "x\n", "")
+	asked("same boot", "a", "x\n", "")
+	asked("booted", "b", "x\nx\n", "the host has booted since")
+	asked("same boot again", "b", "x\nx\n", "")
+	asked("not to be told", "", "x\nx\n", "")
+}
