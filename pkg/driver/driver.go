@@ -205,6 +205,10 @@ type Explainer interface {
 	Explain(req *Request) string
 }
 
+// ErrInterrupted: what was begun under this OpID does not run any more and left no result, as after a reboot of the host. It is never run again
+// under the same OpID.
+var ErrInterrupted = errors.New("the operation was interrupted before it ended: the host restarted, or the process was killed")
+
 // ErrDetach as a cancellation cause leaves remote work running.
 var ErrDetach = errors.New("detached: the operation goes on and can be re-attached")
 

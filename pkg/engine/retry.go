@@ -18,6 +18,11 @@ func (r *run) retry(st *step, err error) (time.Duration, bool) {
 	if de != nil && de.Final {
 		return 0, false
 	}
+	if st.taken && errors.Is(err, driver.ErrInterrupted) {
+		// Its host restarted meanwhile. Whoever resumed the deployment has asked for the step to be done: that is a new attempt.
+		st.taken, st.opID = false, ""
+		return 0, true
+	}
 	most := max(st.Retries, 0)
 	if passes {
 		most = max(most, r.e.opts.Retry.Max)

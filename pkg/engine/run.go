@@ -125,6 +125,8 @@ type step struct {
 	leftOut bool // by the filter of its declared step
 	// unfinished: a process that died was doing it.
 	unfinished bool
+	// taken: opID is of an attempt before this run, of which nobody knows how it ended.
+	taken bool
 	why        string
 	slot       []slotKey
 	batch      *batcher

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -241,6 +242,39 @@ func TestResumeAfterAnInterruption(t *testing.T) {
 			ids := b.d.opIDs["a[0].create"]
 			if same := ids[0] == ids[len(ids)-1]; same != lost {
 				t.Errorf("lost %v: OpIDs %v", lost, ids)
+			}
+		})
+	}
+}
+
+// The connection was lost for good because the host went down. Resumed once it is up again, the step asks for the old OpID, hears that it was
+// interrupted, and runs anew in the same task; an interruption of that attempt is a failure.
+func TestResumeAfterTheHostWentDown(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, chain("a"))
+			b.d.do["a[0].create"] = func(_ context.Context, _ *driver.Request, n int) (driver.Result, error) {
+				switch {
+				case n <= 6: // the first attempt and the engine's five more
+					return driver.Result{}, &driver.Error{Op: "run", ExitCode: -1, Retryable: true, Err: errors.New("no route to host")}
+				case n == 7 || again:
+					return driver.Result{}, &driver.Error{Op: "run", ExitCode: -1, Err: fmt.Errorf("%w (gone)", driver.ErrInterrupted)}
+				}
+				return driver.Result{}, nil
+			}
+			b.plan(plan.Input{})
+			if out := b.run(nil); out.Status != engine.Failed {
+				t.Fatalf("%+v", out)
+			}
+			want := engine.Done
+			if again {
+				want = engine.Failed
+			}
+			if out := b.run(nil); out.Status != want {
+				t.Errorf("interrupted again %v: %+v", again, out)
+			}
+			if ids := b.d.opIDs["a[0].create"]; len(ids) != 8 || ids[6] != ids[0] || ids[7] == ids[0] {
+				t.Errorf("OpIDs %v, want the old one asked for once, and one new attempt", ids)
 			}
 		})
 	}

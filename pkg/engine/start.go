@@ -96,7 +96,7 @@ func (r *run) mark(st *step) {
 	r.pending.transition(r, st)
 }
 
-// takeOver finds the OpID of the same act in the instance's journal, where another task has begun it and nobody knows how it ended.
+// takeOver finds the OpID of the same act in the instance's journal, where it was begun before and nobody knows how it ended.
 func (r *run) takeOver(st *step) {
 	rec := r.world.instances[st.Of()]
 	if rec == nil {
@@ -105,7 +105,7 @@ func (r *run) takeOver(st *step) {
 	e, begun := rec.Journal[st.Key()]
 	switch {
 	case begun && e.Status == plan.Doing && e.Digest == st.Digest && e.OpID != "":
-		st.opID = e.OpID
+		st.opID, st.taken = e.OpID, true
 		st.attempt++
 	case begun && e.Status != plan.Done && st.Kind == plan.Infra:
 		st.attempt++ // not the first: it may have left something

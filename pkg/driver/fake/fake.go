@@ -171,7 +171,7 @@ func (w *World) Reboot() {
 }
 
 // ErrInterrupted is what became of operations that ran when the world was rebooted.
-var ErrInterrupted = errors.New("fake: interrupted")
+var ErrInterrupted = driver.ErrInterrupted
 
 func (o *op) cancel() { o.once.Do(func() { close(o.stop) }) }
 

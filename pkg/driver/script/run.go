@@ -66,7 +66,7 @@ type Outcome struct {
 // Errors of a Runner besides those of its Machine.
 var (
 	// ErrInterrupted: the job was begun, is not running any more and left no result, as after a reboot of the host.
-	ErrInterrupted = errors.New("the operation was interrupted before it ended: the host restarted, or the process was killed")
+	ErrInterrupted = driver.ErrInterrupted
 	// ErrTimeout: the job was ended because its time was over.
 	ErrTimeout = errors.New("timed out")
 )
