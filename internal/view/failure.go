@@ -32,7 +32,7 @@ func (p *Printer) Why(r StatusReport, now time.Time) {
 		p.Outcome(*t)
 		p.undone(r)
 	case t.Ended.IsZero():
-		p.Printf("%s of %s is %s\n", t.Workflow, t.Deployment, t.Status)
+		p.Printf("%s of %s is %s\n", askedFor(t.Workflow, t.Doing), t.Deployment, t.Status)
 		p.running(r, false, now)
 		p.left(r)
 	default:
@@ -65,7 +65,7 @@ func (p *Printer) failure(t orch.Task, full bool) {
 	if t.Status == "paused" {
 		ended = "is paused, a step failed"
 	}
-	p.Printf("\n%s\n\n", p.Paint(Bad, fmt.Sprintf("✗ %s of %s %s: %s", t.Workflow, t.Deployment, ended, f.Message)))
+	p.Printf("\n%s\n\n", p.Paint(Bad, fmt.Sprintf("✗ %s of %s %s: %s", askedFor(t.Workflow, t.Doing), t.Deployment, ended, f.Message)))
 	p.failureFields(*f, stderr)
 	for _, o := range f.Others {
 		p.Printf("\n%s\n\n", p.Paint(Bad, "✗ also failed: "+o.Message))
@@ -181,7 +181,7 @@ func (p *Printer) Outcome(t orch.Task) {
 		p.Failure(t)
 	case t.Status == "cancelled":
 		p.Printf("%s\n", p.Paint(Warm, fmt.Sprintf("%s of %s was cancelled after %d of %d steps; `orch resume %s` goes on, `orch undeploy %s` removes everything",
-			t.Workflow, t.Deployment, t.Steps.Done, t.Steps.Total, t.Deployment, t.Deployment)))
+			askedFor(t.Workflow, t.Doing), t.Deployment, t.Steps.Done, t.Steps.Total, t.Deployment, t.Deployment)))
 	case t.Verb == orch.Undo:
 		p.Printf("%s\n", p.Paint(Good, fmt.Sprintf("✓ %s is rolled back: %s%s", t.Deployment, Plural(t.Steps.Done, "step"), took)))
 		if len(t.Checked) > 0 {
@@ -192,7 +192,7 @@ func (p *Printer) Outcome(t orch.Task) {
 	case !t.Changed:
 		p.Printf("%s\n", p.Paint(Good, fmt.Sprintf("✓ %s is as wanted: nothing to do", t.Deployment)))
 	default:
-		p.Printf("%s\n", p.Paint(Good, fmt.Sprintf("✓ %s of %s done: %s%s", t.Workflow, t.Deployment, Plural(t.Steps.Done, "step"), took)))
+		p.Printf("%s\n", p.Paint(Good, fmt.Sprintf("✓ %s of %s done: %s%s", askedFor(t.Workflow, t.Doing), t.Deployment, Plural(t.Steps.Done, "step"), took)))
 	}
 }
 

@@ -52,7 +52,7 @@ func (l *Lines) Handle(e event.Event) {
 		if e.Status == "pending" {
 			return
 		}
-		text := "task " + e.Workflow + " " + e.Status
+		text := "task " + askedFor(e.Workflow, e.Key) + " " + e.Status
 		if e.Message != "" {
 			text += ": " + e.Message
 		}

@@ -143,7 +143,7 @@ func (p *Printer) running(r StatusReport, all bool, now time.Time) {
 		return
 	}
 	if t := r.Task; t != nil {
-		p.Printf("\ntask %s (%s): %d of %d steps done\n", t.ID, t.Workflow, t.Steps.Done, t.Steps.Total)
+		p.Printf("\ntask %s (%s): %d of %d steps done\n", t.ID, askedFor(t.Workflow, t.Doing), t.Steps.Done, t.Steps.Total)
 	}
 	p.Table([]string{"STEP", "STATUS", "TIME", "NOTE"}, rows)
 }
@@ -156,7 +156,7 @@ func (p *Printer) left(r StatusReport) {
 	}
 	switch t.Status {
 	case "pending", "running", "cancelling":
-		p.Printf("\n%s\n", p.Paint(Warm, fmt.Sprintf("Nobody works on task %s (%s): the process that did has ended.", t.ID, t.Workflow)))
+		p.Printf("\n%s\n", p.Paint(Warm, fmt.Sprintf("Nobody works on task %s (%s): the process that did has ended.", t.ID, askedFor(t.Workflow, t.Doing))))
 		p.Printf("`orch resume %s` goes on with it, and does not repeat what is done; an `orch server` does so by itself\n", t.Deployment)
 	}
 }

@@ -8,6 +8,14 @@ import (
 	"github.com/orch-project/orch/pkg/orch"
 )
 
+// askedFor is what a task is called: the workflow that it runs, but an update or a scaling, which run the install workflow, by what they do.
+func askedFor(workflow, doing string) string {
+	if workflow == "install" && (doing == "update" || doing == "scale") {
+		return doing
+	}
+	return workflow
+}
+
 // Tasks prints the tasks of a deployment, newest first: what they do, how far they are, and what those that wait wait for.
 func (p *Printer) Tasks(tasks []orch.Task, now time.Time) {
 	if len(tasks) == 0 {
@@ -16,7 +24,7 @@ func (p *Printer) Tasks(tasks []orch.Task, now time.Time) {
 	}
 	var rows [][]string
 	for _, t := range tasks {
-		rows = append(rows, []string{t.ID, t.Workflow, p.Status(t.Status), fmt.Sprintf("%d of %d", t.Steps.Done, t.Steps.Total), t.User,
+		rows = append(rows, []string{t.ID, askedFor(t.Workflow, t.Doing), p.Status(t.Status), fmt.Sprintf("%d of %d", t.Steps.Done, t.Steps.Total), t.User,
 			Age(t.Created, now), taskTook(t, now), taskNote(t)})
 	}
 	p.Table([]string{"TASK", "WORKFLOW", "STATUS", "STEPS", "BY", "ASKED", "TOOK", "NOTE"}, rows)
@@ -72,10 +80,10 @@ func (p *Printer) WaitsFor(t orch.Task, steps []orch.StepStatus, now time.Time) 
 		rows = append(rows, row)
 	}
 	if len(rows) == 0 {
-		p.Printf("task %s (%s) of %s ends: nothing of it runs\n", t.ID, t.Workflow, t.Deployment)
+		p.Printf("task %s (%s) of %s ends: nothing of it runs\n", t.ID, askedFor(t.Workflow, t.Doing), t.Deployment)
 		return
 	}
-	p.Printf("task %s (%s) of %s begins nothing more; it waits for:\n", t.ID, t.Workflow, t.Deployment)
+	p.Printf("task %s (%s) of %s begins nothing more; it waits for:\n", t.ID, askedFor(t.Workflow, t.Doing), t.Deployment)
 	for _, row := range rows {
 		p.Printf("  %s\n", strings.TrimRight(strings.Join(row, "  "), " "))
 	}

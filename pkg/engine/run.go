@@ -126,12 +126,12 @@ type step struct {
 	// unfinished: a process that died was doing it.
 	unfinished bool
 	// taken: opID is of an attempt before this run, of which nobody knows how it ended.
-	taken bool
-	why        string
-	slot       []slotKey
-	batch      *batcher
-	began      time.Time
-	waiting    string
+	taken   bool
+	why     string
+	slot    []slotKey
+	batch   *batcher
+	began   time.Time
+	waiting string
 }
 
 // message to the loop.

@@ -64,6 +64,9 @@ func (s *audited) Apply(ctx context.Context, req Request) (Task, error) {
 	if verb == "" {
 		verb = Deploy
 	}
+	if req.User == "" {
+		req.User = s.who.User
+	}
 	return noted(ctx, s.auditor, string(verb), req.Deployment, func() (Task, error) { return s.Service.Apply(ctx, req) })
 }
 
@@ -92,6 +95,9 @@ func (p auditedPlans) Save(ctx context.Context, req Request) (SavedPlan, error) 
 	return noted(ctx, p.a, "plan", req.Deployment, func() (SavedPlan, error) { return p.Plans.Save(ctx, req) })
 }
 func (p auditedPlans) Apply(ctx context.Context, id string) (Task, error) {
+	if _, known := IdentityOf(ctx); !known && p.a.who.User != "" {
+		ctx = WithIdentity(ctx, p.a.who)
+	}
 	return noted(ctx, p.a, "apply", id, func() (Task, error) { return p.Plans.Apply(ctx, id) })
 }
 func (p auditedPlans) Remove(ctx context.Context, id string) error {

@@ -68,7 +68,7 @@ func putQueuedTx(tx state.Tx, name string, q queued) error {
 }
 
 func queueEvent(t engine.Task) event.Event {
-	return event.Event{Time: now(), Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(t.Status), Message: t.Waits}
+	return event.Event{Time: now(), Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(t.Status), Key: t.Doing, Message: t.Waits}
 }
 
 // queue lists what waits, longest first.
@@ -237,7 +237,7 @@ func (l *Local) refuse(ctx context.Context, h *holding, t engine.Task, q queued,
 			return err
 		}
 		_, err := state.AppendTx(tx, h.name, event.Event{Time: now(), Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(t.Status),
-			Message: t.Failure.Message})
+			Key: t.Doing, Message: t.Failure.Message})
 		return err
 	})
 	if err != nil {
@@ -325,6 +325,6 @@ func cancelQueuedTx(tx state.Tx, t engine.Task) error {
 	if err := errors.Join(tx.Delete(queueKey(t.Deployment, t.ID)), engine.PutTaskTx(tx, have)); err != nil {
 		return err
 	}
-	_, err = state.AppendTx(tx, t.Deployment, event.Event{Time: now, Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(have.Status)})
+	_, err = state.AppendTx(tx, t.Deployment, event.Event{Time: now, Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(have.Status), Key: have.Doing})
 	return err
 }
