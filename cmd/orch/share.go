@@ -6,6 +6,7 @@ import (
 	"iter"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -33,6 +34,7 @@ import (
 //
 // So `orch status` and `orch logs -f` work beside a running `orch deploy`, and none of them gets in the way of the next command.
 type shared struct {
+	cfg    *config.Config
 	socket string
 	tenant string
 	log    *slog.Logger
@@ -65,7 +67,7 @@ func (s *shared) opened(svc *service) opened {
 }
 
 func newShared(c *config.Config, tenant string, log *slog.Logger, get func(ctx context.Context) (*service, error)) *shared {
-	return &shared{socket: socketPath(c), tenant: tenant, log: log, open: get, held: heldSecrets{}}
+	return &shared{cfg: c, socket: socketPath(c), tenant: tenant, log: log, open: get, held: heldSecrets{}}
 }
 
 // socketPath is where whoever has the store file serves it. Each file has a socket of its own in the home directory; a longer path than a socket
@@ -97,23 +99,41 @@ func realPath(file string) string {
 	return file
 }
 
-// use calls fn with the service of whoever has the store: a process that serves it, or this one. keep makes this process keep and serve it.
-func (s *shared) use(ctx context.Context, keep bool, fn func(svc orch.Service) error) error {
+// need of a call: what it does with a configuration, and whether the process goes on working after it.
+type need int
+
+const (
+	look  need = iota // answered from the store, whoever has it
+	act               // done with a configuration, for the time of the call
+	steer             // about what runs already; whoever has the store then stays
+	stay              // begins work, with a configuration
+)
+
+func (n need) acts() bool  { return n == act || n == stay }
+func (n need) keeps() bool { return n == steer || n == stay }
+
+// use calls fn with the service of whoever has the store: a process that serves it, or this one, which then keeps and serves it if there is
+// need. A process that serves is told the configuration to act with, and refuses one that is not its own.
+func (s *shared) use(ctx context.Context, n need, fn func(svc orch.Service) error) error {
 	s.mu.Lock()
 	if s.kept != nil {
 		kept := s.kept
 		s.mu.Unlock()
 		return fn(s.opened(kept))
 	}
-	svc, done, err := s.acquire(ctx, keep)
+	svc, done, err := s.acquire(ctx, n.keeps())
 	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	c, remote := svc.(*client.Client)
+	if remote && n.acts() {
+		svc = c.WithHeader(actingHeader, actingOf(ctx, s.cfg).header())
+	}
 	err = fn(svc)
 	done()
-	if _, remote := svc.(*client.Client); remote && !keep && interrupted(err) && s.gone(ctx) {
-		return s.use(ctx, keep, fn) // the process that served ended meanwhile: ask whoever has the store now
+	if remote && !n.keeps() && interrupted(err) && s.gone(ctx) {
+		return s.use(ctx, n, fn) // the process that served ended meanwhile: ask whoever has the store now
 	}
 	return err
 }
@@ -215,11 +235,15 @@ func (s *shared) keep(l *service) {
 		s.stop = func() {}
 		return
 	}
+	var admit func(*http.Request) error
+	if !s.cfg.Shared { // what a server does, it does with its own configuration, whoever asks
+		admit = (&holder{s.cfg, time.Now(), actingOf(context.Background(), s.cfg)}).admit
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := server.New(server.Options{Service: l, Reveal: l.reveal, Store: l.store, Logger: s.log, Owner: userName(), Operation: server.Operation{Level: s.level, Backup: l.backup}}).Serve(ctx, listener); err != nil {
+		if err := server.New(server.Options{Service: l, Reveal: l.reveal, Store: l.store, Logger: s.log, Owner: userName(), Admit: admit, Operation: server.Operation{Level: s.level, Backup: l.backup}}).Serve(ctx, listener); err != nil {
 			s.log.Warn("the socket ended", "error", err)
 		}
 	}()
@@ -250,8 +274,8 @@ func (s *shared) end(wait func(*service) error) error {
 	return err
 }
 
-func ask[T any](ctx context.Context, s *shared, keep bool, fn func(orch.Service) (T, error)) (out T, err error) {
-	err = s.use(ctx, keep, func(svc orch.Service) (err error) {
+func ask[T any](ctx context.Context, s *shared, n need, fn func(orch.Service) (T, error)) (out T, err error) {
+	err = s.use(ctx, n, func(svc orch.Service) (err error) {
 		out, err = fn(svc)
 		return err
 	})
@@ -259,7 +283,7 @@ func ask[T any](ctx context.Context, s *shared, keep bool, fn func(orch.Service)
 }
 
 func (s *shared) Plan(ctx context.Context, req orch.Request) (p *plan.Plan, list diag.List, err error) {
-	err = s.use(ctx, false, func(svc orch.Service) (err error) {
+	err = s.use(ctx, act, func(svc orch.Service) (err error) {
 		p, list, err = svc.Plan(ctx, req)
 		return err
 	})
@@ -267,41 +291,46 @@ func (s *shared) Plan(ctx context.Context, req orch.Request) (p *plan.Plan, list
 }
 
 func (s *shared) Apply(ctx context.Context, req orch.Request) (orch.Task, error) {
-	return ask(ctx, s, true, func(svc orch.Service) (orch.Task, error) { return svc.Apply(ctx, req) })
+	return ask(ctx, s, stay, func(svc orch.Service) (orch.Task, error) { return svc.Apply(ctx, req) })
 }
 
 func (s *shared) Wait(ctx context.Context, deployment, task string) (orch.Task, error) {
-	return ask(ctx, s, false, func(svc orch.Service) (orch.Task, error) { return svc.Wait(ctx, deployment, task) })
+	return ask(ctx, s, look, func(svc orch.Service) (orch.Task, error) { return svc.Wait(ctx, deployment, task) })
 }
 
 // Control starts work when it resumes a task: then this process must stay.
 func (s *shared) Control(ctx context.Context, c orch.Control) error {
-	return s.use(ctx, true, func(svc orch.Service) error { return svc.Control(ctx, c) })
+	n := stay
+	switch c.Verb {
+	case "cancel", "force", "detach", "settle", "reopen":
+		n = steer
+	}
+	return s.use(ctx, n, func(svc orch.Service) error { return svc.Control(ctx, c) })
 }
 
 func (s *shared) Deployments(ctx context.Context) ([]orch.Deployment, error) {
-	return ask(ctx, s, false, func(svc orch.Service) ([]orch.Deployment, error) { return svc.Deployments(ctx) })
+	return ask(ctx, s, look, func(svc orch.Service) ([]orch.Deployment, error) { return svc.Deployments(ctx) })
 }
 
 func (s *shared) Deployment(ctx context.Context, name string) (*orch.Detail, error) {
-	return ask(ctx, s, false, func(svc orch.Service) (*orch.Detail, error) { return svc.Deployment(ctx, name) })
+	return ask(ctx, s, look, func(svc orch.Service) (*orch.Detail, error) { return svc.Deployment(ctx, name) })
 }
 
 func (s *shared) Outputs(ctx context.Context, name string, reveal bool) ([]orch.Output, error) {
-	return ask(ctx, s, false, func(svc orch.Service) ([]orch.Output, error) { return svc.Outputs(ctx, name, reveal) })
+	return ask(ctx, s, look, func(svc orch.Service) ([]orch.Output, error) { return svc.Outputs(ctx, name, reveal) })
 }
 
 func (s *shared) Tasks(ctx context.Context, deployment string) ([]orch.Task, error) {
-	return ask(ctx, s, false, func(svc orch.Service) ([]orch.Task, error) { return svc.Tasks(ctx, deployment) })
+	return ask(ctx, s, look, func(svc orch.Service) ([]orch.Task, error) { return svc.Tasks(ctx, deployment) })
 }
 
 func (s *shared) Steps(ctx context.Context, deployment, task string) ([]orch.StepStatus, error) {
-	return ask(ctx, s, false, func(svc orch.Service) ([]orch.StepStatus, error) { return svc.Steps(ctx, deployment, task) })
+	return ask(ctx, s, look, func(svc orch.Service) ([]orch.StepStatus, error) { return svc.Steps(ctx, deployment, task) })
 }
 
 // Host also fetches the secrets that a session on it needs.
 func (s *shared) Host(ctx context.Context, deployment string, in topology.Instance) (*driver.Host, error) {
-	return ask(ctx, s, false, func(svc orch.Service) (*driver.Host, error) {
+	return ask(ctx, s, look, func(svc orch.Service) (*driver.Host, error) {
 		if c, ok := svc.(*client.Client); ok {
 			access, err := c.HostAccess(ctx, deployment, in)
 			for ref, v := range access.Secrets {
@@ -322,7 +351,7 @@ func (s *shared) Events(ctx context.Context, f orch.Filter) iter.Seq2[event.Even
 	return func(yield func(event.Event, error) bool) {
 		for {
 			more, following := true, false
-			err := s.use(ctx, false, func(svc orch.Service) error {
+			err := s.use(ctx, look, func(svc orch.Service) error {
 				once := f
 				_, remote := svc.(*client.Client)
 				following = f.Follow && !remote && s.kept == nil

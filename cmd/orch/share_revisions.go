@@ -7,5 +7,5 @@ import (
 )
 
 func (s *shared) Revisions(ctx context.Context, deployment string) ([]orch.Revision, error) {
-	return ask(ctx, s, false, func(svc orch.Service) ([]orch.Revision, error) { return svc.Revisions(ctx, deployment) })
+	return ask(ctx, s, look, func(svc orch.Service) ([]orch.Revision, error) { return svc.Revisions(ctx, deployment) })
 }

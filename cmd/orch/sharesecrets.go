@@ -13,7 +13,7 @@ func (s *shared) Secrets() orch.Secrets { return sharedSecrets{s} }
 type sharedSecrets struct{ s *shared }
 
 func askSecrets[T any](ctx context.Context, x sharedSecrets, fn func(orch.Secrets) (T, error)) (T, error) {
-	return ask(ctx, x.s, false, func(svc orch.Service) (T, error) { return fn(svc.Secrets()) })
+	return ask(ctx, x.s, look, func(svc orch.Service) (T, error) { return fn(svc.Secrets()) })
 }
 
 func (x sharedSecrets) Set(ctx context.Context, name string, value []byte, o orch.SecretOptions) (orch.SecretInfo, error) {
@@ -37,7 +37,7 @@ func (x sharedSecrets) List(ctx context.Context, prefix string) ([]orch.SecretIn
 }
 
 func (x sharedSecrets) Remove(ctx context.Context, name string) error {
-	return x.s.use(ctx, false, func(svc orch.Service) error { return svc.Secrets().Remove(ctx, name) })
+	return x.s.use(ctx, look, func(svc orch.Service) error { return svc.Secrets().Remove(ctx, name) })
 }
 
 func (x sharedSecrets) Export(ctx context.Context, o orch.SecretExport) (orch.SecretExported, error) {

@@ -135,6 +135,9 @@ func Main(ctx context.Context, args []string, stdio Stdio, deps Deps) (code int)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	root := newRoot(env)
+	if c, _, err := root.Find(args); err == nil {
+		env.command = c.CommandPath()
+	}
 	root.SetArgs(args)
 	root.SetIn(stdio.In)
 	root.SetOut(stdio.Out)
@@ -157,6 +160,7 @@ type environment struct {
 	overrides  map[string]string
 	logLevel   string
 	level      slog.LevelVar // in force; see logger
+	command    string        // its words, without arguments: "orch deploy"
 	verbose    bool
 	// server, context and tenant say where and in which tenant to work.
 	server, context, tenant string
@@ -257,7 +261,7 @@ func (e *environment) config() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.cfg = c
+	c.Command, e.cfg = e.command, c
 	return c, nil
 }
 

@@ -56,6 +56,8 @@ type Config struct {
 
 	// Shared is set in a server: its users are not who has started it.
 	Shared bool `yaml:"-"`
+	// Command that this process is: "orch deploy".
+	Command string `yaml:"-"`
 	// File that was read, "" for none.
 	File string `yaml:"-"`
 

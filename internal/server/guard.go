@@ -178,6 +178,11 @@ func (s *Server) admit(c echo.Context, needs orch.Role) (orch.Identity, error) {
 	if !id.Allows(needs) {
 		return id, forbidden(id, needs)
 	}
+	if s.opts.Admit != nil {
+		if err := s.opts.Admit(req); err != nil {
+			return id, err
+		}
+	}
 	c.SetRequest(req.WithContext(orch.WithTenant(orch.WithIdentity(req.Context(), id), id.Tenant)))
 	return id, nil
 }

@@ -39,6 +39,8 @@ type Options struct {
 	Auth Authenticator
 	// Owner is the user of a socket.
 	Owner string
+	// Admit refuses requests of a socket for reasons of its own; nil refuses none.
+	Admit func(r *http.Request) error
 	// AnyHost also lets requests without credentials in that call the server by a name other than this machine's (--insecure-no-auth).
 	AnyHost bool
 	// NoAudit keeps no audit log: the Service has no accounts.

@@ -56,6 +56,16 @@ func (c *Client) WithAccess(a Access) *Client {
 	return &out
 }
 
+// WithHeader returns a client that sends a header with every request.
+func (c *Client) WithHeader(name, value string) *Client {
+	out := *c
+	if out.header = c.header.Clone(); out.header == nil {
+		out.header = http.Header{}
+	}
+	out.header.Set(name, value)
+	return &out
+}
+
 // New returns a client of the server at an http or https URL.
 func New(base string, h *http.Client) *Client {
 	if h == nil {
