@@ -78,6 +78,8 @@ type Request struct {
 	// Removal: the instance is being removed, so a host that cannot be reached is not waited for as one that is being made
 	// (RemovalPatience).
 	Removal bool
+	// Undeploy: the whole deployment is being removed.
+	Undeploy bool
 	// Ephemeral: nobody will ask for the OpID again, so the driver keeps nothing of it.
 	Ephemeral bool
 }

@@ -58,14 +58,12 @@ type batch struct {
 	report     func(i int, res driver.Result, err error)
 	reported   []bool
 
-	home   string // directory of the deployment
-	work   string // directory of the run
-	loc    plugin.Location
-	cloud  driver.Cloud
-	bundle *bundle
-	// uncertain: an earlier apply ended in a way that may have left resources that no state knows.
-	uncertain bool
-	renderer  *plugin.Renderer
+	home     string // directory of the deployment
+	work     string // directory of the run
+	loc      plugin.Location
+	cloud    driver.Cloud
+	bundle   *bundle
+	renderer *plugin.Renderer
 }
 
 // RunBatch makes, changes and removes the instances of the requests, which are of one deployment, in one apply. Requests may depend on
@@ -389,6 +387,7 @@ func (b *batch) apply(ctx context.Context) error {
 	if err := b.clearStrays(ctx); err != nil {
 		return err
 	}
+	b.unblock(ctx)
 	g, err := b.aim(ctx)
 	if err != nil {
 		return err

@@ -141,7 +141,7 @@ func (b *batch) absorb(ctx context.Context, t *tracker) error {
 		if err != nil {
 			// Terraform was killed while it wrote; the last whole copy is what we have.
 			b.d.opts.Logger.Warn("Terraform's last state is not whole; going on with the copy before it", "deployment", b.deployment, "err", err)
-			b.uncertain = true
+			b.doubt()
 		} else if s.newer(b.bundle.state) {
 			b.bundle.state, b.bundle.State = s, data
 		}
@@ -169,7 +169,7 @@ func (b *batch) outcome() (failure error, err error) {
 	var e exit
 	switch err := readJSON(filepath.Join(b.work, fileExit), &e); {
 	case errors.Is(err, os.ErrNotExist):
-		b.uncertain = true
+		b.doubt()
 		return &driver.Error{Op: "terraform apply", Host: "orchestrator", ExitCode: -1, Retryable: true,
 			Err: errors.New("the supervisor of Terraform ended without a result (the machine went down, or it was killed)")}, nil
 	case err != nil:
@@ -182,7 +182,7 @@ func (b *batch) outcome() (failure error, err error) {
 	x := &driver.Error{Op: "terraform apply", Host: "orchestrator", ExitCode: e.Code, Stderr: lastLines(string(stderr), 8)}
 	switch {
 	case e.Code < 0:
-		b.uncertain = true
+		b.doubt()
 		x.Err, x.Retryable = fmt.Errorf("a signal ended Terraform: %s", e.Error), true
 	case e.Error != "":
 		x.Err = errors.New(e.Error)

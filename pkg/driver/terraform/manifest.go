@@ -37,6 +37,10 @@ type manifest struct {
 	Gone map[string]string `json:"gone,omitempty"`
 	// Differs are addresses of adopted resources that are not as the blocks ask for, with what the next apply has to do ("update", "replace").
 	Differs map[string]string `json:"differs,omitempty"`
+	// Uncertain are the keys of entries that applies which were cut off may have made without any state knowing, until somebody has looked.
+	Uncertain []string `json:"uncertain,omitempty"`
+	// Unblocked is the task of the undeployment that has removed what is not on record.
+	Unblocked string `json:"unblocked,omitempty"`
 	// Apply is set while one is under way.
 	Apply *applyRecord `json:"apply,omitempty"`
 }

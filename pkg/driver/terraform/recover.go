@@ -36,7 +36,7 @@ func (b *batch) recover(ctx context.Context) error {
 	if errors.Is(err, os.ErrNotExist) {
 		if mine != nil {
 			// The apply ran elsewhere, or was never started. What it may have made is found by its identity.
-			b.uncertain = true
+			b.doubt()
 			b.bundle.Manifest.Apply = nil
 		}
 		return nil
@@ -49,7 +49,8 @@ func (b *batch) recover(ctx context.Context) error {
 			// Absorbed, but its files were not removed any more.
 			if data, err := os.ReadFile(filepath.Join(b.work, fileState)); err == nil {
 				if s, err := parseState(data); err == nil && s.newer(b.bundle.state) {
-					b.bundle.state, b.bundle.State, b.uncertain = s, data, true
+					b.bundle.state, b.bundle.State = s, data
+					b.doubt()
 					if err := b.save(ctx); err != nil {
 						return err
 					}

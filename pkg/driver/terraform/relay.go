@@ -222,7 +222,7 @@ func (b *batch) fetch(ctx context.Context, rec *applyRecord) error {
 		case now.Run == rec.ID && now.Beat != beat:
 			beat, since = now.Beat, time.Now()
 		case time.Since(since) > reportSilence:
-			b.uncertain = true
+			b.doubt()
 			return b.unpack(ctx, rec)
 		}
 		select {

@@ -3,26 +3,82 @@ package terraform
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/plugin"
 )
 
+// doubt notes that an apply ended in a way that may have left resources that no state knows. It stays on record until somebody has looked: who
+// finds it out need not be the one that goes on.
+func (b *batch) doubt() {
+	m := b.bundle.Manifest
+	for k := range m.Entries {
+		if !slices.Contains(m.Uncertain, k) {
+			m.Uncertain = append(m.Uncertain, k)
+		}
+	}
+	slices.Sort(m.Uncertain)
+}
+
 // clearStrays removes what an earlier attempt made without Terraform's state knowing: the reply was lost, or Terraform was killed before
 // it could write. Such a resource carries our identity, is in no state, and nobody uses it yet; left alone it would hold a name or quota,
-// or be made twice. Only resources of the batch's instances, or shared ones, are touched, and only when something went wrong before.
+// or be made twice. Only resources of the batch's instances, of those that an apply which was cut off may have made and that nobody asks for
+// any more, or shared ones, are touched, and only when something went wrong before: of others the record may have been lost, and they can be
+// adopted.
 func (b *batch) clearStrays(ctx context.Context) error {
-	uncertain := b.uncertain
+	m := b.bundle.Manifest
 	of := map[string]bool{}
 	for i, r := range b.reqs {
-		if b.reported[i] {
-			continue
+		if !b.reported[i] {
+			of[plugin.EntryKey(r.ID())] = r.Attempt > 1
 		}
-		uncertain = uncertain || r.Attempt > 1
-		of[plugin.EntryKey(r.ID())] = true
 	}
-	if !uncertain || b.cloud == nil || len(of) == 0 {
+	var later []string
+	for _, k := range m.Uncertain {
+		if _, batch := of[k]; batch || m.Entries[k] == nil || m.Entries[k].Instance.Index == "" {
+			of[k] = true
+		} else {
+			later = append(later, k)
+		}
+	}
+	if !slices.Contains(slices.Collect(maps.Values(of)), true) {
+		return nil
+	}
+	err := b.clear(ctx, func(r *driver.CloudResource) bool {
+		_, ours := of[r.Node+"/"+r.Instance]
+		return ours || r.Node == "" || r.Instance == ""
+	})
+	if err == nil {
+		m.Uncertain = later
+	}
+	return err
+}
+
+// blocking are the kinds of resources that keep others from going, and that nothing else keeps.
+var blocking = []string{"floating IP", "server", "port", "router"}
+
+// unblock removes at the beginning of an undeployment what nobody has on record and what keeps Terraform waiting for other resources to go: a
+// port is on a subnet. Who undeploys adopts nothing any more. The rest is found when all that is on record has gone, so a failure is only told.
+func (b *batch) unblock(ctx context.Context) {
+	m, task := b.bundle.Manifest, b.reqs[0].Task
+	if m.Unblocked == task || slices.ContainsFunc(b.reqs, func(r *driver.Request) bool { return !r.Undeploy || r.Action != driver.Delete }) {
+		return
+	}
+	m.Unblocked = task
+	limited, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := b.clear(limited, func(r *driver.CloudResource) bool { return slices.Contains(blocking, r.Kind) }); err != nil && ctx.Err() == nil {
+		b.emit(event.Event{Type: event.Log, Level: event.Warn, Deployment: b.deployment, Task: task, Message: err.Error()})
+	}
+}
+
+// clear removes the marked resources that are not in the state and that which tells of. What is to stay, stays.
+func (b *batch) clear(ctx context.Context, which func(*driver.CloudResource) bool) error {
+	if b.cloud == nil {
 		return nil
 	}
 	found, err := b.cloud.Inventory(ctx, b.deployment)
@@ -30,15 +86,7 @@ func (b *batch) clearStrays(ctx context.Context) error {
 		return fmt.Errorf("cannot look for what an earlier attempt left: %w", cloudUnreachable(err))
 	}
 	known := b.bundle.state.ids()
-	var strays []driver.CloudResource
-	for _, r := range found {
-		if known[r.ID] || r.Kept {
-			continue
-		}
-		if r.Node == "" || r.Instance == "" || of[r.Node+"/"+r.Instance] {
-			strays = append(strays, r)
-		}
-	}
+	strays := slices.DeleteFunc(found, func(r driver.CloudResource) bool { return known[r.ID] || r.Kept || !which(&r) })
 	if len(strays) == 0 {
 		return nil
 	}
