@@ -22,7 +22,6 @@ import (
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/secret"
 	"github.com/orch-project/orch/pkg/state/bolt"
-	"github.com/orch-project/orch/pkg/state/open"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -43,8 +42,10 @@ type shared struct {
 
 	mu     sync.Mutex
 	remote *client.Client
-	kept   *service
-	stop   func() // ends serving
+	// foreign: the user was told that the socket is another user's.
+	foreign sync.Once
+	kept    *service
+	stop    func() // ends serving
 	// held are the secrets of hosts that were asked for: a session needs them when the store is no longer open.
 	held heldSecrets
 	dial dialFunc
@@ -68,21 +69,6 @@ func (s *shared) opened(svc *service) opened {
 
 func newShared(c *config.Config, tenant string, log *slog.Logger, get func(ctx context.Context) (*service, error)) *shared {
 	return &shared{cfg: c, socket: socketPath(c), tenant: tenant, log: log, open: get, held: heldSecrets{}}
-}
-
-// socketPath is where whoever has the store file serves it. Each file has a socket of its own in the home directory; a longer path than a socket
-// may have goes below the temporary directory.
-func socketPath(c *config.Config) string {
-	name := "orch"
-	if file := realPath(open.File(c.Store)); file != realPath(filepath.Join(c.Home, "orch.db")) {
-		name += "-" + hash(file)
-	}
-	path := filepath.Join(c.Home, name+".sock")
-	const limit = 100 // sun_path holds 108 bytes
-	if len(path) <= limit {
-		return path
-	}
-	return filepath.Join(os.TempDir(), "orch-"+hash(path)+".sock")
 }
 
 // realPath is one name for a file that may not exist yet, however it is reached.
@@ -193,6 +179,11 @@ func (s *shared) acquire(ctx context.Context, keep bool) (orch.Service, func(), 
 
 // serving returns a client of the process that serves the store, nil if there is none.
 func (s *shared) serving(ctx context.Context) *client.Client {
+	if err := checkSocket(s.socket); err != nil {
+		s.foreign.Do(func() { s.log.Warn("a socket is not used, whoever serves on it", "error", err) })
+		s.remote = nil
+		return nil
+	}
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", s.socket)
 	if err != nil {
 		s.remote = nil
@@ -225,8 +216,11 @@ func locked(err error) bool {
 // keep serves the open store on the socket. Who holds the store's lock owns the socket's path: what lies there is a dead process's.
 func (s *shared) keep(l *service) {
 	s.kept = l
-	_ = os.Remove(s.socket)
-	listener, err := net.Listen("unix", s.socket)
+	var listener net.Listener
+	err := makeRoom(s.socket)
+	if err == nil {
+		listener, err = net.Listen("unix", s.socket)
+	}
 	if err == nil {
 		err = os.Chmod(s.socket, 0o600)
 	}
