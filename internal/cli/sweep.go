@@ -148,6 +148,10 @@ func (e *environment) sweepNext(req orch.SweepRequest, count map[string]int) {
 	if count["adoptable"] > 0 {
 		e.out.Printf("`orch sweep %s --adopt` takes over %s\n", req.Deployment, view.Plural(count["adoptable"], "orphan"))
 	}
+	if count[driver.InCloud] > 0 && count[driver.InBoth]+count[driver.InState]+count["adoptable"]+count["kept"] == 0 {
+		// The record itself is lost, or there never was one: only the document says what these are.
+		e.out.Printf("`orch deploy DOCUMENT --name %s --adopt` takes them over, where the document is the one that made them\n", req.Deployment)
+	}
 	if count[driver.InCloud] > count["kept"] {
 		e.out.Printf("`orch sweep %s --delete` removes them\n", req.Deployment)
 	}
