@@ -139,9 +139,7 @@ func TestChaosLife(t *testing.T) {
 		clear(c.seen)
 		c.through(s.args...)
 		var got, want []string
-		for _, s := range happened(effects) {
-			got = append(got, s)
-		}
+		got = append(got, happened(effects)...)
 		for _, w := range s.want {
 			w = strings.ReplaceAll(w, " ", "_")
 			want = append(want, "begin_"+w, "end_"+w)

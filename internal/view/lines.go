@@ -71,7 +71,11 @@ func (l *Lines) step(e event.Event) {
 	case "failed":
 		l.line(e, Bad, op+" FAILED"+l.took(e)+": "+e.Message)
 	case "skipped":
-		l.line(e, Quiet, op+" not run: "+e.Message)
+		text := op + " not run"
+		if e.Message != "" { // an alternative that is not taken has no cause
+			text += ": " + e.Message
+		}
+		l.line(e, Quiet, text)
 	case "cancelled":
 		l.line(e, Warm, op+" cancelled")
 	}

@@ -146,7 +146,7 @@ func (e *expressions) Call(n *source.Node) (fn string, args []*source.Node, prob
 	case e.prefix == "" && (name == "concat" || name == "join" || name == "token") && !arg.Is(source.Sequence):
 		problem = name + " needs a list of arguments"
 	}
-	return fn, args, problem, "", true
+	return fn, args, problem, hint, true
 }
 
 // isCall tells $name from $$escaped and from plain text.
