@@ -14,7 +14,7 @@ import (
 // Servers that exist already are reached by what a blueprint says of them: Cloudify's ip and agent_config, an operation's fabric_env. Passwords stay out of everything that is printed.
 func TestExistingServers(t *testing.T) {
 	t.Parallel()
-	home := t.TempDir()
+	home, documents := t.TempDir(), t.TempDir() // the state is no part of the blueprint
 	orch := func(code int, in string, args ...string) string {
 		t.Helper()
 		cmd := exec.Command("orch", args...) // testscript.Main puts this test binary on the PATH as orch
@@ -30,7 +30,7 @@ func TestExistingServers(t *testing.T) {
 		return string(out)
 	}
 	write := func(name, text string) string {
-		p := filepath.Join(home, name)
+		p := filepath.Join(documents, name)
 		if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/fstest"
 	"testing/iotest"
 	"unicode/utf8"
 
@@ -288,4 +289,20 @@ func FuzzShebang(f *testing.F) {
 			in.command("x", true)
 		}
 	})
+}
+
+// A file that is written while it is uploaded is named; sending it again and again would be in vain.
+func TestChangedFiles(t *testing.T) {
+	fsys := fstest.MapFS{"a": {Data: []byte("one")}, "dir/b": {Data: []byte("two")}}
+	units, err := treeOf(fsys, ".", []string{"a", "dir/b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name := changed(units); name != "" {
+		t.Errorf("%s has not changed", name)
+	}
+	fsys["dir/b"] = &fstest.MapFile{Data: []byte("three")}
+	if name := changed(units); name != "dir/b" {
+		t.Errorf("%q has changed", name)
+	}
 }

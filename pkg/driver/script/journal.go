@@ -249,9 +249,29 @@ func (r *Runner) upload(ctx context.Context, j *Job, missing map[string]bool, ta
 	pack := packUnits(small)
 	defer pack.Close()
 	if err := again(r.call(ctx, &answer{}, "unpack", j.ID, pack)); err != nil {
+		if name := changed(small); name != "" {
+			return fmt.Errorf("cannot upload the files of the operation: %s has changed since the operation began", name)
+		}
 		return fmt.Errorf("cannot upload the files of the operation: %w", err)
 	}
 	return nil
+}
+
+// changed is the first file that is not any more what was measured, or "". Sending it again would be in vain.
+func changed(units []unit) string {
+	for _, u := range units {
+		if u.kind == "tree" {
+			if name := changed(u.files); name != "" {
+				return name
+			}
+			continue
+		}
+		now := u
+		if u.digest != "" && (now.measure() != nil || now.digest != u.digest) {
+			return u.path
+		}
+	}
+	return ""
 }
 
 // uploadOne brings one big unit. Two operations may want the same file on the same host at once: the second waits and finds it there.
