@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-	"testing/fstest"
 	"testing/iotest"
 	"unicode/utf8"
 
