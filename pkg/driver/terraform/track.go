@@ -256,7 +256,7 @@ func (t *tracker) succeed(ctx context.Context, i int, r *driver.Request, s *tfSt
 		renderer = renderer.Fresh() // what it has evaluated is of a world with the instance
 		renderer.Gone = t.b.removed()
 	}
-	if e := t.b.bundle.Manifest.Entries[plugin.EntryKey(r.ID())]; e != nil {
+	if e := t.b.bundle.Manifest.Entries[plugin.EntryKey(r.ID())]; e != nil && r.Action != driver.Delete {
 		others = append(others, e.Tells...)
 	}
 	for _, o := range others {
