@@ -85,7 +85,9 @@ func Proxy(server string, report func(format string, args ...any)) (*httptest.Se
 	if err != nil {
 		return nil, err
 	}
-	through := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) }}
+	through := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) },
+		// The client has gone, or the server: there is no answer, and so none to be checked.
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }}
 	h, err := Handler(doc, through, report)
 	if err != nil {
 		return nil, err
