@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+
+	"github.com/orch-project/orch/pkg/topology"
 )
 
 // evalAutoCIDR chooses a subnet for a network that asks for none: always the same for a deployment's node, and most likely another one
@@ -18,7 +20,7 @@ func evalAutoCIDR(f *frame, e *Expr) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	bits, _ := number(n)
+	bits, _ := topology.Number(n)
 	seed := f.r.Deployment + "/" + f.in.node.Name
 	if len(e.Args) > 2 {
 		s, err := f.eval(e.Args[2])

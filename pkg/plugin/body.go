@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/orch-project/orch/pkg/topology"
 )
 
 // body fills in a block's arguments.
@@ -138,7 +140,7 @@ func (r *Renderer) counts(f *frame, quota *Named) (map[string]float64, error) {
 	}
 	out := map[string]float64{}
 	for k, v := range values {
-		if n, ok := number(v); ok {
+		if n, ok := topology.Number(v); ok {
 			out[k] = n
 		}
 	}

@@ -417,7 +417,7 @@ func (f *frame) endpoints() (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			p, ok := number(port)
+			p, ok := topology.Number(port)
 			if !ok || p < 1 {
 				continue
 			}

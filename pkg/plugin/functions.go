@@ -93,8 +93,8 @@ func applyAtLeast(a []any) (any, error) {
 	if a[0] == nil || a[1] == nil {
 		return true, nil
 	}
-	x, okx := number(a[0])
-	y, oky := number(a[1])
+	x, okx := topology.Number(a[0])
+	y, oky := topology.Number(a[1])
 	if !okx || !oky {
 		return nil, fmt.Errorf("cannot compare %v with %v as numbers", a[0], a[1])
 	}
@@ -232,7 +232,7 @@ func applyInt(a []any) (any, error) {
 	case nil, Ref, template, topology.Unknown:
 		return a[0], nil
 	}
-	n, ok := number(a[0])
+	n, ok := topology.Number(a[0])
 	if !ok {
 		return nil, fmt.Errorf("%v is not a number", a[0])
 	}

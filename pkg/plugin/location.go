@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/topology"
 )
 
 // Location is a place to deploy to: a plugin with settings. Credentials are not part of it.
@@ -86,7 +87,7 @@ func (st Setting) coerce(v any) (any, error) {
 	}
 	switch st.Type {
 	case "integer":
-		if n, ok := number(v); ok {
+		if n, ok := topology.Number(v); ok {
 			return int64(n), nil
 		}
 	case "boolean":

@@ -76,7 +76,7 @@ func (r *Renderer) Publish(ctx context.Context, id topology.Instance) (*Publishe
 	p.Host = &Host{Addresses: texts(h["addresses"]), User: str(h["user"]), Key: str(h["key"]), Password: str(h["password"]),
 		HostKeys: texts(h["host_keys"]), HostKeySource: str(h["host_key_source"]), ServerID: str(h["server_id"]),
 		CloudInit: truth(h["cloud_init"]), Sudo: truth(h["sudo"])}
-	if n, ok := number(h["port"]); ok {
+	if n, ok := topology.Number(h["port"]); ok {
 		p.Host.Port = int(n)
 	}
 	return p, nil

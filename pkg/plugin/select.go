@@ -154,8 +154,8 @@ func matching(items []map[string]any, where []criterion) []map[string]any {
 func (c criterion) holds(v any) bool {
 	switch c.op {
 	case "min":
-		have, ok := number(v)
-		want, _ := number(c.want)
+		have, ok := topology.Number(v)
+		want, _ := topology.Number(c.want)
 		return ok && have >= want
 	case "like":
 		have, _ := text(v)
@@ -190,8 +190,8 @@ func order(found []map[string]any, e *Expr) {
 	sort.SliceStable(found, func(i, j int) bool {
 		a, b := found[i], found[j]
 		for _, field := range smallest {
-			x, _ := number(a[field])
-			y, _ := number(b[field])
+			x, _ := topology.Number(a[field])
+			y, _ := topology.Number(b[field])
 			if x != y {
 				return x < y
 			}

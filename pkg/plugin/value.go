@@ -85,22 +85,6 @@ func text(v any) (string, bool) {
 	return "", false
 }
 
-// number reads a number from a number or a text.
-func number(v any) (float64, bool) {
-	switch t := v.(type) {
-	case int64:
-		return float64(t), true
-	case int:
-		return float64(t), true
-	case float64:
-		return t, true
-	case string:
-		f, err := strconv.ParseFloat(strings.TrimSpace(t), 64)
-		return f, err == nil
-	}
-	return 0, false
-}
-
 var size = regexp.MustCompile(`(?i)^\s*([0-9]*\.?[0-9]+)\s*(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB)?\s*$`)
 
 var units = map[string]float64{"b": 1, "kb": 1e3, "kib": 1 << 10, "mb": 1e6, "mib": 1 << 20, "gb": 1e9, "gib": 1 << 30, "tb": 1e12, "tib": 1 << 40}

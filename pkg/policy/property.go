@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -60,7 +59,7 @@ func (r *reader) number(name string) *float64 {
 	if v == nil {
 		return nil
 	}
-	f, ok := number(v)
+	f, ok := topology.Number(v)
 	if !ok {
 		r.bad(name, "must be a number")
 		return nil
@@ -74,7 +73,7 @@ func (r *reader) duration(name string, otherwise time.Duration) time.Duration {
 	if v == nil {
 		return otherwise
 	}
-	if f, ok := number(v); ok {
+	if f, ok := topology.Number(v); ok {
 		return time.Duration(f * float64(time.Second))
 	}
 	text, _ := topology.Text(v)
@@ -89,22 +88,7 @@ func (r *reader) duration(name string, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
-func number(v any) (float64, bool) {
-	switch t := v.(type) {
-	case int64:
-		return float64(t), true
-	case int:
-		return float64(t), true
-	case float64:
-		return t, true
-	case string:
-		f, err := strconv.ParseFloat(strings.TrimSpace(t), 64)
-		return f, err == nil
-	}
-	return 0, false
-}
-
 func whole(v any) (int, bool) {
-	f, ok := number(v)
+	f, ok := topology.Number(v)
 	return int(f), ok && f == float64(int(f))
 }

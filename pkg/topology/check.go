@@ -246,8 +246,8 @@ func (c *Checker) rangeValue(n *source.Node, s *Schema, path string) *Value {
 		}
 		v.List = append(v.List, &Value{Lit: bound, Pos: it.Pos})
 	}
-	if lo, ok := number(v.List[0].Lit); ok {
-		if hi, ok := number(v.List[1].Lit); ok && hi < lo {
+	if lo, ok := Number(v.List[0].Lit); ok {
+		if hi, ok := Number(v.List[1].Lit); ok && hi < lo {
 			c.report(CodeValueFormat, n.Pos, path, "write the lower bound first", "%s: the range's lower bound %s is above its upper bound %s", lastName(path), n.Items[0].Text, n.Items[1].Text)
 		}
 	}

@@ -110,7 +110,7 @@ func (k Constraint) validValues(v *Value, s *Schema) string {
 }
 
 func (k Constraint) length(v, limit *Value) string {
-	want, ok := number(limit.Lit)
+	want, ok := Number(limit.Lit)
 	if !ok {
 		return ""
 	}
@@ -212,8 +212,8 @@ func compare(a, b *Value, s *Schema) (int, bool) {
 	case p == "string":
 		return strings.Compare(text2(a.Lit), text2(b.Lit)), true
 	}
-	if x, ok := number(a.Lit); ok {
-		if y, ok := number(b.Lit); ok && !(aText && bText) {
+	if x, ok := Number(a.Lit); ok {
+		if y, ok := Number(b.Lit); ok && !(aText && bText) {
 			return cmp.Compare(x, y), true
 		}
 	}

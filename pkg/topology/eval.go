@@ -158,6 +158,14 @@ func (e *evaluator) apply(sc Scope, c *Call) (any, error) {
 	if f := running[c.Fn]; f != nil {
 		return f(e, sc, c)
 	}
+	args, err := e.arguments(sc, c)
+	if err != nil {
+		return nil, err
+	}
+	return e.function(sc, c.Fn, args)
+}
+
+func (e *evaluator) arguments(sc Scope, c *Call) ([]any, error) {
 	args := make([]any, len(c.Args))
 	for i, a := range c.Args {
 		r, err := e.eval(sc, a)
@@ -166,7 +174,7 @@ func (e *evaluator) apply(sc Scope, c *Call) (any, error) {
 		}
 		args[i] = r
 	}
-	return e.function(sc, c.Fn, args)
+	return args, nil
 }
 
 // words evaluates arguments that name things: texts, numbers and functions that give them.
@@ -262,7 +270,7 @@ func descend(v any, path []any, what string) (any, error) {
 			}
 			v = next
 		case []any:
-			i, ok := number(key)
+			i, ok := Number(key)
 			if !ok {
 				return nil, &EvalError{Message: fmt.Sprintf("%s is a list; %q is no index", what, word(key))}
 			}

@@ -165,7 +165,7 @@ func token(args []any) (any, error) {
 	}
 	text, hidden := Text(args[0])
 	seps := word(args[1])
-	i, ok := number(args[2])
+	i, ok := Number(args[2])
 	if !ok {
 		return nil, &EvalError{Message: fmt.Sprintf("token: %q is no index", word(args[2]))}
 	}
@@ -299,8 +299,8 @@ func compareAny(a, b any) (int, bool) {
 	_, aText := a.(string)
 	_, bText := b.(string)
 	if !aText && !bText {
-		x, ok1 := number(a)
-		y, ok2 := number(b)
+		x, ok1 := Number(a)
+		y, ok2 := Number(b)
 		if ok1 && ok2 {
 			return cmp.Compare(x, y), true
 		}
@@ -415,7 +415,7 @@ func numbers(a []any) ([]float64, bool, error) {
 	}
 	out, ints := make([]float64, len(a)), true
 	for i, x := range a {
-		f, ok := number(x)
+		f, ok := Number(x)
 		if !ok {
 			return nil, false, &EvalError{Message: fmt.Sprintf("%v is not a number", x)}
 		}
@@ -463,7 +463,7 @@ func remainder(a []any) (any, error) {
 
 func rounding(f func(float64) float64) func([]any) (any, error) {
 	return func(a []any) (any, error) {
-		x, ok := number(first(a))
+		x, ok := Number(first(a))
 		if !ok {
 			return nil, &EvalError{Message: fmt.Sprintf("%v is not a number", first(a))}
 		}

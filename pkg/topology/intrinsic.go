@@ -41,7 +41,7 @@ func init() {
 	pure["string_replace"] = stringFunction(3, 4, func(a []string, args []any) (any, error) {
 		n := -1
 		if len(args) == 4 {
-			f, ok := number(args[3])
+			f, ok := Number(args[3])
 			if !ok {
 				return nil, &EvalError{Message: fmt.Sprintf("string_replace: %q is no number", a[3])}
 			}
@@ -91,7 +91,7 @@ func splitString(a []string, args []any) (any, error) {
 	if len(args) < 3 {
 		return parts, nil
 	}
-	i, ok := number(args[2])
+	i, ok := Number(args[2])
 	if !ok || int(i) < -len(parts) || int(i) >= len(parts) {
 		return nil, &EvalError{Message: fmt.Sprintf("string_split: the text has %d parts; there is no part %s", len(parts), a[2])}
 	}

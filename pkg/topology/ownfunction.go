@@ -61,13 +61,9 @@ func (s *Signature) Runnable() bool {
 // ownFunction evaluates the arguments, chooses the signature, and checks what the Env says the result is. Texts of what a secret went into are
 // secrets.
 func (e *evaluator) ownFunction(sc Scope, c *Call) (any, error) {
-	args := make([]any, len(c.Args))
-	for i, a := range c.Args {
-		r, err := e.eval(sc, a)
-		if err != nil {
-			return nil, err
-		}
-		args[i] = r
+	args, err := e.arguments(sc, c)
+	if err != nil {
+		return nil, err
 	}
 	if refs := unknowns(args, nil); refs != nil {
 		return Unknown{Refs: refs}, nil

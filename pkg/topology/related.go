@@ -14,13 +14,13 @@ func (t *Topology) Related(r *Relationship, source string, position int, all []s
 		return all
 	}
 	sc := Scope{Topology: t, Node: t.NodeNamed(r.Source), Instance: source}
-	number := func(v *Value) (int, bool) {
+	whole := func(v *Value) (int, bool) {
 		got, err := Eval(context.Background(), sc, v, env)
-		f, ok := number(got)
+		f, ok := Number(got)
 		return int(f), err == nil && ok && f >= 0
 	}
 	if r.TargetIndex != nil {
-		i, ok := number(r.TargetIndex)
+		i, ok := whole(r.TargetIndex)
 		if !ok {
 			return all
 		}
@@ -31,7 +31,7 @@ func (t *Topology) Related(r *Relationship, source string, position int, all []s
 		}
 		return nil
 	}
-	n, ok := number(r.Count)
+	n, ok := whole(r.Count)
 	if !ok || n >= len(all) {
 		return all
 	}
@@ -47,7 +47,7 @@ func Quantity(v *Value) (float64, error) {
 	if v == nil || v.Kind != LitValue {
 		return 0, fmt.Errorf("the value is not known")
 	}
-	if f, ok := number(v.Lit); ok {
+	if f, ok := Number(v.Lit); ok {
 		if _, text := v.Lit.(string); !text {
 			return f, nil
 		}

@@ -178,13 +178,15 @@ const Unbounded = "UNBOUNDED"
 
 func isUnbounded(n *source.Node) bool { return strings.EqualFold(n.Str(), Unbounded) }
 
-// number reads an integer or float literal or text.
-func number(v any) (float64, bool) {
+// Number reads a number from an integer, a float or a text; NaN is none.
+func Number(v any) (float64, bool) {
 	switch t := v.(type) {
 	case int64:
 		return float64(t), true
+	case int:
+		return float64(t), true
 	case float64:
-		return t, true
+		return t, !math.IsNaN(t)
 	case string:
 		f, err := strconv.ParseFloat(strings.TrimSpace(t), 64)
 		return f, err == nil && !math.IsNaN(f)

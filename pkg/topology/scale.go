@@ -54,7 +54,7 @@ func (t *Topology) scaleNumber(ctx context.Context, n *Node, v *Value, env Env, 
 	if err != nil {
 		return 0, err
 	}
-	f, ok := number(r)
+	f, ok := Number(r)
 	if r == nil {
 		return otherwise, nil
 	}

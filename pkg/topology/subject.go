@@ -343,7 +343,7 @@ func (e *evaluator) step(sc Scope, sub *subject, rest []any) (located, int, erro
 	case "RELATIONSHIP":
 		used, index := 2, 0
 		if len(rest) > 2 {
-			if i, ok := number(rest[2]); ok {
+			if i, ok := Number(rest[2]); ok {
 				used, index = 3, int(i)
 			}
 		}
@@ -484,7 +484,7 @@ func (e *evaluator) qualified(sc Scope, sub *subject, name string, rest []any) (
 		}
 	}
 	rels := sub.node.requirement(name)
-	if i, ok := number(rest[0]); ok && len(rest) > 1 && int(i) >= 0 && int(i) < len(rels) {
+	if i, ok := Number(rest[0]); ok && len(rest) > 1 && int(i) >= 0 && int(i) < len(rels) {
 		rels, rest = rels[int(i):], rest[1:] // the second relationship of the requirement and so on
 	}
 	for _, r := range rels {
