@@ -1,7 +1,6 @@
 package main
 
 import (
-	"archive/zip"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/orch-project/orch/internal/config"
+	"github.com/orch-project/orch/internal/orchtest/ziptest"
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -78,24 +78,8 @@ func TestWhatIsSent(t *testing.T) {
 // Of an archive, too, what is needed is sent.
 func TestWhatIsSentOfAnArchive(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "app.zip")
-	f, err := os.Create(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	z := zip.NewWriter(f)
-	for name, text := range map[string]string{"app.yaml": stepType + "topology_template: { node_templates: { a: { type: t.App } } }\n", "scripts/create.sh": "", ".hidden/start.sh": "", "README": ""} {
-		w, err := z.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write([]byte(text)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
+	packed := ziptest.Pack(t, map[string]string{"app.yaml": stepType + "topology_template: { node_templates: { a: { type: t.App } } }\n", "scripts/create.sh": "", ".hidden/start.sh": "", "README": ""})
+	if err := os.WriteFile(file, packed, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, names := sent(t, file)

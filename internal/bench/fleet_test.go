@@ -37,7 +37,7 @@ func twenty() string {
 	return b.String()
 }
 
-// BenchmarkFleet is issue 3's figure: 200 deployments of 20 nodes at once on one server and one Consul. It reports the time until all are
+// BenchmarkFleet measures what docs/benchmarks.md promises: 200 deployments of 20 nodes at once on one server and one Consul. It reports the time until all are
 // done, the server's peak resident set (below 400 MB), and by how much Consul's has grown for each deployment (below 5 MB).
 func BenchmarkFleet(b *testing.B) {
 	consul := tools.StartConsul(b, 1)

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -20,9 +19,10 @@ import (
 	"time"
 
 	"github.com/orch-project/orch/internal/orchtest/tools"
+	"github.com/orch-project/orch/internal/orchtest/ziptest"
 )
 
-// The load of issue 4's figure: clients that wait for events, half of them on the native API's streams and half in Alien4Cloud's long polls,
+// The load that the figures of docs/benchmarks.md are for: clients that wait for events, half of them on the native API's streams and half in Alien4Cloud's long polls,
 // and reads of every kind in between.
 const (
 	waitingClients = 1000
@@ -48,7 +48,7 @@ func BenchmarkService(b *testing.B) {
 		dir := b.TempDir()
 		url, pid := serve(b, binary, dir, "bolt:"+filepath.Join(dir, "orch.db"))
 		idle := memory(b, pid, "VmRSS")
-		accept(b, url, "/api/v1/tasks", small("seed"))
+		accept(b, url, "/api/v1/tasks", small(b, "seed"))
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 		var waiting sync.WaitGroup
 		var connected atomic.Int64
@@ -167,21 +167,7 @@ func topologyOf(b *testing.B, n int) []byte {
 			fmt.Fprintf(&doc, "      requirements: [ { dependency: n%03d } ]\n", i/2)
 		}
 	}
-	var buf bytes.Buffer
-	z := zip.NewWriter(&buf)
-	for name, text := range map[string]string{"topology.yml": doc.String(), "create.sh": "#!/bin/sh\ntrue\n"} {
-		f, err := z.Create(name)
-		if err == nil {
-			_, err = io.WriteString(f, text)
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		b.Fatal(err)
-	}
-	return buf.Bytes()
+	return ziptest.Pack(b, map[string]string{"topology.yml": doc.String(), "create.sh": "#!/bin/sh\ntrue\n"})
 }
 
 // accept sends a request that must be taken, and returns how long that took.
@@ -207,17 +193,13 @@ func accept(b *testing.B, url, path string, r *http.Request) time.Duration {
 }
 
 // small is a request to deploy nothing that acts, from a blueprint that the form brings along.
-func small(name string) *http.Request {
+func small(b *testing.B, name string) *http.Request {
 	doc := "tosca_definitions_version: tosca_simple_yaml_1_3\ntopology_template:\n  outputs: { one: { value: 1 } }\n  node_templates:\n    a: { type: tosca.nodes.Root }\n"
-	var buf bytes.Buffer
-	z := zip.NewWriter(&buf)
-	f, _ := z.Create("topology.yaml")
-	_, _ = io.WriteString(f, doc)
-	_ = z.Close()
+	packed := ziptest.Pack(b, map[string]string{"topology.yaml": doc})
 	request, _ := json.Marshal(map[string]any{"verb": "deploy", "deployment": name, "skip_preflight": true})
 	var form bytes.Buffer
 	fmt.Fprintf(&form, "--x\r\nContent-Disposition: form-data; name=\"request\"\r\n\r\n%s\r\n--x\r\nContent-Disposition: form-data; name=\"source\"; filename=\"a.zip\"\r\n\r\n", request)
-	form.Write(buf.Bytes())
+	form.Write(packed)
 	form.WriteString("\r\n--x--\r\n")
 	r, _ := http.NewRequest(http.MethodPost, "http://127.0.0.1", &form)
 	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")

@@ -15,7 +15,7 @@ import (
 	"github.com/orch-project/orch/pkg/orch"
 )
 
-// BenchmarkTakeover is issue 3's figure: the time from SIGKILL of the server that works until work goes on on another one, at most 20 s. Ten
+// BenchmarkTakeover measures what docs/benchmarks.md promises: the time from SIGKILL of the server that works until work goes on on another one, at most 20 s. Ten
 // deployments are at work, each a chain of operations of 0.1 s; what counts is when the last of them has gone on.
 func BenchmarkTakeover(b *testing.B) {
 	consul := tools.StartConsul(b, 1)

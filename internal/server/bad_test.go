@@ -1,7 +1,6 @@
 package server
 
 import (
-	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"net/http"
@@ -11,22 +10,9 @@ import (
 	"testing"
 
 	"github.com/orch-project/orch/internal/orchtest/bounded"
+	"github.com/orch-project/orch/internal/orchtest/ziptest"
 	"github.com/orch-project/orch/pkg/orch"
 )
-
-func zipWith(t testing.TB, name, content string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	f, err := w.Create(name)
-	if err == nil {
-		_, err = f.Write([]byte(content))
-	}
-	if err != nil || w.Close() != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
 
 // TestWrongFieldsHavePointers: the answer says where in the body the mistake is.
 func TestWrongFieldsHavePointers(t *testing.T) {
@@ -57,7 +43,7 @@ func TestBadInput(t *testing.T) {
 	s := withSecrets(t)
 	h := validated(t, New(Options{Service: s, MaxUpload: 1 << 16}).Handler())
 	long := strings.Repeat("x", 1<<17)
-	cut, slip := zipWith(t, "a.yaml", "a: b")[:20], zipWith(t, "../a.yaml", "a: b")
+	cut, slip := ziptest.Pack(t, map[string]string{"a.yaml": "a: b"})[:20], ziptest.Pack(t, map[string]string{"../a.yaml": "a: b"})
 	kindCut, formCut := form(t, `{"deployment":"web"}`, cut)
 	kindSlip, formSlip := form(t, `{"deployment":"web"}`, slip)
 	for name, tt := range map[string]struct {

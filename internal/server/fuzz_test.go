@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/orch-project/orch/internal/orchtest/bounded"
+	"github.com/orch-project/orch/internal/orchtest/ziptest"
 )
 
 // sound fails where an answer is no success and no problem document of the client's.
@@ -44,7 +45,7 @@ func FuzzQueriesAndTags(f *testing.F) {
 
 // FuzzForms: a form with a request and an archive is taken as a whole or refused.
 func FuzzForms(f *testing.F) {
-	kind, body := form(f, `{"verb":"deploy","deployment":"web"}`, zipWith(f, "topology.yaml", "a: b"))
+	kind, body := form(f, `{"verb":"deploy","deployment":"web"}`, ziptest.Pack(f, map[string]string{"topology.yaml": "a: b"}))
 	_, random, _ := strings.Cut(kind, "boundary=")
 	const boundary = "part" // the same in every run, or what a run has found says nothing in the next
 	kind, body = strings.Replace(kind, random, boundary, 1), strings.ReplaceAll(body, random, boundary)

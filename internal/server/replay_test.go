@@ -15,6 +15,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/orch-project/orch/internal/orchtest/ziptest"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/state/mem"
@@ -228,7 +229,7 @@ func TestFormsAreComparedWithoutTheirBoundary(t *testing.T) {
 	c := &counting{stub: &stub{}}
 	h := New(Options{Service: c, Store: mem.New(mem.Options{})}).Handler()
 	send := func(file string) int {
-		kind, body := form(t, `{"deployment":"web"}`, zipWith(t, file, strings.Repeat("x", 9<<20)))
+		kind, body := form(t, `{"deployment":"web"}`, ziptest.Pack(t, map[string]string{file: strings.Repeat("x", 9<<20)}))
 		return post(h, "k", kind, body).Code
 	}
 	if a, b, other := send("a.yaml"), send("a.yaml"), send("b.yaml"); a != 202 || b != 202 || other != 422 || c.n != 1 {

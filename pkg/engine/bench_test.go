@@ -91,7 +91,7 @@ func planAndRun(tb testing.TB, store state.Store, dep string, t *topology.Topolo
 	return len(p.Steps), time.Since(start)
 }
 
-// BenchmarkNoopTopology is issue 2's figure: 1,000 nodes without operations, planned and run on bbolt, in at most 1.0 s.
+// BenchmarkNoopTopology measures what docs/benchmarks.md promises: 1,000 nodes without operations, planned and run on bbolt, in at most 1.0 s.
 func BenchmarkNoopTopology(b *testing.B) {
 	t := wide(1000, true)
 	b.Run("bolt", func(b *testing.B) { noopTopology(b, t, boltStore(b)) })
@@ -115,7 +115,7 @@ func consulStore(tb testing.TB) state.Store {
 	return s
 }
 
-// BenchmarkSteps is issue 3's figure: steps per second whose operations do nothing.
+// BenchmarkSteps measures what docs/benchmarks.md promises: steps per second whose operations do nothing.
 func BenchmarkSteps(b *testing.B) {
 	t := wide(3334, false, "create", "configure", "start")
 	for _, s := range []struct {
@@ -144,7 +144,7 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
-// BenchmarkMakespan is issue 3's figure: 1,000 steps of 50 ms with random dependencies, against their critical path.
+// BenchmarkMakespan measures what docs/benchmarks.md promises: 1,000 steps of 50 ms with random dependencies, against their critical path.
 func BenchmarkMakespan(b *testing.B) {
 	t := wide(1000, true, "create")
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -181,7 +181,7 @@ func BenchmarkMakespan(b *testing.B) {
 	b.ReportMetric(float64(all)/float64(critical)/float64(b.N), "×critical-path")
 }
 
-// BenchmarkMemory is issue 3's figure: the peak resident set of a process that plans and runs one task of 10,000 steps, below 300 MB. The
+// BenchmarkMemory measures what docs/benchmarks.md promises: the peak resident set of a process that plans and runs one task of 10,000 steps, below 300 MB. The
 // process is this test binary, which keeps the store, too.
 func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {

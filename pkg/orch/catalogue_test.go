@@ -1,42 +1,21 @@
 package orch_test
 
 import (
-	"archive/zip"
 	"bytes"
 	"errors"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/orch-project/orch/internal/orchtest/bounded"
+	"github.com/orch-project/orch/internal/orchtest/ziptest"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/state"
 )
 
-func zipped(t *testing.T, files map[string]string) []byte {
-	t.Helper()
-	var buf bytes.Buffer
-	w := zip.NewWriter(&buf)
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		f, err := w.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.Write([]byte(files[name])); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
-}
-
 func (f *fixture) upload(t *testing.T, name, version, text string) orch.Blueprint {
 	t.Helper()
-	b, err := f.Blueprints().Upload(t.Context(), orch.NewBlueprint{Name: name, Version: version, Entry: "app", Filename: "a.zip", Data: zipped(t, map[string]string{"app": text, "create.sh": "", "start.sh": "", "stop.sh": "", "delete.sh": ""})})
+	b, err := f.Blueprints().Upload(t.Context(), orch.NewBlueprint{Name: name, Version: version, Entry: "app", Filename: "a.zip", Data: ziptest.Pack(t, map[string]string{"app": text, "create.sh": "", "start.sh": "", "stop.sh": "", "delete.sh": ""})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +39,11 @@ func TestBlueprintsHaveVersionsThatStay(t *testing.T) {
 	if next := f.upload(t, "shop", "", "three"); next.Version != "3" {
 		t.Errorf("after a named version: %s", next.Version)
 	}
-	_, err := cat.Upload(ctx, orch.NewBlueprint{Name: "shop", Version: "1", Entry: "app", Data: zipped(t, map[string]string{"app": "other"})})
+	_, err := cat.Upload(ctx, orch.NewBlueprint{Name: "shop", Version: "1", Entry: "app", Data: ziptest.Pack(t, map[string]string{"app": "other"})})
 	if kindOf(err) != orch.KindConflict {
 		t.Errorf("a version changed: %v", err)
 	}
-	_, err = cat.Upload(ctx, orch.NewBlueprint{Name: "shop", New: true, Entry: "app", Data: zipped(t, map[string]string{"app": "one"})})
+	_, err = cat.Upload(ctx, orch.NewBlueprint{Name: "shop", New: true, Entry: "app", Data: ziptest.Pack(t, map[string]string{"app": "one"})})
 	if kindOf(err) != orch.KindConflict {
 		t.Errorf("a new one with a name that is taken: %v", err)
 	}
@@ -115,15 +94,15 @@ func TestBadBlueprintsLeaveNothing(t *testing.T) {
 	ctx, cat := t.Context(), f.Blueprints()
 	for name, b := range map[string]orch.NewBlueprint{
 		"empty":       {Name: "x"},
-		"no name":     {Data: zipped(t, map[string]string{"app": "x"}), Entry: "app"},
-		"path":        {Name: "../x", Data: zipped(t, map[string]string{"app": "x"}), Entry: "app"},
-		"tenant":      {Name: "acme~x", Data: zipped(t, map[string]string{"app": "x"}), Entry: "app"},
-		"bad version": {Name: "x", Version: "a/b", Data: zipped(t, map[string]string{"app": "x"}), Entry: "app"},
-		"zip slip":    {Name: "x", Data: zipped(t, map[string]string{"../app": "x"}), Entry: "app"},
-		"cut off":     {Name: "x", Data: zipped(t, map[string]string{"app": "x"})[:30], Entry: "app"},
+		"no name":     {Data: ziptest.Pack(t, map[string]string{"app": "x"}), Entry: "app"},
+		"path":        {Name: "../x", Data: ziptest.Pack(t, map[string]string{"app": "x"}), Entry: "app"},
+		"tenant":      {Name: "acme~x", Data: ziptest.Pack(t, map[string]string{"app": "x"}), Entry: "app"},
+		"bad version": {Name: "x", Version: "a/b", Data: ziptest.Pack(t, map[string]string{"app": "x"}), Entry: "app"},
+		"zip slip":    {Name: "x", Data: ziptest.Pack(t, map[string]string{"../app": "x"}), Entry: "app"},
+		"cut off":     {Name: "x", Data: ziptest.Pack(t, map[string]string{"app": "x"})[:30], Entry: "app"},
 		"binary":      {Name: "x", Data: []byte("\x00\x01\x02"), Entry: "app"},
-		"no entry":    {Name: "x", Data: zipped(t, map[string]string{"app": "x"}), Entry: "other"},
-		"mistakes":    {Name: "x", Data: zipped(t, map[string]string{"other": "x"}), Entry: "other"},
+		"no entry":    {Name: "x", Data: ziptest.Pack(t, map[string]string{"app": "x"}), Entry: "other"},
+		"mistakes":    {Name: "x", Data: ziptest.Pack(t, map[string]string{"other": "x"}), Entry: "other"},
 	} {
 		_, err := cat.Upload(ctx, b)
 		var list *diag.ListError
@@ -137,11 +116,11 @@ func TestBadBlueprintsLeaveNothing(t *testing.T) {
 	if blobs, err := state.NewBlobs(f.store).List(ctx, "blueprint/"); err != nil || len(blobs) != 0 {
 		t.Errorf("left behind: %+v, %v", blobs, err)
 	}
-	b, err := cat.Upload(ctx, orch.NewBlueprint{Name: "x", Data: zipped(t, map[string]string{"other": "x"}), Entry: "other", Unchecked: true})
+	b, err := cat.Upload(ctx, orch.NewBlueprint{Name: "x", Data: ziptest.Pack(t, map[string]string{"other": "x"}), Entry: "other", Unchecked: true})
 	if err != nil || !b.Diagnostics.HasErrors() {
 		t.Errorf("%+v, %v", b, err)
 	}
-	if b, err := cat.Validate(ctx, orch.NewBlueprint{Data: zipped(t, map[string]string{"other": "x"}), Entry: "other"}); err != nil || !b.Diagnostics.HasErrors() {
+	if b, err := cat.Validate(ctx, orch.NewBlueprint{Data: ziptest.Pack(t, map[string]string{"other": "x"}), Entry: "other"}); err != nil || !b.Diagnostics.HasErrors() {
 		t.Errorf("%+v, %v", b, err)
 	}
 }

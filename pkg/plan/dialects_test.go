@@ -1,7 +1,6 @@
 package plan_test
 
 import (
-	"archive/zip"
 	"bytes"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/orch-project/orch/internal/orchtest/ziptest"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
@@ -20,21 +20,12 @@ import (
 // load resolves the documents of an archive whose root is the first file; servers are made by the location.
 func load(t *testing.T, files []txtar.File) *topology.Topology {
 	t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
+	texts := map[string]string{}
 	for _, f := range files {
-		w, err := z.Create(f.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(f.Data); err != nil {
-			t.Fatal(err)
-		}
+		texts[f.Name] = string(f.Data)
 	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	bundle, list := source.OpenReader("a.csar", bytes.NewReader(b.Bytes()), int64(b.Len()))
+	packed := ziptest.Pack(t, texts)
+	bundle, list := source.OpenReader("a.csar", bytes.NewReader(packed), int64(len(packed)))
 	if list.HasErrors() {
 		t.Fatal(list)
 	}

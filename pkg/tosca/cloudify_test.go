@@ -1,7 +1,6 @@
 package tosca
 
 import (
-	"archive/zip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +9,7 @@ import (
 
 	"golang.org/x/tools/txtar"
 
+	"github.com/orch-project/orch/internal/orchtest/ziptest"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -337,29 +337,13 @@ workflows: {custom: {mapping: wf.py, parameters: {x: {default: 1}}}}
 // A blueprint's archive has one folder with blueprint.yaml, beside which scripts and imports lie.
 func TestCloudifyArchive(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "app.zip")
-	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	z := zip.NewWriter(f)
-	for p, text := range map[string]string{
+	packed := ziptest.Pack(t, map[string]string{
 		"app-1.0/blueprint.yaml": head13[:len(head13)-2] + ", lib/more.yaml]\nnode_templates: {a: {type: cloudify.nodes.Root, interfaces: {cloudify.interfaces.lifecycle: {create: scripts/a.sh}}}}\n",
 		"app-1.0/lib/more.yaml":  "node_templates: {b: {type: cloudify.nodes.Root, interfaces: {cloudify.interfaces.lifecycle: {create: scripts/a.sh}}}}\n",
 		"app-1.0/other.yaml":     "{}\n",
 		"app-1.0/scripts/a.sh":   "#!/bin/sh\n",
-	} {
-		w, err := z.Create(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write([]byte(text)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
+	})
+	if err := os.WriteFile(name, packed, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	top, list := Load(t.Context(), Options{Path: name})

@@ -1,7 +1,6 @@
 package tosca
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"flag"
@@ -12,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/orch-project/orch/internal/orchtest/ziptest"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
@@ -31,9 +31,7 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var b bytes.Buffer
-			z := zip.NewWriter(&b)
-			want := map[string]string{}
+			files, want := map[string]string{}, map[string]string{}
 			inputs := &txtar.Archive{Comment: a.Comment}
 			for _, f := range a.Files {
 				if f.Name == "topology.json" || f.Name == "diagnostics" {
@@ -41,18 +39,10 @@ func TestGolden(t *testing.T) {
 					continue
 				}
 				inputs.Files = append(inputs.Files, f)
-				w, err := z.Create(f.Name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := w.Write(f.Data); err != nil {
-					t.Fatal(err)
-				}
+				files[f.Name] = string(f.Data)
 			}
-			if err := z.Close(); err != nil {
-				t.Fatal(err)
-			}
-			bundle, list := source.OpenReader("a.csar", bytes.NewReader(b.Bytes()), int64(b.Len()))
+			packed := ziptest.Pack(t, files)
+			bundle, list := source.OpenReader("a.csar", bytes.NewReader(packed), int64(len(packed)))
 			if list.HasErrors() {
 				t.Fatal(list)
 			}
