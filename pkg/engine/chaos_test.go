@@ -368,6 +368,9 @@ func (s *schedule) expect(p *plan.Plan) {
 	s.world.needs = map[string][]string{}
 	for _, st := range p.Steps {
 		for todo := slices.Clone(st.Needs); len(todo) > 0; todo = todo[1:] {
+			if slices.Contains(st.Tolerates, todo[0]) {
+				continue // it may have failed
+			}
 			if n := byID[todo[0]]; n.Acts() {
 				s.world.needs[st.ID] = append(s.world.needs[st.ID], n.ID)
 			} else {

@@ -1,10 +1,14 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/orch-project/orch/pkg/plan"
 )
 
 // learn notes what the end of a predecessor means for a step.
+//
+// What is needed only to have ended (plan.Step.Tolerates) is no reason for or against the step.
 //
 //	predecessor          needed by the step            alternative to it (on_failure, on_cancel)
 //	done                 ok                            nothing
@@ -28,7 +32,7 @@ func (r *run) learn(s, pred *step) {
 	for _, n := range s.Needs {
 		needed = needed || n == pred.ID
 	}
-	if !needed {
+	if !needed || slices.Contains(s.Tolerates, pred.ID) {
 		return
 	}
 	switch pred.status {
@@ -70,7 +74,7 @@ func (r *run) decide(st *step) {
 		r.ended(st, Cancelled)
 	case st.bad:
 		r.skip(st)
-	case st.trigger, st.ok, !st.alt && len(st.Needs) == 0:
+	case st.trigger, st.ok, !st.alt && len(st.Needs) == len(st.Tolerates):
 		r.enqueue(st)
 	default:
 		r.skip(st) // an alternative that is not taken
@@ -112,6 +116,9 @@ func (r *run) ended(st *step, status Status) {
 	r.open--
 	if st.Kind != plan.Join {
 		r.pending.transition(r, st)
+	}
+	if status != Done && st.Relationship == "" && r.job.Plan.Workflow == plan.Install && !r.working[st.Of()] {
+		r.world.leaveOut(st.Of())
 	}
 	for _, s := range r.tell(st) {
 		if s.waits == 0 && s.status == Pending {

@@ -71,6 +71,9 @@ type run struct {
 	// removed are the instances whose records go at the end: what they run on is not waited for long.
 	removed map[topology.Instance]bool
 
+	// working are the instances that were installed when the run began.
+	working map[topology.Instance]bool
+
 	steps   []*step // in the plan's order
 	byID    map[string]*step
 	ready   queue                      // operations
@@ -182,7 +185,10 @@ func (e *Engine) newRun(ctx context.Context, lease *state.Lease, job Job) (*run,
 		return nil, err
 	}
 	r.world.expect(job.Plan)
-	r.removed = map[topology.Instance]bool{}
+	r.removed, r.working = map[topology.Instance]bool{}, map[topology.Instance]bool{}
+	for in, rec := range snap.Instances {
+		r.working[in] = rec.Installed()
+	}
 	for _, s := range job.Plan.Steps {
 		if s.Kind == plan.Forget {
 			r.removed[topology.Instance{Node: s.Node, Index: s.Instance}] = true

@@ -92,6 +92,17 @@ func (w *World) expect(p *plan.Plan) {
 	}
 }
 
+// leaveOut takes an instance that could not be made out of those there are, unless it is the last one: what is told of all instances of its
+// node is told of the good ones.
+func (w *World) leaveOut(in topology.Instance) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rest := slices.DeleteFunc(slices.Clone(w.nodes[in.Node]), func(i string) bool { return i == in.Index })
+	if len(rest) > 0 {
+		w.nodes[in.Node] = rest
+	}
+}
+
 // Instance returns a copy of an instance's record, or nil.
 func (w *World) Instance(in topology.Instance) *Instance {
 	w.mu.RLock()

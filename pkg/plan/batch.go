@@ -193,19 +193,19 @@ func (b *builder) addGate(n *topology.Node, s *Step, cause string) int {
 }
 
 // edges are what restore brings back.
-func (g *graph) edges() [][]int {
-	out := make([][]int, len(g.verts))
+func (g *graph) edges() []waits {
+	out := make([]waits, len(g.verts))
 	for v := range g.verts {
-		out[v] = slices.Clone(g.verts[v].pre)
+		out[v] = waits{slices.Clone(g.verts[v].pre), slices.Clone(g.verts[v].lax)}
 	}
 	return out
 }
 
-func (g *graph) restore(edges [][]int) {
+func (g *graph) restore(edges []waits) {
 	for v := range g.verts {
-		g.verts[v].pre = nil
+		g.verts[v].pre, g.verts[v].lax = nil, nil
 		if v < len(edges) {
-			g.verts[v].pre = edges[v]
+			g.verts[v].pre, g.verts[v].lax = edges[v].pre, edges[v].lax
 		}
 	}
 }

@@ -212,18 +212,19 @@ func (b *builder) finish() (*Plan, diag.List) {
 		return nil, b.diags.Sorted()
 	}
 	joins := 0
-	real, pre := b.g.contract(order, func(int) *Step {
+	real, of := b.g.contract(order, func(int) *Step {
 		joins++
 		return &Step{ID: fmt.Sprintf("join-%d", joins), Kind: Join, Cause: "many wait for many", Retries: -1}
 	})
-	reduce(real, pre)
+	reduce(real, of)
 	p := &Plan{Deployment: b.in.Deployment, Workflow: b.in.Workflow, Steps: make([]*Step, 0, len(real)), Diagnostics: b.diags.Sorted()}
 	busy := map[topology.Instance]bool{}
 	for _, v := range real {
 		s := b.g.verts[v].step
-		for _, q := range pre[v] {
+		for _, q := range append(slices.Clone(of[v].pre), of[v].lax...) {
 			s.Needs = append(s.Needs, b.g.verts[q].step.ID)
 		}
+		s.Tolerates = b.ids(of[v].lax)
 		s.OnFailureOf = b.ids(b.g.verts[v].onFailure)
 		s.OnCancelOf = b.ids(b.g.verts[v].onCancel)
 		p.Steps = append(p.Steps, s)
@@ -275,7 +276,7 @@ func (b *builder) cycle(verts []int) {
 		// What comes before v, through the gates that belong to nobody.
 		seen := map[int]bool{v: true}
 		for todo := []int{v}; len(todo) > 0; todo = todo[1:] {
-			for _, p := range b.g.verts[todo[0]].pre {
+			for _, p := range slices.Concat(b.g.verts[todo[0]].pre, b.g.verts[todo[0]].lax) {
 				switch from := b.g.verts[p].node; {
 				case !in[p] || seen[p] || from == to:
 				case from == nil:

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -28,7 +29,11 @@ func (p *Plan) DOT(out io.Writer) error {
 	}
 	for _, s := range p.Steps {
 		for _, n := range s.Needs {
-			fmt.Fprintf(w, "  %s -> %s;\n", quote(n), quote(s.ID))
+			style := ""
+			if slices.Contains(s.Tolerates, n) {
+				style = " [style=dotted, label=\"ends\"]"
+			}
+			fmt.Fprintf(w, "  %s -> %s%s;\n", quote(n), quote(s.ID), style)
 		}
 		for _, n := range s.OnFailureOf {
 			fmt.Fprintf(w, "  %s -> %s [style=dashed, label=\"fails\"];\n", quote(n), quote(s.ID))

@@ -18,6 +18,7 @@ type vertex struct {
 	step *Step          // nil: a gate
 	skip bool           // the step is done already: it counts as a gate
 	pre  []int          // predecessors
+	lax  []int          // predecessors that only have to have ended, however
 	node *topology.Node // that it belongs to, to report cycles; nil for none
 	// onFailure and onCancel are the steps whose failure or cancellation leads here; they only order.
 	onFailure, onCancel []int
@@ -43,6 +44,13 @@ func (g *graph) edge(a, b int) {
 	}
 }
 
+// lax says that a comes before b, which does not mind how a ends.
+func (g *graph) lax(a, b int) {
+	if a != b {
+		g.verts[b].lax = append(g.verts[b].lax, a)
+	}
+}
+
 func (v *vertex) real() bool { return v.step != nil && !v.skip }
 
 // order returns a topological order that keeps the order of making among equals; or nil and the vertices on and behind cycles.
@@ -52,8 +60,8 @@ func (g *graph) order() (order, cycle []int) {
 	missing := make([]int, n)
 	succ := make([][]int, n)
 	for v := range g.verts {
-		g.verts[v].pre = unique(g.verts[v].pre)
-		for _, ps := range [][]int{g.verts[v].pre, g.verts[v].onFailure, g.verts[v].onCancel} {
+		g.verts[v].pre, g.verts[v].lax = unique(g.verts[v].pre), unique(g.verts[v].lax)
+		for _, ps := range [][]int{g.verts[v].pre, g.verts[v].lax, g.verts[v].onFailure, g.verts[v].onCancel} {
 			missing[v] += len(ps)
 			for _, p := range ps {
 				succ[p] = append(succ[p], v)
@@ -87,75 +95,128 @@ func (g *graph) order() (order, cycle []int) {
 	return nil, cycle
 }
 
+// waits are the predecessors of a vertex: those that must have succeeded, and those that only have to have ended.
+type waits struct{ pre, lax []int }
+
 // contract removes gates and skipped steps: it returns the real vertices in order and, for each, its real predecessors. Where a gate
 // joins many with many it stays as a Join made by join.
-func (g *graph) contract(order []int, join func(v int) *Step) (real []int, pre map[int][]int) {
-	sets := make([][]int, len(g.verts)) // of a gate: the real vertices that it stands for
-	waits := make([]int, len(g.verts))
+func (g *graph) contract(order []int, join func(v int) *Step) (real []int, of map[int]waits) {
+	sets := make([]waits, len(g.verts)) // of a gate: the real vertices that it stands for
+	fan := make([]int, len(g.verts))
 	for v := range g.verts {
 		for _, p := range g.verts[v].pre {
-			waits[p]++
+			fan[p]++
+		}
+		for _, p := range g.verts[v].lax {
+			fan[p]++
 		}
 	}
-	pre = map[int][]int{}
+	of = map[int]waits{}
 	for _, v := range order {
-		var in []int
-		for _, p := range g.verts[v].pre {
-			if g.verts[p].real() {
-				in = append(in, p)
-			} else {
-				in = append(in, sets[p]...)
-			}
-		}
-		in = unique(in)
+		in := g.through(v, sets)
 		vert := &g.verts[v]
-		if !vert.real() && len(in) > 1 && len(in)*waits[v] > maxFan {
+		if n := len(in.pre) + len(in.lax); !vert.real() && n > 1 && n*fan[v] > maxFan {
 			vert.step, vert.skip = join(v), false
 		}
 		if vert.real() {
 			real = append(real, v)
-			pre[v] = in
+			of[v] = in
 		} else {
 			sets[v] = in
 		}
 	}
-	return real, pre
+	return real, of
+}
+
+// through is what a vertex waits for, with gates replaced by what they stand for.
+func (g *graph) through(v int, sets []waits) (in waits) {
+	for _, p := range g.verts[v].pre {
+		if g.verts[p].real() {
+			in.pre = append(in.pre, p)
+		} else {
+			in.pre, in.lax = append(in.pre, sets[p].pre...), append(in.lax, sets[p].lax...)
+		}
+	}
+	for _, p := range g.verts[v].lax {
+		if g.verts[p].real() {
+			in.lax = append(in.lax, p)
+		} else {
+			in.lax = append(append(in.lax, sets[p].pre...), sets[p].lax...)
+		}
+	}
+	in.pre = unique(in.pre)
+	if len(in.lax) > 0 {
+		in.lax = slices.DeleteFunc(unique(slices.Clone(in.lax)), func(p int) bool {
+			_, needed := slices.BinarySearch(in.pre, p)
+			return needed
+		})
+	}
+	return in
 }
 
 // reduceLimit bounds the memory of the reduction (n²/8 bytes); larger plans keep edges that others imply, which is harmless.
 const reduceLimit = 30_000
 
 // reduce removes the edges that are implied by others. real is in topological order.
-func reduce(real []int, pre map[int][]int) {
-	n := len(real)
-	if n > reduceLimit {
+func reduce(real []int, of map[int]waits) {
+	if len(real) > reduceLimit {
 		return
 	}
-	at := make(map[int]int, n)
+	at := make(map[int]int, len(real))
+	lax := false
 	for i, v := range real {
 		at[v] = i
+		lax = lax || len(of[v].lax) > 0
 	}
-	words := (n + 63) / 64
-	reach := make([][]uint64, n)
+	needed := newReach(len(real)) // over what must have succeeded
+	after := needed               // over that and what only has to have ended
+	if lax {
+		after = newReach(len(real))
+	}
 	for i, v := range real {
-		row := make([]uint64, words)
-		reach[i] = row
-		ps := pre[v]
-		slices.SortFunc(ps, func(a, b int) int { return cmp.Compare(at[b], at[a]) }) // nearest first
-		kept := ps[:0]
-		for _, p := range ps {
-			j := at[p]
-			if row[j/64]&(1<<(j%64)) != 0 {
-				continue
-			}
-			kept = append(kept, p)
-			row[j/64] |= 1 << (j % 64)
-			for w, x := range reach[j][:j/64+1] {
-				row[w] |= x
+		in := of[v]
+		must := make(map[int]bool, len(in.pre))
+		for _, p := range in.pre {
+			must[p] = true
+		}
+		all := append(slices.Clone(in.pre), in.lax...)
+		slices.SortFunc(all, func(a, b int) int { return cmp.Compare(at[b], at[a]) }) // nearest first
+		var kept waits
+		for _, p := range all {
+			switch j := at[p]; {
+			case must[p] && !needed.has(i, j):
+				kept.pre = append(kept.pre, p)
+				needed.add(i, j)
+				after.add(i, j)
+			case !must[p] && !after.has(i, j):
+				kept.lax = append(kept.lax, p)
+				after.add(i, j)
 			}
 		}
-		slices.SortFunc(kept, func(a, b int) int { return cmp.Compare(at[a], at[b]) })
-		pre[v] = kept
+		slices.SortFunc(kept.pre, func(a, b int) int { return cmp.Compare(at[a], at[b]) })
+		slices.SortFunc(kept.lax, func(a, b int) int { return cmp.Compare(at[a], at[b]) })
+		of[v] = kept
+	}
+}
+
+// reach holds for each vertex, by its place in the order, which ones it comes after.
+type reach [][]uint64
+
+func newReach(n int) reach {
+	r := make(reach, n)
+	for i := range r {
+		r[i] = make([]uint64, (n+63)/64)
+	}
+	return r
+}
+
+func (r reach) has(i, j int) bool { return r[i][j/64]&(1<<(j%64)) != 0 }
+
+// add says that i comes after j, and so after all that j comes after.
+func (r reach) add(i, j int) {
+	r[i][j/64] |= 1 << (j % 64)
+	for w, x := range r[j][:j/64+1] {
+		r[i][w] |= x
 	}
 }
 

@@ -77,6 +77,11 @@ func (b *builder) needUp(t *topology.Topology, s *Step) (cause string, needed bo
 	return "", false
 }
 
+// Installed reports whether the instance has been started, whatever has become of it since.
+func (r *Recorded) Installed() bool {
+	return r.State == "started" || r.State == "stopped" || r.Journal["start"].Status == Done
+}
+
 // passed reports whether the instance has this state, or a later one of the lifecycle, behind it already.
 func (b *builder) passed(s *Step) bool {
 	rec := b.in.Recorded[s.Of()]

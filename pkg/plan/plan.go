@@ -67,6 +67,8 @@ type Step struct {
 	StateAfter  string `json:"state_after,omitempty"`
 	// Needs are the steps that must have succeeded before (or, for OnFailureOf, failed).
 	Needs []string `json:"needs,omitempty"`
+	// Tolerates are those of Needs that only have to have ended, however: they keep the order, and what becomes of them is no concern of the step.
+	Tolerates []string `json:"tolerates,omitempty"`
 	// OnFailureOf: the step runs only if one of these failed (on_failure edges); OnCancelOf likewise for cancellation.
 	OnFailureOf []string `json:"on_failure_of,omitempty"`
 	OnCancelOf  []string `json:"on_cancel_of,omitempty"`

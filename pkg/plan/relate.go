@@ -110,8 +110,8 @@ func (w *weft) changed(n *topology.Node, r *topology.Relationship) {
 				}
 				v := w.b.g.add(n, s)
 				w.b.steps[s.ID] = v
-				w.b.g.edge(source.end, v)
-				w.b.g.edge(target.end, v)
+				w.afterEnd(source, c, v)
+				w.afterEnd(target, c, v)
 			})
 		}
 	}

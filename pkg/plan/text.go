@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/orch-project/orch/pkg/driver"
@@ -98,7 +99,7 @@ func writeInstance(w io.Writer, steps []*Step, sign string, label, where int) {
 		var notes []string
 		var after []string
 		for _, n := range s.Needs {
-			if n != prev {
+			if n != prev && !slices.Contains(s.Tolerates, n) {
 				after = append(after, n)
 			}
 		}
@@ -107,6 +108,11 @@ func writeInstance(w io.Writer, steps []*Step, sign string, label, where int) {
 		}
 		if len(after) > 0 {
 			notes = append(notes, "after "+strings.Join(after, ", "))
+		}
+		if n := len(s.Tolerates); n > 3 {
+			notes = append(notes, fmt.Sprintf("when %s and %d more have ended", strings.Join(s.Tolerates[:2], ", "), n-2))
+		} else if n > 0 {
+			notes = append(notes, "when "+strings.Join(s.Tolerates, " and ")+" has ended")
 		}
 		if len(s.OnFailureOf) > 0 {
 			notes = append(notes, "only if "+strings.Join(s.OnFailureOf, " or ")+" fails")

@@ -303,7 +303,7 @@ func (u *update) updatesRelationship(s *Step) bool {
 func (u *update) runUpdates(up *weft) {
 	b := u.b
 	for _, l := range up.order {
-		at := l.begin
+		at := l.open
 		run := func(s *Step, cause string) *Step {
 			s.Cause = cause
 			v := b.g.add(l.node, s)

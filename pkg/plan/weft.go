@@ -10,7 +10,9 @@ import (
 
 // weft is one lifecycle woven over instances: a lane per instance, and edges between the lanes along the relationships.
 //
-//	lane:  begin ─▶ [enter ─▶ pre… ─▶ operation ─▶ post… ─▶ leave] per phase ─▶ end ─▶ afterwards…, forget
+//	lane:  begin ─▶ open ─▶ [enter ─▶ pre… ─▶ operation ─▶ post… ─▶ leave] per phase ─▶ end ─▶ afterwards…, forget
+//
+// Of a lane at rest the operations of relationships keep their place and stand on their own: see rest.go.
 type weft struct {
 	b         *builder
 	t         *topology.Topology
@@ -21,12 +23,17 @@ type weft struct {
 	lanes     map[topology.Instance]*lane
 	order     []*lane
 	groups    map[groupKey]*group // Cloudify's relationship operations
+	wired     map[wireKey][]wire  // operations of relationships in lanes at rest
 }
 
 type lane struct {
 	node       *topology.Node
 	index      string
 	begin, end int
+	// open comes after all that the instance requires, begin after what it is hosted on. They differ only on the way up.
+	open int
+	// rests: the instance is installed, and nothing is done on it itself.
+	rests bool
 	// forget removes the record, when nothing is written into it any more: operations at the target's side come after the source's end.
 	forget int
 	phases []lanePhase
@@ -50,7 +57,8 @@ func (b *builder) generated(name string, t *topology.Topology, s *scaling, insta
 
 // woven is generated for a life that is a part of the workflow's.
 func (b *builder) woven(name string, lf life, t *topology.Topology, s *scaling, instances map[string][]string) *weft {
-	w := &weft{b: b, t: t, s: s, name: name, life: lf, instances: instances, lanes: map[topology.Instance]*lane{}, groups: map[groupKey]*group{}}
+	w := &weft{b: b, t: t, s: s, name: name, life: lf, instances: instances, lanes: map[topology.Instance]*lane{}, groups: map[groupKey]*group{},
+		wired: map[wireKey][]wire{}}
 	for _, n := range t.Nodes {
 		for _, i := range instances[n.Name] {
 			w.addLane(n, i)
@@ -79,7 +87,12 @@ func (b *builder) woven(name string, lf life, t *topology.Topology, s *scaling, 
 func (w *weft) addLane(n *topology.Node, index string) {
 	g := &w.b.g
 	l := &lane{node: n, index: index, begin: g.gate(n)}
-	at := l.begin
+	l.open = l.begin
+	if w.life.forward {
+		l.open = g.gate(n)
+		g.edge(l.begin, l.open)
+	}
+	at := l.open
 	for _, ph := range w.life.phases {
 		p := lanePhase{enter: g.gate(n), first: g.gate(n), last: g.gate(n), leave: g.gate(n)}
 		g.edge(at, p.enter)
@@ -101,6 +114,7 @@ func (w *weft) addLane(n *topology.Node, index string) {
 		l.forget = g.gate(n)
 		g.edge(l.end, l.forget)
 	}
+	l.rests = w.atRest(l)
 	w.lanes[l.id()] = l
 	w.order = append(w.order, l)
 }
@@ -202,9 +216,9 @@ func (w *weft) relate(n *topology.Node, r *topology.Relationship) {
 			}
 			v := w.b.put(w, n, w.b.opStep(c.act), phase{})
 			for _, j := range c.targets {
-				w.b.g.edge(w.lanes[topology.Instance{Node: r.Target, Index: j}].end, v)
+				w.afterEnd(w.lanes[topology.Instance{Node: r.Target, Index: j}], c, v)
 			}
-			w.b.g.edge(w.lanes[topology.Instance{Node: n.Name, Index: c.index}].end, v)
+			w.afterEnd(w.lanes[topology.Instance{Node: n.Name, Index: c.index}], c, v)
 		}
 	}
 	if w.name == Install {
@@ -224,20 +238,28 @@ func (w *weft) weave(r *topology.Relationship) {
 		from, to = to, from
 	}
 	first := released(w.t, w.life, r)
-	then := func(l *lane) (int, *bool) { return l.begin, nil }
-	if w.t.Order == topology.CreateInParallel && !r.HostedOn() || w.t.Order == topology.Interleaved && r.Connects() {
-		switch w.name {
-		case Install: // target started → source configuring; with CreateInParallel also source created → target configuring
-			then = func(l *lane) (int, *bool) { return l.phases[1].enter, &l.phases[1].waits }
-			if w.t.Order == topology.CreateInParallel {
-				w.join(r, r.Source, r.Target, func(l *lane) int { return l.phases[0].leave }, then)
-			}
-		case Uninstall: // source stopped → target stopping
-			first = func(l *lane) int { return l.phases[0].leave }
+	then := func(l *lane) (int, *bool) { return l.open, nil }
+	switch {
+	case r.HostedOn():
+		then = func(l *lane) (int, *bool) { return l.begin, nil }
+	case w.overlap(r) && w.name == Install: // target started → source configuring; with CreateInParallel also source created → target configuring
+		then = configuring
+		if w.t.Order == topology.CreateInParallel {
+			w.join(r, r.Source, r.Target, func(l *lane) int { return l.phases[0].leave }, then)
 		}
+	case w.overlap(r) && w.name == Uninstall: // source stopped → target stopping
+		first = func(l *lane) int { return l.phases[0].leave }
 	}
 	w.join(r, from, to, first, then)
 }
+
+// overlap reports whether the dialect lets the two ends of a relationship be made at the same time.
+func (w *weft) overlap(r *topology.Relationship) bool {
+	return w.t.Order == topology.CreateInParallel && !r.HostedOn() || w.t.Order == topology.Interleaved && r.Connects()
+}
+
+// configuring is the moment at which a lane waits where its ends overlap.
+func configuring(l *lane) (int, *bool) { return l.phases[1].enter, &l.phases[1].waits }
 
 func (w *weft) join(r *topology.Relationship, from, to string, first func(*lane) int, then func(*lane) (int, *bool)) {
 	g := &w.b.g
@@ -260,12 +282,23 @@ func (w *weft) join(r *topology.Relationship, from, to string, first func(*lane)
 		}
 		return
 	}
-	all := g.gate(nil)
+	all, known := g.gate(nil), g.gate(nil)
 	for _, i := range w.instances[from] {
-		g.edge(first(w.lanes[topology.Instance{Node: from, Index: i}]), all)
+		l := w.lanes[topology.Instance{Node: from, Index: i}]
+		g.edge(first(l), all)
+		if w.b.wasThere(l) {
+			g.edge(first(l), known)
+		}
 	}
 	for _, i := range w.instances[to] {
-		link(all, w.lanes[topology.Instance{Node: to, Index: i}])
+		l := w.lanes[topology.Instance{Node: to, Index: i}]
+		if !l.rests {
+			link(all, l)
+			continue
+		}
+		link(known, l)
+		at, _ := then(l)
+		g.lax(all, at) // it has worked without the new ones
 	}
 }
 
@@ -285,14 +318,18 @@ func (w *weft) operations(n *topology.Node, r *topology.Relationship, name strin
 			w.b.g.edge(v, source.forget)
 		}
 		w.inTurn(l, k, c, v)
-		p := &l.phases[k]
+		p, edge := &l.phases[k], w.b.g.edge
+		if l.rests && w.b.g.verts[v].real() {
+			w.wire(l, c, v)
+			edge = w.b.g.lax
+		}
 		if before {
-			w.b.g.edge(p.enter, v)
-			w.b.g.edge(v, p.first)
+			edge(p.enter, v)
+			edge(v, p.first)
 			p.pre = append(p.pre, v)
 		} else {
-			w.b.g.edge(p.last, v)
-			w.b.g.edge(v, p.leave)
+			edge(p.last, v)
+			edge(v, p.leave)
 			p.post = append(p.post, v)
 		}
 	}
