@@ -57,7 +57,7 @@ func (x sharedBlueprints) Get(ctx context.Context, name, version string) (orch.B
 	return ask(ctx, x.s, look, func(svc orch.Service) (orch.Blueprint, error) { return svc.Blueprints().Get(ctx, name, version) })
 }
 
-func (x sharedBlueprints) Download(ctx context.Context, name, version string) (b orch.Blueprint, data []byte, err error) {
+func (x sharedBlueprints) Download(ctx context.Context, name, version string) (b orch.Blueprint, data orch.Content, err error) {
 	err = x.s.use(ctx, look, func(svc orch.Service) (err error) {
 		b, data, err = svc.Blueprints().Download(ctx, name, version)
 		return err

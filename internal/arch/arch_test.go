@@ -17,7 +17,7 @@ const module = "github.com/orch-project/orch/"
 
 // levels of the house, lowest first; a package may import its own level and those below. docs/architecture.md draws it.
 var levels = [][]string{
-	{"pkg/diag", "pkg/dag", "pkg/secret", "internal/toolcache", "internal/version", "internal/layered"},
+	{"pkg/diag", "pkg/dag", "pkg/secret", "internal/spool", "internal/toolcache", "internal/version", "internal/layered"},
 	{"pkg/event", "pkg/source"},
 	{"pkg/topology", "pkg/plugin", "plugins"},
 	{"pkg/tosca"},

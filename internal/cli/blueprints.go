@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -233,7 +234,7 @@ func blueprintDownloadCmd(env *environment) *cobra.Command {
 				if err != nil {
 					return &orch.Error{Kind: orch.KindUser, Err: err, Hint: "name another file"}
 				}
-				if _, err := f.Write(data); err != nil {
+				if _, err := io.Copy(f, data); err != nil {
 					_ = f.Close()
 					return err
 				}

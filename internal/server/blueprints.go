@@ -1,13 +1,13 @@
 package server
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,11 +49,7 @@ func (s *Server) upload(c echo.Context) (b orch.NewBlueprint, err error) {
 	case kind != "" && !contains(uploads, kind):
 		return b, unsupported(kind)
 	}
-	b.Data, err = io.ReadAll(r.Body)
-	if err != nil {
-		return b, badUpload(err)
-	}
-	return b, nil
+	return b, keep(&b, r.Body)
 }
 
 func (s *Server) uploadForm(c echo.Context, b orch.NewBlueprint) (orch.NewBlueprint, error) {
@@ -92,12 +88,17 @@ func (s *Server) uploadForm(c echo.Context, b orch.NewBlueprint) (orch.NewBluepr
 	if b.Filename == "" {
 		b.Filename = files[0].Filename
 	}
-	var buf bytes.Buffer
-	if _, err := buf.ReadFrom(f); err != nil {
-		return b, badUpload(err)
+	return b, keep(&b, f)
+}
+
+// keep gives a blueprint what was uploaded.
+func keep(b *orch.NewBlueprint, r io.Reader) error {
+	data, err := orch.ReadContent(r)
+	if err != nil {
+		return badUpload(err)
 	}
-	b.Data = buf.Bytes()
-	return b, nil
+	b.Content, b.Size = data, data.Size()
+	return nil
 }
 
 func labels(texts []string) (map[string]string, error) {
@@ -190,7 +191,8 @@ func (s *Server) blueprintArchive(c echo.Context) error {
 	}
 	return tagged(c, quoted(b.SHA256), func() error {
 		c.Response().Header().Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": b.Filename}))
-		return c.Blob(http.StatusOK, echo.MIMEOctetStream, data)
+		c.Response().Header().Set(echo.HeaderContentLength, strconv.FormatInt(data.Size(), 10))
+		return c.Stream(http.StatusOK, echo.MIMEOctetStream, data)
 	})
 }
 

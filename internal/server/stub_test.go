@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/access"
 	"github.com/orch-project/orch/pkg/orch"
@@ -63,8 +64,8 @@ func (b stubBlueprints) Versions(_ context.Context, name string) ([]orch.Bluepri
 func (b stubBlueprints) Get(_ context.Context, name, version string) (orch.Blueprint, error) {
 	return stubBlueprint(name, version), b.s.err
 }
-func (b stubBlueprints) Download(_ context.Context, name, version string) (orch.Blueprint, []byte, error) {
-	return stubBlueprint(name, version), []byte("PK"), b.s.err
+func (b stubBlueprints) Download(_ context.Context, name, version string) (orch.Blueprint, orch.Content, error) {
+	return stubBlueprint(name, version), strings.NewReader("PK"), b.s.err
 }
 func (b stubBlueprints) Remove(context.Context, string, string, ...string) error { return b.s.err }
 

@@ -1,10 +1,8 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 
@@ -44,7 +42,7 @@ func (b blueprints) send(ctx context.Context, path string, n orch.NewBlueprint) 
 	if n.Unchecked {
 		q.Set("unchecked", "true")
 	}
-	resp, err := b.c.send(ctx, http.MethodPost, path+"?"+q.Encode(), bytes.NewReader(n.Data), "", header)
+	resp, err := b.c.send(ctx, http.MethodPost, path+"?"+q.Encode(), n.Reader(), "", header)
 	if err != nil {
 		return out, err
 	}
@@ -73,7 +71,7 @@ func (b blueprints) Get(ctx context.Context, name, version string) (out orch.Blu
 }
 
 // Download asks for the description first, so that the archive is of a version that is known: the newest may change in between.
-func (b blueprints) Download(ctx context.Context, name, version string) (orch.Blueprint, []byte, error) {
+func (b blueprints) Download(ctx context.Context, name, version string) (orch.Blueprint, orch.Content, error) {
 	out, err := b.Get(ctx, name, version)
 	if err != nil {
 		return out, nil, err
@@ -83,7 +81,7 @@ func (b blueprints) Download(ctx context.Context, name, version string) (orch.Bl
 		return out, nil, err
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
+	data, err := orch.ReadContent(resp.Body)
 	return out, data, err
 }
 

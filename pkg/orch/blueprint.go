@@ -1,10 +1,13 @@
 package orch
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"time"
 
+	"github.com/orch-project/orch/internal/spool"
 	"github.com/orch-project/orch/pkg/diag"
 )
 
@@ -23,7 +26,7 @@ type Blueprints interface {
 	// Get a version; "" is the newest.
 	Get(ctx context.Context, name, version string) (Blueprint, error)
 	// Download returns the archive as it was uploaded.
-	Download(ctx context.Context, name, version string) (Blueprint, []byte, error)
+	Download(ctx context.Context, name, version string) (Blueprint, Content, error)
 	// Remove a version, or with "" all. Deployments keep their own copy. With digests (Blueprint.SHA256) it is removed only if the version, or the
 	// newest of all, has one of them, and else ErrChanged.
 	Remove(ctx context.Context, name, version string, digests ...string) error
@@ -41,7 +44,10 @@ type NewBlueprint struct {
 	Filename string            `json:"filename,omitempty"`
 	Entry    string            `json:"entry,omitempty"`
 	Labels   map[string]string `json:"labels,omitempty"`
-	Data     []byte            `json:"-"`
+	// Data is the upload; or Content is, of Size bytes, where it is not to be held in memory.
+	Data    []byte      `json:"-"`
+	Content io.ReaderAt `json:"-"`
+	Size    int64       `json:"-"`
 	// New refuses a blueprint that has any version already.
 	New bool `json:"new,omitempty"`
 	// Unchecked stores documents with mistakes, too.
@@ -49,6 +55,34 @@ type NewBlueprint struct {
 	// Private hides it from everybody but who uploads it and the tenant's admins, until the same is uploaded without; of what is there already, only
 	// these make it so. Cloudify's clients ask for it.
 	Private bool `json:"-"`
+}
+
+// Reader reads the upload.
+func (b NewBlueprint) Reader() Content {
+	if b.Content == nil {
+		return bytes.NewReader(b.Data)
+	}
+	return io.NewSectionReader(b.Content, 0, b.Size)
+}
+
+// Content is an archive that is whole, in memory or in a file without a name, and there as long as somebody has it.
+type Content interface {
+	io.ReadSeeker
+	io.ReaderAt
+	// Size in bytes.
+	Size() int64
+}
+
+// contentInMemory is how much of an upload is held in memory, in bytes.
+const contentInMemory = 4 << 20
+
+// ReadContent reads an archive whole.
+func ReadContent(r io.Reader) (Content, error) {
+	data, size, err := spool.Read(r, contentInMemory)
+	if err != nil {
+		return nil, err
+	}
+	return io.NewSectionReader(data, 0, size), nil
 }
 
 // Blueprint is a version of an uploaded document.

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strconv"
@@ -66,7 +67,7 @@ func (c catalogue) Upload(ctx context.Context, b NewBlueprint) (Blueprint, error
 	if have, err := c.find(ctx, tenant, b, r); err != nil || have != nil && !hides(ctx, *have, b) {
 		return deref(have), err
 	}
-	if _, err := c.l.blobs.Put(ctx, r.Blob, newReader(b.Data)); err != nil {
+	if _, err := c.l.blobs.Put(ctx, r.Blob, b.Reader()); err != nil {
 		return Blueprint{}, storeError(err)
 	}
 	var out blueprintRecord
@@ -195,15 +196,19 @@ func (c catalogue) read(ctx context.Context, b NewBlueprint) (Blueprint, error) 
 		return Blueprint{}, &Error{Kind: KindUser, Msg: fmt.Sprintf("%q, version %q: no name for a blueprint", b.Name, b.Version),
 			Hint: "use letters, digits, '-', '_' and '.', up to 128 of them, in name and version"}
 	}
-	if len(b.Data) == 0 {
+	data := b.Reader()
+	if data.Size() == 0 {
 		return Blueprint{}, &Error{Kind: KindUser, Msg: "the upload is empty", Hint: "send a zip or tar archive, or a YAML document"}
 	}
-	if len(b.Data) > maxBlueprint {
+	if data.Size() > maxBlueprint {
 		return Blueprint{}, &Error{Kind: KindUser, Msg: fmt.Sprintf("the upload is larger than %d MiB", maxBlueprint>>20)}
 	}
-	sum := sha256.Sum256(b.Data)
-	out := Blueprint{Name: b.Name, Version: b.Version, Filename: b.Filename, Entry: b.Entry, Labels: b.Labels, Size: int64(len(b.Data)),
-		SHA256: hex.EncodeToString(sum[:]), Inputs: []BlueprintInput{}, Outputs: []string{}, Nodes: []string{}, Workflows: []string{}}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, data); err != nil {
+		return Blueprint{}, fmt.Errorf("cannot read the upload: %w", err)
+	}
+	out := Blueprint{Name: b.Name, Version: b.Version, Filename: b.Filename, Entry: b.Entry, Labels: b.Labels, Size: data.Size(),
+		SHA256: hex.EncodeToString(sum.Sum(nil)), Inputs: []BlueprintInput{}, Outputs: []string{}, Nodes: []string{}, Workflows: []string{}}
 	bundle, list := openUpload(b)
 	if list.HasErrors() {
 		return Blueprint{}, list.Err()
@@ -235,7 +240,7 @@ func openUpload(b NewBlueprint) (*source.Bundle, diag.List) {
 	if b.Filename == "" || name == "." || name == "/" {
 		name = b.Name
 	}
-	data := b.Data
+	data := b.Reader()
 	single := singleDocument(data)
 	if single {
 		if ext := strings.ToLower(path.Ext(name)); ext != ".yaml" && ext != ".yml" {
@@ -245,9 +250,9 @@ func openUpload(b NewBlueprint) (*source.Bundle, diag.List) {
 		if err != nil {
 			return nil, diag.List{{Severity: diag.Error, Code: source.CodeArchive, Message: err.Error(), Pos: diag.Pos{File: name}}}
 		}
-		data, b.Entry = packed, name
+		data, b.Entry = bytes.NewReader(packed), name
 	}
-	bundle, list := source.OpenReader(name, bytes.NewReader(data), int64(len(data)))
+	bundle, list := source.OpenReader(name, data, data.Size())
 	if bundle == nil {
 		return nil, list
 	}
@@ -265,22 +270,25 @@ func openUpload(b NewBlueprint) (*source.Bundle, diag.List) {
 }
 
 // singleDocument tells text from archives: YAML is UTF-8 (or UTF-16 with a mark) and has no NUL.
-func singleDocument(data []byte) bool {
-	head := data[:min(len(data), 512)]
-	for len(head) > 0 && len(head) < len(data) && !utf8.Valid(head) && len(head) > 508 {
+func singleDocument(data Content) bool {
+	head := make([]byte, min(data.Size(), 512))
+	if _, err := data.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return false
+	}
+	for len(head) > 0 && int64(len(head)) < data.Size() && !utf8.Valid(head) && len(head) > 508 {
 		head = head[:len(head)-1] // a character cut in two
 	}
-	return utf8.Valid(head) && !bytes.HasPrefix(data, []byte("PK")) && !bytes.ContainsRune(head, 0)
+	return utf8.Valid(head) && !bytes.HasPrefix(head, []byte("PK")) && !bytes.ContainsRune(head, 0)
 }
 
-func zipOf(name string, data []byte) ([]byte, error) {
+func zipOf(name string, data Content) ([]byte, error) {
 	var buf bytes.Buffer
 	w := zip.NewWriter(&buf)
 	f, err := w.Create(name)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := f.Write(data); err != nil {
+	if _, err := io.Copy(f, io.NewSectionReader(data, 0, data.Size())); err != nil {
 		return nil, err
 	}
 	if err := w.Close(); err != nil {
@@ -396,13 +404,26 @@ func (c catalogue) get(ctx context.Context, name, version string) (blueprintReco
 }
 
 // Download implements Blueprints.
-func (c catalogue) Download(ctx context.Context, name, version string) (Blueprint, []byte, error) {
+func (c catalogue) Download(ctx context.Context, name, version string) (Blueprint, Content, error) {
 	r, err := c.get(ctx, name, version)
 	if err != nil {
 		return Blueprint{}, nil, err
 	}
-	data, _, err := c.l.blobs.ReadAll(ctx, r.Blob, maxBlueprint)
-	return r.Blueprint, data, storeError(err)
+	for {
+		data, err := c.content(ctx, r.Blob)
+		if !errors.Is(err, state.ErrChanged) || ctx.Err() != nil { // the same was stored once more meanwhile
+			return r.Blueprint, data, storeError(err)
+		}
+	}
+}
+
+func (c catalogue) content(ctx context.Context, blob string) (Content, error) {
+	r, _, err := c.l.blobs.Get(ctx, blob)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return ReadContent(r)
 }
 
 // Remove implements Blueprints.
@@ -467,7 +488,7 @@ func (l *Local) fromBlueprint(ctx context.Context, req Request) (Request, error)
 	if err != nil {
 		return req, err
 	}
-	bundle, list := openUpload(NewBlueprint{Name: b.Name, Filename: b.Filename, Entry: b.Entry, Data: data})
+	bundle, list := openUpload(NewBlueprint{Name: b.Name, Filename: b.Filename, Entry: b.Entry, Content: data, Size: data.Size()})
 	if list.HasErrors() {
 		return req, list.Err()
 	}

@@ -1,8 +1,8 @@
 package orch_test
 
 import (
-	"bytes"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -53,8 +53,8 @@ func TestBlueprintsHaveVersionsThatStay(t *testing.T) {
 	if all, err := cat.List(ctx); err != nil || len(all) != 1 || all[0].Version != "3" {
 		t.Errorf("%+v, %v", all, err)
 	}
-	if b, data, err := cat.Download(ctx, "shop", "1"); err != nil || b.SHA256 != first.SHA256 || !bytes.HasPrefix(data, []byte("PK")) {
-		t.Errorf("%+v, %d bytes, %v", b, len(data), err)
+	if b, data, err := cat.Download(ctx, "shop", "1"); err != nil || b.SHA256 != first.SHA256 || !strings.HasPrefix(contentOf(t, data), "PK") {
+		t.Errorf("%+v, %v, %v", b, data, err)
 	}
 	// Versions with the same content share their upload: it goes with the last one.
 	if err := cat.Remove(ctx, "shop", "2"); err != nil {
@@ -84,8 +84,8 @@ func TestASingleDocumentIsABlueprint(t *testing.T) {
 	if err != nil || b.Filename != "app.yaml" || b.Entry != "app.yaml" {
 		t.Errorf("%+v, %v", b, err)
 	}
-	if _, data, err := f.Blueprints().Download(t.Context(), "doc", ""); err != nil || string(data) != "é: 1\n" {
-		t.Errorf("%q, %v", data, err)
+	if _, data, err := f.Blueprints().Download(t.Context(), "doc", ""); err != nil || contentOf(t, data) != "é: 1\n" {
+		t.Errorf("%v, %v", data, err)
 	}
 }
 
@@ -216,4 +216,13 @@ func FuzzValidateBlueprint(f *testing.F) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+func contentOf(t *testing.T, c orch.Content) string {
+	t.Helper()
+	data, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }

@@ -298,7 +298,7 @@ func (x blueprintsIn) Versions(ctx context.Context, name string) ([]Blueprint, e
 func (x blueprintsIn) Get(ctx context.Context, name, version string) (Blueprint, error) {
 	return x.s.svc.Blueprints().Get(x.s.of(ctx), name, version)
 }
-func (x blueprintsIn) Download(ctx context.Context, name, version string) (Blueprint, []byte, error) {
+func (x blueprintsIn) Download(ctx context.Context, name, version string) (Blueprint, Content, error) {
 	return x.s.svc.Blueprints().Download(x.s.of(ctx), name, version)
 }
 func (x blueprintsIn) Remove(ctx context.Context, name, version string, digests ...string) error {

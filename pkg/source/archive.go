@@ -3,7 +3,6 @@ package source
 import (
 	"archive/tar"
 	"archive/zip"
-	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/orch-project/orch/internal/spool"
 	"github.com/orch-project/orch/pkg/diag"
 )
 
@@ -86,24 +86,17 @@ func openZip(name string, z *zip.Reader) (fs.FS, diag.List) {
 	return z, nil
 }
 
-// openTar unpacks a tar, tar.gz or tar.bz2 into memory, within limits.
+// openTar unpacks a tar, tar.gz or tar.bz2, within limits: little of it into memory, much of it into a file.
 func openTar(name string, r io.ReaderAt, size int64) (fs.FS, diag.List) {
 	var list diag.List
 	pos := diag.Pos{File: name}
-	var in io.Reader = io.NewSectionReader(r, 0, size)
-	if sniff(r) == "gzip" {
-		gz, err := gzip.NewReader(in)
-		if err != nil {
-			list.Errorf(CodeArchive, pos, "not a readable gzip file: %s", err)
-			return nil, list
-		}
-		in = gz
+	in, err := tarStream(r, size)
+	if err != nil {
+		list.Errorf(CodeArchive, pos, "not a readable gzip file: %s", err)
+		return nil, list
 	}
-	if sniff(r) == "bzip2" {
-		in = bzip2.NewReader(in)
-	}
-	out := fstest.MapFS{}
-	var total int64
+	out := &tarFS{tree: fstest.MapFS{}, at: map[string]extent{}}
+	content := spool.NewWriter(tarInMemory)
 	for tr := tar.NewReader(in); ; {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -111,7 +104,7 @@ func openTar(name string, r io.ReaderAt, size int64) (fs.FS, diag.List) {
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
 			list.Errorf(CodeArchive, pos, "not a readable tar archive: %s", strings.TrimPrefix(err.Error(), "archive/tar: ")).Hint = "the file may be cut off; make it again"
-			return nil, list
+			break
 		}
 		if h.Typeflag == tar.TypeXGlobalHeader {
 			continue
@@ -124,24 +117,40 @@ func openTar(name string, r io.ReaderAt, size int64) (fs.FS, diag.List) {
 			list.Errorf(CodeArchive, diag.Pos{File: name + "!" + h.Name}, "the archive's entry %q is refused: %s", h.Name, why)
 			continue
 		}
-		total += h.Size
-		if len(out) > maxEntries || total > maxTarSize || total > minBomb && total > maxRatio*max(size, 1) {
-			list.Errorf(CodeArchive, pos, "the archive unpacks to far more than is reasonable (more than %d bytes or %d entries)", total, len(out))
-			return nil, list
+		from := content.Size()
+		if total := from + h.Size; len(out.at) > maxEntries || total > maxTarSize || total > minBomb && total > maxRatio*max(size, 1) {
+			list.Errorf(CodeArchive, pos, "the archive unpacks to far more than is reasonable (more than %d bytes or %d entries)", total, len(out.at))
+			break
 		}
 		clean := path.Clean(h.Name)
 		if mode.IsDir() || clean == "." {
 			continue
 		}
-		var b bytes.Buffer
-		if _, err := io.Copy(&b, tr); err != nil {
+		if _, err := io.Copy(content, tr); err != nil {
 			list.Errorf(CodeArchive, pos, "not a readable tar archive: %s", err)
-			return nil, list
+			break
 		}
-		out[clean] = &fstest.MapFile{Data: b.Bytes(), Mode: mode.Perm(), ModTime: h.ModTime.Truncate(time.Second)}
+		out.tree[clean] = &fstest.MapFile{Mode: mode.Perm(), ModTime: h.ModTime.Truncate(time.Second)}
+		out.at[clean] = extent{from, content.Size() - from}
 	}
-	if list.HasErrors() {
-		return nil, list
+	if !list.HasErrors() {
+		if out.data, err = content.Data(); err == nil {
+			return out, nil
+		}
+		list.Errorf(CodeArchive, pos, "cannot unpack the archive: %s", err)
 	}
-	return out, nil
+	content.Discard()
+	return nil, list
+}
+
+// tarStream is the tar in an archive that may be compressed.
+func tarStream(r io.ReaderAt, size int64) (io.Reader, error) {
+	in := io.NewSectionReader(r, 0, size)
+	switch sniff(r) {
+	case "gzip":
+		return gzip.NewReader(in)
+	case "bzip2":
+		return bzip2.NewReader(in), nil
+	}
+	return in, nil
 }

@@ -1,7 +1,6 @@
 package cloudify
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -232,11 +231,19 @@ func (s *Server) openCatalogued(ctx context.Context, r blueprintRecord) (orch.Bu
 	if err != nil {
 		return orch.Bundle{}, err
 	}
-	if extension(data) == ".tar" && !isTar(data) { // a document without an archive
-		return orch.Bundle{FS: fstest.MapFS{b.Entry: {Data: data, Mode: 0o644}}, Entry: b.Entry, Name: r.ID}, nil
+	if extension(data) == ".tar" && !isTar(head(data)) { // a document without an archive
+		text, err := io.ReadAll(data)
+		return orch.Bundle{FS: fstest.MapFS{b.Entry: {Data: text, Mode: 0o644}}, Entry: b.Entry, Name: r.ID}, err
 	}
 	open, err := openBlueprint(r.ID, r.Main, data)
 	return open.Bundle, err
+}
+
+// head is how an archive begins.
+func head(archive orch.Content) []byte {
+	data := make([]byte, 512)
+	n, _ := archive.ReadAt(data, 0) // what cannot be read is no archive
+	return data[:n]
 }
 
 func isTar(data []byte) bool { return len(data) >= 262 && string(data[257:262]) == "ustar" }
@@ -270,7 +277,7 @@ func (s *Server) downloadBlueprint(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sendFile(q, r.FileName, int64(len(data)), bytes.NewReader(data))
+	return sendFile(q, r.FileName, data.Size(), data)
 }
 
 func (s *Server) sendBlob(q *request, key, name string) (any, error) {
@@ -430,7 +437,7 @@ func (s *Server) hideInCatalogue(ctx context.Context, r blueprintRecord) error {
 	if err != nil || b.Private == (r.Visibility == visiblePrivate) {
 		return err
 	}
-	_, err = catalogue.Upload(ctx, orch.NewBlueprint{Name: r.ID, Filename: b.Filename, Entry: b.Entry, Data: data, Unchecked: true, Private: r.Visibility == visiblePrivate})
+	_, err = catalogue.Upload(ctx, orch.NewBlueprint{Name: r.ID, Filename: b.Filename, Entry: b.Entry, Content: data, Size: data.Size(), Unchecked: true, Private: r.Visibility == visiblePrivate})
 	return err
 }
 

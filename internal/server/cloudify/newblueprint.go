@@ -41,7 +41,7 @@ func (s *Server) takeBlueprint(q *request, onlyValidate bool) (any, error) {
 		return nil, existing("blueprint", id)
 	}
 	now := s.opts.now()
-	r := blueprintRecord{owned: owned{ID: id, Tenant: q.tenant, By: q.user(), Visibility: vis, Created: now, Updated: now}, Size: len(archive), Began: now,
+	r := blueprintRecord{owned: owned{ID: id, Tenant: q.tenant, By: q.user(), Visibility: vis, Created: now, Updated: now}, Size: int(archive.Size()), Began: now,
 		FileName: id + extension(archive)}
 	t, why := s.examine(ctx, &r, p, archive)
 	r.Ended = s.opts.now()
@@ -69,7 +69,7 @@ func existing(kind, id string) error {
 }
 
 // examine opens and resolves a blueprint and notes in its record what came of it.
-func (s *Server) examine(ctx context.Context, r *blueprintRecord, p uploadParams, archive []byte) (*topology.Topology, error) {
+func (s *Server) examine(ctx context.Context, r *blueprintRecord, p uploadParams, archive orch.Content) (*topology.Topology, error) {
 	b, err := openBlueprint(r.ID, p.Main, archive)
 	r.Main = cmpOr(path.Clean(fileName(p.Main)), defaultMain)
 	if err != nil {
@@ -99,10 +99,10 @@ func cmpOr(s, otherwise string) string {
 }
 
 // keepBlueprint puts a blueprint into the catalogue, which has each id once, and keeps the record.
-func (s *Server) keepBlueprint(ctx context.Context, r blueprintRecord, archive []byte) error {
+func (s *Server) keepBlueprint(ctx context.Context, r blueprintRecord, archive orch.Content) error {
 	if !r.failed() {
 		// It was checked with the tenant's plugins, which the catalogue does not know.
-		_, err := s.opts.Service.Blueprints().Upload(ctx, orch.NewBlueprint{Name: r.ID, Filename: r.FileName, Entry: r.Path, Data: archive, New: true, Unchecked: true,
+		_, err := s.opts.Service.Blueprints().Upload(ctx, orch.NewBlueprint{Name: r.ID, Filename: r.FileName, Entry: r.Path, Content: archive, Size: archive.Size(), New: true, Unchecked: true,
 			Private: r.Visibility == visiblePrivate})
 		if isConflict(err) {
 			return existing("blueprint", r.ID)
@@ -167,8 +167,8 @@ func literalLabels(params []*topology.Parameter) (out [][2]string) {
 }
 
 // extension of an archive by its first bytes.
-func extension(data []byte) string {
-	switch {
+func extension(archive orch.Content) string {
+	switch data := head(archive); {
 	case len(data) > 1 && data[0] == 'P' && data[1] == 'K':
 		return ".zip"
 	case len(data) > 1 && data[0] == 0x1f && data[1] == 0x8b:

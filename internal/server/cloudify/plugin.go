@@ -18,6 +18,7 @@ import (
 	"strings"
 	"testing/fstest"
 
+	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/source"
 )
 
@@ -125,19 +126,19 @@ func (s *Server) uploadPlugin(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	archive, err := io.ReadAll(http.MaxBytesReader(q.Response(), q.Request().Body, s.opts.MaxUpload))
+	archive, err := orch.ReadContent(http.MaxBytesReader(q.Response(), q.Request().Body, s.opts.MaxUpload))
 	if err != nil {
 		return nil, uploadError(err)
 	}
 	if address := query.Get("plugin_archive_url"); address != "" {
-		if len(archive) > 0 {
+		if sent(archive) {
 			return nil, badParameters("Can't pass both a plugin URL via query parameters and plugin data via the request body at the same time")
 		}
 		if archive, err = q.fetch(address); err != nil {
 			return nil, err
 		}
 	}
-	if len(archive) == 0 {
+	if !sent(archive) {
 		return nil, badParameters("Missing plugin archive in request body or \"plugin_archive_url\" in query parameters")
 	}
 	r, files, err := readPlugin(archive)
@@ -158,7 +159,7 @@ func (s *Server) uploadPlugin(q *request) (any, error) {
 				r.Archive, r.Name, r.Version, r.Distribution)
 		}
 	}
-	if _, err := s.shelf.blobs.Put(ctx, archiveBlob("plugin", q.tenant, r.ID), bytes.NewReader(archive)); err != nil {
+	if _, err := s.shelf.blobs.Put(ctx, archiveBlob("plugin", q.tenant, r.ID), archive); err != nil {
 		return nil, fmt.Errorf("cannot keep the plugin: %w", err)
 	}
 	for name, data := range files {
@@ -173,13 +174,13 @@ func (s *Server) uploadPlugin(q *request) (any, error) {
 }
 
 // readPlugin reads an upload: a zip of a wagon with its YAML documents, or a wagon alone.
-func readPlugin(archive []byte) (pluginRecord, map[string][]byte, error) {
+func readPlugin(archive orch.Content) (pluginRecord, map[string][]byte, error) {
 	bad := func(format string, args ...any) (pluginRecord, map[string][]byte, error) {
 		return pluginRecord{}, nil, refused("invalid_plugin_error", format, args...)
 	}
 	files := map[string][]byte{}
 	wagon := archive
-	if z, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive))); err == nil && !slices.ContainsFunc(z.File, isPackageJSON) {
+	if z, err := zip.NewReader(archive, archive.Size()); err == nil && !slices.ContainsFunc(z.File, isPackageJSON) {
 		wagon = nil
 		for _, f := range z.File {
 			base := path.Base(f.Name)
@@ -189,7 +190,7 @@ func readPlugin(archive []byte) (pluginRecord, map[string][]byte, error) {
 				if wagon != nil {
 					return bad("Archive must include one wgn file. A caravan is not supported: upload its plugins one by one")
 				}
-				if wagon, err = readEntry(f, int64(len(archive))*200+maxDefinitions); err != nil {
+				if wagon, err = unpackEntry(f, maxWagon); err != nil {
 					return bad("The archive's %s cannot be read: %v", f.Name, err)
 				}
 			case ext == ".yaml" || ext == ".yml":
@@ -228,21 +229,32 @@ var plainName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]*$`)
 func isPackageJSON(f *zip.File) bool { return path.Base(f.Name) == "package.json" }
 
 func readEntry(f *zip.File, limit int64) ([]byte, error) {
+	c, err := unpackEntry(f, limit)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(c)
+}
+
+// maxWagon bounds a wagon in bytes: what it is packed into makes hardly less of it.
+const maxWagon = 1 << 30
+
+func unpackEntry(f *zip.File, limit int64) (orch.Content, error) {
 	r, err := f.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(data)) > limit {
+	c, err := orch.ReadContent(io.LimitReader(r, limit+1))
+	if err == nil && c.Size() > limit {
 		err = fmt.Errorf("it is larger than %d bytes", limit)
 	}
-	return data, err
+	return c, err
 }
 
 // readWagon finds package.json in a wagon: a zip or a tar.gz.
-func readWagon(data []byte) (m wagonMeta, err error) {
-	raw, err := packageJSON(data)
+func readWagon(wagon orch.Content) (m wagonMeta, err error) {
+	raw, err := packageJSON(wagon)
 	if err != nil {
 		return m, err
 	}
@@ -254,19 +266,19 @@ func readWagon(data []byte) (m wagonMeta, err error) {
 
 var errNoPackage = errors.New("it has no package.json")
 
-func packageJSON(data []byte) ([]byte, error) {
-	if z, err := zip.NewReader(bytes.NewReader(data), int64(len(data))); err == nil {
+func packageJSON(wagon orch.Content) ([]byte, error) {
+	if z, err := zip.NewReader(wagon, wagon.Size()); err == nil {
 		if i := slices.IndexFunc(z.File, isPackageJSON); i >= 0 {
 			return readEntry(z.File[i], maxDefinitions)
 		}
 		return nil, errNoPackage
 	}
-	gz, err := gzip.NewReader(bytes.NewReader(data))
+	gz, err := gzip.NewReader(io.NewSectionReader(wagon, 0, wagon.Size()))
 	if err != nil {
 		return nil, errors.New("it is neither zip nor tar.gz")
 	}
 	// A wagon is mostly wheels: what is read of it is bounded like any archive.
-	for t := tar.NewReader(io.LimitReader(gz, int64(len(data))*200+maxDefinitions)); ; {
+	for t := tar.NewReader(io.LimitReader(gz, wagon.Size()*200+maxDefinitions)); ; {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
 			return nil, errNoPackage

@@ -1,6 +1,7 @@
 package cloudify
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/url"
 	"strings"
@@ -224,8 +225,8 @@ func FuzzArchives(f *testing.F) {
 		if len(data) > 1<<16 {
 			return
 		}
-		_, _, _ = readPlugin(data)
-		if b, err := openBlueprint("x", main, data); err == nil && b.FS == nil {
+		_, _, _ = readPlugin(bytes.NewReader(data))
+		if b, err := openBlueprint("x", main, bytes.NewReader(data)); err == nil && b.FS == nil {
 			t.Error("neither a blueprint nor an error")
 		}
 	})

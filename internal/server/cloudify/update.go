@@ -203,10 +203,10 @@ func (s *Server) updateError(id string, err error) error {
 }
 
 // updateBlueprint keeps an archive that came with an update as a blueprint of its own.
-func (s *Server) updateBlueprint(q *request, deployment, main string, archive []byte) (string, error) {
+func (s *Server) updateBlueprint(q *request, deployment, main string, archive orch.Content) (string, error) {
 	now := s.opts.now()
 	id := deployment + "-" + newID()
-	r := blueprintRecord{owned: owned{ID: id, Tenant: q.tenant, By: q.user(), Created: now, Updated: now}, Size: len(archive), Began: now, FileName: id + extension(archive)}
+	r := blueprintRecord{owned: owned{ID: id, Tenant: q.tenant, By: q.user(), Created: now, Updated: now}, Size: int(archive.Size()), Began: now, FileName: id + extension(archive)}
 	if _, err := s.examine(q.Request().Context(), &r, uploadParams{Main: main}, archive); err != nil {
 		return "", err
 	}

@@ -4,6 +4,7 @@ import (
 	"mime"
 	"slices"
 
+	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -38,7 +39,7 @@ func (b *updateRequest) flags() map[string]*flag {
 		"runtime_only_evaluation": &b.RuntimeOnly, "skip_drift_check": &b.SkipDrift, "skip_heal": &b.SkipHeal}
 }
 
-func (q *request) updateRequest() (b updateRequest, archive []byte, main string, err error) {
+func (q *request) updateRequest() (b updateRequest, archive orch.Content, main string, err error) {
 	t, _, _ := mime.ParseMediaType(q.Request().Header.Get("Content-Type"))
 	if t == "application/json" {
 		err = q.body(&b)

@@ -1,7 +1,6 @@
 package cloudify
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +36,7 @@ type uploadParams struct {
 }
 
 // upload reads parameters and archive; the archive is nil if there is none.
-func (q *request) upload() (p uploadParams, archive []byte, err error) {
+func (q *request) upload() (p uploadParams, archive orch.Content, err error) {
 	if err := p.query(q.QueryParams()); err != nil {
 		return p, nil, err
 	}
@@ -46,22 +45,24 @@ func (q *request) upload() (p uploadParams, archive []byte, err error) {
 	if t == "multipart/form-data" {
 		archive, err = p.parts(multipart.NewReader(body, attrs["boundary"]))
 	} else {
-		archive, err = io.ReadAll(body)
+		archive, err = orch.ReadContent(body)
 	}
 	if err != nil {
 		return p, nil, uploadError(err)
 	}
 	if p.URL != "" {
-		if len(archive) > 0 {
+		if sent(archive) {
 			return p, nil, badParameters("Can't pass both a blueprint URL via query parameters and blueprint data via the request body at the same time")
 		}
 		archive, err = q.fetch(p.URL)
 	}
-	if len(archive) == 0 {
+	if !sent(archive) {
 		archive = nil
 	}
 	return p, archive, err
 }
+
+func sent(archive orch.Content) bool { return archive != nil && archive.Size() > 0 }
 
 func uploadError(err error) error {
 	var own *problem
@@ -103,7 +104,7 @@ func (p *uploadParams) queryLabels(s string) error {
 }
 
 // parts reads a form.
-func (p *uploadParams) parts(r *multipart.Reader) (archive []byte, err error) {
+func (p *uploadParams) parts(r *multipart.Reader) (archive orch.Content, err error) {
 	for {
 		part, err := r.NextRawPart()
 		if errors.Is(err, io.EOF) {
@@ -112,27 +113,37 @@ func (p *uploadParams) parts(r *multipart.Reader) (archive []byte, err error) {
 		if err != nil {
 			return nil, err
 		}
-		data, err := io.ReadAll(part)
+		if part.FormName() == "blueprint_archive" {
+			archive, err = orch.ReadContent(part)
+		} else {
+			err = p.field(part)
+		}
 		if err != nil {
 			return nil, err
-		}
-		switch part.FormName() {
-		case "params":
-			if err := decode(data, p); err != nil {
-				return nil, err
-			}
-			jsonbody.PlainMap(p.Inputs)
-		case "inputs":
-			if err := json.Unmarshal(data, &p.Inputs); err != nil {
-				return nil, badParameters("The inputs cannot be read: %v", err)
-			}
-		case "blueprint_archive":
-			archive = data
 		}
 	}
 }
 
-func (q *request) fetch(address string) ([]byte, error) {
+// field reads a part that is no file.
+func (p *uploadParams) field(part *multipart.Part) error {
+	data, err := io.ReadAll(io.LimitReader(part, maxBody+1))
+	switch name := part.FormName(); {
+	case err != nil:
+		return err
+	case len(data) > maxBody:
+		return &http.MaxBytesError{Limit: maxBody}
+	case name == "params":
+		err = decode(data, p)
+		jsonbody.PlainMap(p.Inputs)
+	case name == "inputs":
+		if err := json.Unmarshal(data, &p.Inputs); err != nil {
+			return badParameters("The inputs cannot be read: %v", err)
+		}
+	}
+	return err
+}
+
+func (q *request) fetch(address string) (orch.Content, error) {
 	if q.opts.Fetch == nil {
 		return nil, badParameters("This server does not fetch archives from URLs: send the archive itself")
 	}
@@ -145,11 +156,11 @@ func (q *request) fetch(address string) ([]byte, error) {
 		return nil, refused("param_url_not_found_error", "URL %s not found - %v", address, err)
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, q.opts.MaxUpload+1))
+	data, err := orch.ReadContent(io.LimitReader(r, q.opts.MaxUpload+1))
 	if err != nil {
 		return nil, refused("param_url_not_found_error", "URL %s cannot be read: %v", address, err)
 	}
-	if int64(len(data)) > q.opts.MaxUpload {
+	if data.Size() > q.opts.MaxUpload {
 		return nil, badParameters("The archive at %s is larger than %d bytes", address, q.opts.MaxUpload)
 	}
 	return data, nil
@@ -178,8 +189,8 @@ type application struct {
 }
 
 // openBlueprint opens an archive at its application's directory: the only one at its root, or the root itself for archives that have none.
-func openBlueprint(id, main string, archive []byte) (application, error) {
-	b, list := source.OpenReader(id, bytes.NewReader(archive), int64(len(archive)))
+func openBlueprint(id, main string, archive orch.Content) (application, error) {
+	b, list := source.OpenReader(id, archive, archive.Size())
 	if b == nil {
 		for _, d := range list {
 			if strings.HasPrefix(d.Message, "not an archive") {
