@@ -41,7 +41,7 @@ func (r *run) command(c Command) {
 	case CommandCancel:
 		if r.stop == goOn || halted {
 			r.stop = stopStarting
-			r.tellWaiting()
+			r.tellWaiting(r.quitWaiting())
 		}
 	case CommandForce:
 		r.stop = stopNow
@@ -62,17 +62,29 @@ func (r *run) halt() {
 		return
 	}
 	r.stop, r.halted = stopStarting, true
+	r.quitWaiting()
 	r.pending.transitions = append(r.pending.transitions, Transition{Status: Failed, At: time.Now().UTC(), Halt: r.firstCause()})
 	for _, st := range r.later.drop() { // nobody waits for another attempt
 		r.fail(st, st.err)
 	}
 }
 
+// quitWaiting ends what only waits to begin, and returns it.
+func (r *run) quitWaiting() map[*step]bool {
+	ends := map[*step]bool{}
+	for _, st := range r.steps {
+		if st.status == Doing && st.pauses != nil && st.pauses.Quit() {
+			ends[st] = true
+		}
+	}
+	return ends
+}
+
 // tellWaiting says what a cancellation still waits for.
-func (r *run) tellWaiting() {
+func (r *run) tellWaiting(ends map[*step]bool) {
 	r.pending.event(event.Event{Type: event.TaskStatus, Status: string(Cancelling)})
 	for _, st := range r.steps {
-		if st.status == Doing {
+		if st.status == Doing && !ends[st] {
 			e := r.stepEvent(st)
 			e.Type, e.Message = event.Waiting, fmt.Sprintf("the cancellation waits for %s to end", st.ID)
 			r.pending.event(e)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -32,6 +33,11 @@ func (r *run) probe(ctx context.Context, st *step) error {
 	}
 	c := HealthCheck{Deployment: r.job.Deployment, Instance: st.Of(), Probe: st.Probe, Topology: r.job.Topology, Env: r.world.withInputs(r.job.Inputs),
 		Addresses: r.addresses(st.Of())}
+	ctx, over := driver.Pause(ctx)
+	return over(r.untilHealthy(ctx, st, c))
+}
+
+func (r *run) untilHealthy(ctx context.Context, st *step, c HealthCheck) error {
 	for end := time.Now().Add(st.Timeout); ; {
 		err := r.e.opts.Health(ctx, c)
 		if err == nil || ctx.Err() != nil {

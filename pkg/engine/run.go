@@ -129,7 +129,10 @@ type step struct {
 	// unfinished: a process that died was doing it.
 	unfinished bool
 	// taken: opID is of an attempt before this run, of which nobody knows how it ended.
-	taken   bool
+	taken bool
+	// begun: something may have been begun under opID. While it is not, pauses end what the act waits for.
+	begun   bool
+	pauses  *driver.Pauses
 	why     string
 	slot    []slotKey
 	batch   *batcher
@@ -300,7 +303,7 @@ func (r *run) replay(journal []Transition) {
 				r.passStates(st.StateOf(), st.StateAfter)
 			}
 		case st.status == Doing:
-			st.status, st.unfinished = Pending, true
+			st.status, st.unfinished, st.begun = Pending, true, true
 		case r.finishing && st.status == Failed:
 		default:
 			st.status, st.opID = Pending, ""

@@ -86,7 +86,11 @@ func (r *run) mark(st *step) {
 	}
 	if st.opID == "" {
 		st.attempt++
-		st.opID = r.opIDFor(st)
+		st.opID, st.begun = r.opIDFor(st), false
+	}
+	st.pauses = nil
+	if st.Kind == plan.Health || st.Kind == plan.Op && !st.begun {
+		st.pauses = &driver.Pauses{}
 	}
 	st.status, st.began, st.waiting = Doing, time.Now(), ""
 	r.begun(st, plan.Doing)
@@ -105,7 +109,7 @@ func (r *run) takeOver(st *step) {
 	e, begun := rec.Journal[st.Key()]
 	switch {
 	case begun && e.Status == plan.Doing && e.Digest == st.Digest && e.OpID != "":
-		st.opID, st.taken = e.OpID, true
+		st.opID, st.taken, st.begun = e.OpID, true, true
 		st.attempt++
 	case begun && e.Status != plan.Done && st.Kind == plan.Infra:
 		st.attempt++ // not the first: it may have left something
@@ -239,11 +243,19 @@ func (r *run) act(st *step) {
 	if st.Kind == plan.Infra {
 		ctx = r.actCtx // infrastructure is never killed, only let go of
 	}
+	if st.pauses != nil {
+		ctx = driver.WithPauses(ctx, st.pauses)
+	}
 	if host := r.turnOf(st); host != "" {
-		free, err := r.e.turns.take(ctx, host, r.e.opts.Limits.Host, func() {
+		wait, end := driver.Pause(ctx)
+		free, err := r.e.turns.take(wait, host, r.e.opts.Limits.Host, func() {
 			r.emit(st)(event.Event{Type: event.Waiting, Message: "waiting for a free place: another task works on " + st.Host})
 		})
-		if err != nil {
+		took := err == nil
+		if err = end(err); err != nil {
+			if took {
+				free()
+			}
 			r.send(message{step: st, err: err})
 			return
 		}

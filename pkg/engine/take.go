@@ -30,6 +30,7 @@ func (r *run) take(m message) {
 		}
 	}
 	err := m.err
+	st.begun = st.begun || st.pauses == nil || st.pauses.Begun()
 	if err == nil {
 		err = r.keep(st, m.result)
 	}
@@ -308,6 +309,9 @@ func (w *World) forChange(in topology.Instance) (*Values, *decoded) {
 func (r *run) fail(st *step, err error) {
 	st.err = err
 	switch {
+	case errors.Is(err, driver.ErrNotBegun):
+		r.neverBegun(st)
+		return
 	case errors.Is(err, driver.ErrDetach) || st.Kind == plan.Infra && r.actCtx.Err() != nil:
 		// It goes on without us. The journal of the instance keeps it as being done, so that whoever comes next observes it.
 		st.err = fmt.Errorf("%w", driver.ErrDetach)
@@ -349,6 +353,21 @@ func (r *run) fail(st *step, err error) {
 	if !st.IgnoreFailure && !st.handled {
 		r.halt()
 	}
+}
+
+// neverBegun ends a step that was given up while it waited for what it needs to begin. It is as if it had not been started: it has no OpID that
+// anything could be asked about.
+func (r *run) neverBegun(st *step) {
+	r.instance(st.Of()).NeverBegun(st.Key())
+	r.pending.touch(st.Of())
+	st.opID = ""
+	if r.halted {
+		st.status, st.err = Pending, nil
+		r.pending.transition(r, st)
+		return
+	}
+	st.err = driver.ErrNotBegun
+	r.ended(st, Cancelled)
 }
 
 // unknownEnd reports whether nobody knows how the act has ended: the connection was lost, and stayed so. Its journal keeps it as being done,

@@ -188,6 +188,16 @@ func (r *Recorded) Finish(key string, status Status, at time.Time) {
 	}
 }
 
+// NeverBegun notes that an act which was to be done was given up before anything of it was begun.
+func (r *Recorded) NeverBegun(key string) {
+	for _, k := range []string{key, plainKey(key)} {
+		if e, ok := r.Journal[k]; ok {
+			e.OpID = ""
+			r.Journal[k] = e
+		}
+	}
+}
+
 // Adopt notes that acts which are done count as done as they would be now.
 func (r *Recorded) Adopt(acts []Adopted) {
 	for _, a := range acts {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/driver/ssh/sshtest"
 	"github.com/orch-project/orch/pkg/event"
 )
@@ -196,4 +197,26 @@ func TestReadinessIsCheckedAgainAfterABoot(t *testing.T) {
 	asked("booted", "b", "x\nx\n", "the host has booted since")
 	asked("same boot again", "b", "x\nx\n", "")
 	asked("not to be told", "", "x\nx\n", "")
+}
+
+// A cancellation ends the wait for a host at once; nothing has been begun on it, and the operation can be run later under whatever name.
+func TestCancellationEndsTheWait(t *testing.T) {
+	t.Parallel()
+	s := sshtest.Start(t, sshtest.Options{})
+	h := s.Host()
+	s.Down() // nobody answers
+	d := testDriver(t, s)
+	var p driver.Pauses
+	var l log
+	l.on = func(e event.Event) {
+		if e.Type == event.Waiting {
+			p.Quit()
+		}
+	}
+	if _, err := d.Run(driver.WithPauses(t.Context(), &p), request(t, h, "true"), l.emit); err != driver.ErrNotBegun || p.Begun() {
+		t.Errorf("%v; begun: %v", err, p.Begun())
+	}
+	if _, err := d.Run(driver.WithPauses(t.Context(), &p), request(t, h, "true"), nil); err != driver.ErrNotBegun {
+		t.Errorf("what would wait after a cancellation: %v", err)
+	}
 }

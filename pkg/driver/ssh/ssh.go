@@ -130,7 +130,14 @@ func (d *Driver) Run(ctx context.Context, req *driver.Request, emit event.Emit) 
 	ctx = context.WithValue(ctx, deploymentKey{}, req.Deployment)
 	m := d.pool.remote(*req.Host, wantsSudo(req), report)
 	// The connection is held from here to the end; the operation's time begins when the host is ready.
-	release, err := d.hold(ctx, m, req)
+	wait, end := driver.Pause(ctx)
+	release, err := d.hold(wait, m, req)
+	if waited := err; end(err) == driver.ErrNotBegun {
+		if waited == nil {
+			release()
+		}
+		return driver.Result{}, driver.ErrNotBegun
+	}
 	if errors.Is(err, errNotReady) {
 		waited := "waiting for SSH"
 		if last := waits.Load(); last != nil {
