@@ -438,7 +438,8 @@ func (s *schedule) complete(job engine.Job) {
 }
 
 // TestChaos runs random topologies through random faults, lost replies, crashes and cancellations. ORCH_CHAOS sets the number of
-// schedules, ORCH_CHAOS_SEED runs one.
+// schedules, ORCH_CHAOS_SEED runs one. They are always the same ones, unless ORCH_CHAOS_FIRST is the seed of the first, or "new" for some that
+// nobody has run yet.
 func TestChaos(t *testing.T) {
 	if s := os.Getenv("ORCH_CHAOS_SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 10, 64)
@@ -455,7 +456,19 @@ func TestChaos(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for seed := range uint64(n) {
+	first := uint64(0)
+	switch s := os.Getenv("ORCH_CHAOS_FIRST"); s {
+	case "":
+	case "new":
+		first = uint64(time.Now().UnixNano())
+	default:
+		var err error
+		if first, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d schedules from seed %d on", n, first)
+	for seed := first; seed < first+uint64(n); seed++ {
 		if runSchedule(t, seed); t.Failed() {
 			t.Fatalf("seed %d failed; run it alone with ORCH_CHAOS_SEED=%d", seed, seed)
 		}
