@@ -10,7 +10,6 @@ import (
 	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/pkg/driver/terraform"
 	"github.com/orch-project/orch/pkg/secret"
-	"github.com/orch-project/orch/pkg/state"
 )
 
 // relayConfig is what Terraform's supervisor needs to open the store as this process has. It holds secrets and travels by pipe.
@@ -64,5 +63,5 @@ func openStates(ctx context.Context, raw json.RawMessage) (terraform.StateStore,
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close())
 	}
-	return states{state.NewBlobs(store), vault}, store.Close, nil
+	return states{store, vault}, store.Close, nil
 }

@@ -136,7 +136,7 @@ func openService(ctx context.Context, c *config.Config, log *slog.Logger, count 
 		return nil, err
 	}
 	infra, err := terraform.New(terraform.Options{
-		Home: filepath.Join(c.Home, "terraform"), Plugins: set, States: states{state.NewBlobs(store), vault}, Secrets: kept,
+		Home: filepath.Join(c.Home, "terraform"), Plugins: set, States: states{store, vault}, Secrets: kept,
 		Location: locationOf,
 		Cloud:    where.cloud, Parallelism: applyParallelism, Binary: c.Terraform.Binary, Mirror: c.Terraform.Mirror, Relay: relayed, Logger: log,
 	})

@@ -10,9 +10,17 @@ import (
 )
 
 // states keeps Terraform's states in the store, compressed, encrypted and in chunks: they hold user data, addresses and whatever a provider puts there.
+// What is done under a lease is written under it: a process that has lost a deployment must not replace what the next one has recorded.
 type states struct {
-	blobs *state.Blobs
+	store state.Store
 	keys  *secrets.Store
+}
+
+func (s states) blobs(ctx context.Context) *state.Blobs {
+	if l := state.LeaseOf(ctx); l != nil {
+		return state.NewBlobs(state.Fenced(s.store, l))
+	}
+	return state.NewBlobs(s.store)
 }
 
 // maxState bounds a state in bytes.
@@ -21,7 +29,7 @@ const maxState = 256 << 20
 func stateKey(deployment string) string { return state.Join("terraform", deployment) }
 
 func (s states) Load(ctx context.Context, deployment string) ([]byte, error) {
-	sealed, _, err := s.blobs.ReadAll(ctx, stateKey(deployment), maxState)
+	sealed, _, err := s.blobs(ctx).ReadAll(ctx, stateKey(deployment), maxState)
 	if errors.Is(err, state.ErrNotFound) {
 		return nil, nil
 	}
@@ -36,12 +44,12 @@ func (s states) Save(ctx context.Context, deployment string, data []byte) error 
 	if err != nil {
 		return err
 	}
-	_, err = s.blobs.Put(ctx, stateKey(deployment), bytes.NewReader(sealed))
+	_, err = s.blobs(ctx).Put(ctx, stateKey(deployment), bytes.NewReader(sealed))
 	return err
 }
 
 func (s states) Remove(ctx context.Context, deployment string) error {
-	return s.blobs.Delete(ctx, stateKey(deployment))
+	return s.blobs(ctx).Delete(ctx, stateKey(deployment))
 }
 
 // resealStates encrypts all states anew. One that an apply replaces meanwhile was sealed by it.

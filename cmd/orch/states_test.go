@@ -25,7 +25,7 @@ func TestStatesAreCompressedAndSurviveAKeyChange(t *testing.T) {
 	blobs := state.NewBlobs(store)
 	key := secret.KeySource{File: filepath.Join(t.TempDir(), "key")}
 	keys := secrets.New(store, secrets.Options{Key: key, Reseal: []secrets.Resealer{resealStates(blobs)}})
-	s := states{blobs, keys}
+	s := states{store, keys}
 	large := strings.Repeat(`{"type":"openstack_compute_instance_v2","attributes":{"name":"web"}}`, 20_000)
 	for name, text := range map[string]string{"shop": large, "blue~shop": `{"small":true}`} {
 		if err := s.Save(ctx, name, []byte(text)); err != nil {
@@ -44,7 +44,7 @@ func TestStatesAreCompressedAndSurviveAKeyChange(t *testing.T) {
 		t.Fatalf("%+v, %v", rot, err)
 	}
 	small()
-	again := states{blobs, secrets.New(store, secrets.Options{Key: key})}
+	again := states{store, secrets.New(store, secrets.Options{Key: key})}
 	for name, text := range map[string]string{"shop": large, "blue~shop": `{"small":true}`} {
 		if got, err := again.Load(ctx, name); err != nil || string(got) != text {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
@@ -59,6 +59,44 @@ func TestStatesAreCompressedAndSurviveAKeyChange(t *testing.T) {
 	}
 	if got, err := again.Load(ctx, "shop"); err != nil || string(got) != "newer" {
 		t.Errorf("the newer state is lost: %.20q, %v", got, err)
+	}
+}
+
+// A process that was stopped for longer than its lease lasts does not replace what the next one has recorded, whatever it was about when it was stopped.
+func TestStatesAreFenced(t *testing.T) {
+	store := mem.New(mem.Options{})
+	defer store.Close()
+	s := states{store, secrets.New(store, secrets.Options{Key: secret.KeySource{File: filepath.Join(t.TempDir(), "key")}})}
+	first, err := store.Lease(t.Context(), "deployment/shop", state.LeaseOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped, cancel := first.Context(t.Context())
+	defer cancel()
+	if err := s.Save(stopped, "shop", []byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.BreakLease(t.Context(), "deployment/shop"); err != nil {
+		t.Fatal(err)
+	}
+	second, err := store.Lease(t.Context(), "deployment/shop", state.LeaseOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	goingOn, end := second.Context(t.Context())
+	defer end()
+	if err := s.Save(goingOn, "shop", []byte("second")); err != nil {
+		t.Fatal(err)
+	}
+	stopped = context.WithoutCancel(stopped)
+	if err := s.Save(stopped, "shop", []byte("outdated")); !errors.Is(err, state.ErrFenced) {
+		t.Errorf("saved under a lost lease: %v", err)
+	}
+	if err := s.Remove(stopped, "shop"); !errors.Is(err, state.ErrFenced) {
+		t.Errorf("removed under a lost lease: %v", err)
+	}
+	if got, err := s.Load(t.Context(), "shop"); err != nil || string(got) != "second" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

@@ -184,6 +184,8 @@ func (l *Local) adopt(ctx context.Context, h *holding, req SweepRequest, task st
 	if len(l.works(h)) > 0 {
 		return nil, &Error{Kind: KindConflict, Msg: "deployment " + h.name + " is busy", Hint: "orch tasks shows with what; adopt when it has ended"}
 	}
+	ctx, cancel := h.lease.Context(ctx)
+	defer cancel()
 	ctx, s, err := l.surveyable(ctx, req)
 	if err != nil {
 		return nil, err
@@ -290,6 +292,9 @@ func (l *Local) delete(ctx context.Context, req SweepRequest) ([]Resource, error
 		if len(l.works(h)) > 0 {
 			return nil, &Error{Kind: KindConflict, Msg: "deployment " + req.Deployment + " is busy", Hint: "orch tasks shows with what"}
 		}
+		var cancel context.CancelFunc
+		ctx, cancel = h.lease.Context(ctx)
+		defer cancel()
 	}
 	rows, err := l.survey(ctx, req)
 	if err != nil {

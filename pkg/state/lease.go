@@ -106,9 +106,9 @@ func (l *Lease) Err() error {
 	return l.cause
 }
 
-// Context derives a context that ends, with Err as cause, when the lease does. The caller calls cancel when done.
+// Context derives a context that ends, with Err as cause, when the lease does, and that LeaseOf finds it in. The caller calls cancel when done.
 func (l *Lease) Context(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, leaseOf{}, l))
 	go func() {
 		select {
 		case <-l.lost:
@@ -117,6 +117,15 @@ func (l *Lease) Context(ctx context.Context) (context.Context, context.CancelFun
 		}
 	}()
 	return ctx, func() { cancel(context.Canceled) }
+}
+
+type leaseOf struct{}
+
+// LeaseOf is the lease under which the work of a context is done, by which its writes are to be fenced; nil without one. It outlasts
+// context.WithoutCancel: who was stopped for so long that the lease was lost finds that out by the fence only.
+func LeaseOf(ctx context.Context) *Lease {
+	l, _ := ctx.Value(leaseOf{}).(*Lease)
+	return l
 }
 
 // ErrReleased is the reason of a lease that its own holder gave back.

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -58,12 +57,14 @@ type batch struct {
 	report     func(i int, res driver.Result, err error)
 	reported   []bool
 
-	home     string // directory of the deployment
-	work     string // directory of the run
-	loc      plugin.Location
-	cloud    driver.Cloud
-	bundle   *bundle
-	renderer *plugin.Renderer
+	home string // directory of the deployment
+	work string // directory of the run
+	// uncertain are the keys of entries that an apply which was cut off may have made, or removed, without the state knowing.
+	uncertain map[string]bool
+	loc       plugin.Location
+	cloud     driver.Cloud
+	bundle    *bundle
+	renderer  *plugin.Renderer
 }
 
 // RunBatch makes, changes and removes the instances of the requests, which are of one deployment, in one apply. Requests may depend on
@@ -274,114 +275,6 @@ func (b *batch) aim(ctx context.Context) (*goal, error) {
 	return g, nil
 }
 
-// choose the addresses that requests wait for, and whether Terraform must be limited to them.
-func (b *batch) choose(g *goal, old *manifest) {
-	m := g.manifest
-	own := map[string]bool{}
-	for i, r := range b.reqs {
-		if b.reported[i] {
-			continue
-		}
-		key := plugin.EntryKey(r.ID())
-		g.addresses[i] = []string{}
-		if r.Action == driver.Delete {
-			g.addresses[i] = m.goneOf(r.ID())
-		} else {
-			g.addresses[i] = append(g.addresses[i], m.addresses(m.Entries[key].Awaits...)...)
-			if r.Action != driver.Create || r.Attempt > 1 {
-				g.refresh = true // the world may have changed since
-			}
-		}
-		for _, a := range g.addresses[i] {
-			own[a] = true
-		}
-	}
-	b.chooseReplaced(g, own)
-	for k := range m.Entries {
-		if old.Entries[k] == nil {
-			for _, a := range m.addresses(k) {
-				own[a] = true
-			}
-		}
-	}
-	for a := range m.Gone {
-		own[a] = true
-	}
-	// Elsewhere something may be unfinished (a server that failed, in a step of its own): then Terraform is limited to this batch.
-	foreign := false
-	g.idle = len(m.Gone) == 0 && m.sameBlocks(old) && !g.refresh
-	for k := range m.Entries {
-		for _, a := range m.addresses(k) {
-			if b.bundle.state.good(a) && m.Differs[a] == "" {
-				continue
-			}
-			if !own[a] && !b.serves(m, k) {
-				foreign = true
-			} else {
-				g.idle = false
-			}
-		}
-	}
-	if foreign || g.refresh {
-		g.targets = slices.Sorted(maps.Keys(own))
-	}
-}
-
-// chooseReplaced are the addresses to make anew, and those attached to them among the batch's own.
-func (b *batch) chooseReplaced(g *goal, own map[string]bool) {
-	m := g.manifest
-	keys := map[string]bool{}
-	for i, r := range b.reqs {
-		if key := plugin.EntryKey(r.ID()); r.Action == driver.Replace && !b.reported[i] {
-			g.replace = append(g.replace, m.Entries[key].main()...)
-			keys[key] = true
-		}
-	}
-	for a := range own {
-		if _, key := m.owner(a); m.remade(a, b.bundle.state) {
-			g.replace = append(g.replace, a)
-			keys[key] = true
-		}
-	}
-	slices.Sort(g.replace)
-	g.replace = slices.Compact(g.replace)
-	for k, e := range m.Entries { // what is attached is attached anew
-		if slices.ContainsFunc(e.Refs, func(ref string) bool { return keys[ref] }) {
-			for _, a := range m.addresses(k) {
-				own[a] = true
-			}
-		}
-	}
-}
-
-// main are the addresses of the resource that the entry is about, the first of its mapping: a server, but not its ports.
-func (e *entry) main() (out []string) {
-	id := ""
-	for _, b := range e.Blocks {
-		if b.Data {
-			continue
-		}
-		if id == "" {
-			id = b.ID
-		}
-		if b.ID == id {
-			out = append(out, b.address())
-		}
-	}
-	return out
-}
-
-// serves reports whether an entry is needed by one of the batch's instances.
-func (b *batch) serves(m *manifest, key string) bool {
-	needs := map[string]bool{}
-	for i, r := range b.reqs {
-		if !b.reported[i] && r.Action != driver.Delete {
-			m.reach(plugin.EntryKey(r.ID()), needs)
-		}
-	}
-	return needs[key]
-}
-
 // apply does the batch's own apply.
 func (b *batch) apply(ctx context.Context) error {
 	if err := b.clearStrays(ctx); err != nil {
@@ -429,7 +322,7 @@ func (b *batch) apply(ctx context.Context) error {
 	if err := b.writeWork(prep, mod, rec); err != nil {
 		return fmt.Errorf("cannot prepare the apply: %w", err)
 	}
-	c := &command{Dir: b.work, Path: tool.Path, Args: applyArgs(b.d.opts.Parallelism, g.targets, g.replace, g.refresh), Env: b.environ(prep, values)}
+	c := &command{Dir: b.work, Run: rec.ID, Path: tool.Path, Args: applyArgs(b.d.opts.Parallelism, g.targets, g.replace, g.refresh), Env: b.environ(prep, values)}
 	if rec.Relayed {
 		c.Relay = &relayed{Config: b.d.opts.Relay.Config, Deployment: b.deployment, Run: rec.ID}
 	}

@@ -150,6 +150,7 @@ func (b *batch) absorb(ctx context.Context, t *tracker) error {
 	b.bundle.Manifest.Apply = nil
 	if failure == nil {
 		b.bundle.Manifest.settled(t.addresses)
+		b.certain()
 	}
 	t.planned = true
 	t.settle(ctx, failure)
@@ -169,6 +170,9 @@ func (b *batch) outcome() (failure error, err error) {
 	var e exit
 	switch err := readJSON(filepath.Join(b.work, fileExit), &e); {
 	case errors.Is(err, os.ErrNotExist):
+		if err := endRemains(b.work); err != nil {
+			return nil, err
+		}
 		b.doubt()
 		return &driver.Error{Op: "terraform apply", Host: "orchestrator", ExitCode: -1, Retryable: true,
 			Err: errors.New("the supervisor of Terraform ended without a result (the machine went down, or it was killed)")}, nil

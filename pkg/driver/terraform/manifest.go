@@ -91,6 +91,8 @@ type applyRecord struct {
 	Ops map[string]string `json:"ops"`
 	// Relayed: the store is told of the run.
 	Relayed bool `json:"relayed,omitempty"`
+	// Dead: it was silent for so long that somebody else goes on. If it lives all the same, it has to stop.
+	Dead bool `json:"dead,omitempty"`
 }
 
 func newBundle() *bundle {

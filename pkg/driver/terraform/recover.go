@@ -21,6 +21,9 @@ func (b *batch) recover(ctx context.Context) error {
 	if err == nil && mine != nil && mine.ID != rec.ID && mine.Relayed {
 		if _, running := alive(b.work); !running {
 			// Another server has finished what is here, and has begun another run.
+			if err := endRemains(b.work); err != nil {
+				return err
+			}
 			if err := os.RemoveAll(b.work); err != nil {
 				return err
 			}
@@ -46,7 +49,10 @@ func (b *batch) recover(ctx context.Context) error {
 	}
 	if mine == nil || mine.ID != rec.ID {
 		if _, running := alive(b.work); !running && mine == nil {
-			// Absorbed, but its files were not removed any more.
+			// Absorbed, but its files were not removed any more. Where others may have gone on since, theirs is the newer state.
+			if rec.Relayed {
+				return os.RemoveAll(b.work)
+			}
 			if data, err := os.ReadFile(filepath.Join(b.work, fileState)); err == nil {
 				if s, err := parseState(data); err == nil && s.newer(b.bundle.state) {
 					b.bundle.state, b.bundle.State = s, data
@@ -59,10 +65,15 @@ func (b *batch) recover(ctx context.Context) error {
 			return os.RemoveAll(b.work)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(b.work, fileSupervisor)); errors.Is(err, os.ErrNotExist) {
-		// Killed between preparing and starting: nothing has happened.
-		b.bundle.Manifest.Apply = nil
-		return os.RemoveAll(b.work)
+	if !exists(filepath.Join(b.work, fileSupervisor)) {
+		switch err := begin(b.work, process{}); {
+		case err == nil:
+			// Killed between preparing and starting: nothing has happened, and nothing will.
+			b.bundle.Manifest.Apply = nil
+			return os.RemoveAll(b.work)
+		case !errors.Is(err, os.ErrExist):
+			return fmt.Errorf("cannot tell whether the run in %s has begun: %w", b.work, err)
+		}
 	}
 	t := b.track(b.joined(&rec))
 	b.emit(t.event(event.Log, "", func(e *event.Event) {

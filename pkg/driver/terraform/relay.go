@@ -18,6 +18,13 @@ import (
 // while Terraform works; who takes the deployment over from a server that has died waits for the end of the run there, and goes on with that
 // copy as it would with the directory. So nobody ever applies while another apply of the deployment is still at work.
 //
+// A run that is silent for long is taken for dead, which is first noted in the deployment's record, and then looked at once more:
+//
+//	who goes on:     note "dead" ──▶ look for a report ──none──▶ goes on        some ──▶ waits for the end
+//	the supervisor:  report ──▶ look for the note ──none──▶ begins, or goes on   there ──▶ ends Terraform, or never begins it
+//
+// One of them sees what the other has written. So a machine that stood still for minutes does nothing any more when it wakes up.
+//
 //	server A ──start──▶ supervisor ──▶ terraform apply
 //	    ✗ dies              └──report: beat, files──▶ store ──await──▶ server B: absorbs the outcome, goes on
 //	                            ◀──────stop?─────────
@@ -61,6 +68,8 @@ const (
 	copyEvery   = 10 * time.Second // if Terraform's state has changed
 	// reportSilence after which a run is taken for dead, with its machine: by the clock of who waits.
 	reportSilence = 20 * time.Second
+	// beginPatience is how long the supervisor waits for the store before it gives up without having begun.
+	beginPatience = 5 * time.Minute
 	// reportPatience is how long the supervisor tries to tell the end, while the store cannot be reached.
 	reportPatience = time.Hour
 	maxReported    = 8 << 20 // bytes of a file; of longer ones the end
@@ -74,17 +83,14 @@ type reporter struct {
 	states StateStore
 	close  func() error
 	beat   uint64
+	told   time.Time // of the last report that was stored, or was tried to be
 	copied time.Time
 	state  os.FileInfo // Terraform's state as it was copied
 }
 
-// run reports until ended is closed, and then the end. stop is called when another server wants the run to stop.
-func (p *reporter) run(ended <-chan struct{}, stop func()) {
-	defer func() {
-		if p.close != nil {
-			_ = p.close()
-		}
-	}()
+// run reports until ended is closed, and then the end. stop is called when another server wants the run to stop, kill when another has gone on
+// without it.
+func (p *reporter) run(ended <-chan struct{}, stop, kill func()) {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	stopped := false
@@ -95,8 +101,21 @@ func (p *reporter) run(ended <-chan struct{}, stop func()) {
 			return
 		case <-tick.C:
 		}
+		silent := p.silent()
 		if p.report(false) != nil {
 			continue // tried again at the next tick
+		}
+		if silent {
+			switch over, err := p.over(); {
+			case err != nil:
+				p.told = time.Time{} // not certain yet
+				continue
+			case over:
+				kill()
+				<-ended
+				p.last()
+				return
+			}
 		}
 		if !stopped && p.asked() {
 			stopped = true
@@ -105,7 +124,53 @@ func (p *reporter) run(ended <-chan struct{}, stop func()) {
 	}
 }
 
-// last reports the end, patiently: until then nobody else may go on.
+// silent reports whether the last report is so old that the run may have been taken for dead: by either clock, as one of them stands still while the
+// machine does.
+func (p *reporter) silent() bool {
+	return time.Since(p.told) > reportSilence/2 || time.Since(p.told.Round(0)) > reportSilence/2
+}
+
+// begin reports before Terraform is started, and finds out whether it may be. While the store cannot be reached it may not.
+func (p *reporter) begin() error {
+	err := error(nil)
+	for deadline := time.Now().Add(beginPatience); time.Now().Before(deadline); time.Sleep(reportEvery / 10) {
+		if err = p.report(false); err != nil {
+			continue
+		}
+		var over bool
+		if over, err = p.over(); err != nil {
+			continue
+		}
+		if over {
+			return errors.New("another server has taken the deployment over")
+		}
+		return nil
+	}
+	return fmt.Errorf("cannot tell the store that Terraform begins: %w", err)
+}
+
+// over reports whether somebody has gone on without the run: it was taken for dead, or is no longer the deployment's.
+func (p *reporter) over() (bool, error) {
+	rec, err := p.record()
+	return err == nil && (rec == nil || rec.ID != p.r.Run || rec.Dead), err
+}
+
+// record is the deployment's run as the store has it.
+func (p *reporter) record() (*applyRecord, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	data, err := p.states.Load(ctx, p.r.Deployment)
+	if err != nil {
+		return nil, err
+	}
+	b, err := decodeBundle(data)
+	if err != nil {
+		return nil, err
+	}
+	return b.Manifest.Apply, nil
+}
+
+// last reports the end, patiently: until then nobody else may go on. Nobody waits for the end of a run that another has replaced.
 func (p *reporter) last() {
 	for deadline := time.Now().Add(reportPatience); time.Now().Before(deadline); time.Sleep(reportEvery) {
 		if p.report(true) == nil {
@@ -126,9 +191,14 @@ func (p *reporter) report(ended bool) error {
 	}
 	if !exists(filepath.Join(p.dir, fileRun)) { // the server that started it has absorbed it
 		if ended {
-			return forget(ctx, p.states, p.r.Deployment)
+			return p.forget(ctx)
 		}
 		return nil
+	}
+	if ended {
+		if rec, err := p.record(); err != nil || rec == nil || rec.ID != p.r.Run {
+			return err
+		}
 	}
 	if err := p.copy(ctx, ended); err != nil {
 		return err
@@ -137,10 +207,20 @@ func (p *reporter) report(ended bool) error {
 	if err := save(ctx, p.states, reportKey(p.r.Deployment), runReport{Run: p.r.Run, Beat: p.beat, Ended: ended}); err != nil {
 		return err
 	}
+	p.told = time.Now()
 	if ended && !exists(filepath.Join(p.dir, fileRun)) { // absorbed, and forgotten, while this was saved
-		return forget(ctx, p.states, p.r.Deployment)
+		return p.forget(ctx)
 	}
 	return nil
+}
+
+// forget removes what the store has of the run, unless that is of another one by now.
+func (p *reporter) forget(ctx context.Context) error {
+	var now runReport
+	if data, err := p.states.Load(ctx, reportKey(p.r.Deployment)); err != nil || len(data) > 0 && json.Unmarshal(data, &now) == nil && now.Run != p.r.Run {
+		return err
+	}
+	return forget(ctx, p.states, p.r.Deployment)
 }
 
 // copy stores the run's files, when they are worth it.
@@ -222,8 +302,14 @@ func (b *batch) fetch(ctx context.Context, rec *applyRecord) error {
 		case now.Run == rec.ID && now.Beat != beat:
 			beat, since = now.Beat, time.Now()
 		case time.Since(since) > reportSilence:
-			b.doubt()
-			return b.unpack(ctx, rec)
+			lives, err := b.declareDead(ctx, rec, beat)
+			if err != nil {
+				return err
+			}
+			if !lives {
+				return b.unpack(ctx, rec)
+			}
+			since = time.Now()
 		}
 		select {
 		case <-time.After(reportEvery / 3):
@@ -237,6 +323,20 @@ func (b *batch) fetch(ctx context.Context, rec *applyRecord) error {
 			}
 		}
 	}
+}
+
+// declareDead notes that a run has been silent for too long, and reports whether it has spoken meanwhile: then its end is near.
+func (b *batch) declareDead(ctx context.Context, rec *applyRecord, beat uint64) (lives bool, err error) {
+	rec.Dead = true
+	b.doubt()
+	if err := b.save(ctx); err != nil {
+		return false, err
+	}
+	var now runReport
+	if err := b.load(ctx, reportKey(b.deployment), &now); err != nil {
+		return false, fmt.Errorf("cannot read what is known of the Terraform apply %s: %w", rec.ID, err)
+	}
+	return now.Run == rec.ID && (now.Ended || now.Beat != beat), nil
 }
 
 // load decodes a record, and leaves v alone if there is none.
@@ -284,16 +384,25 @@ func (b *batch) forgetReport(ctx context.Context) {
 	}
 }
 
-// startReporter reports a run beside it. done ends it.
-func startReporter(c *command, open OpenStates) (done func()) {
+// startReporter reports a run beside it, from before its beginning. done ends that. With an error the run must not begin.
+func startReporter(c *command, open OpenStates, kill func()) (done func(), err error) {
 	if c.Relay == nil || open == nil {
-		return func() {}
+		return func() {}, nil
+	}
+	p := &reporter{r: *c.Relay, dir: c.Dir, open: open, told: time.Now()}
+	shut := func() {
+		if p.close != nil {
+			_ = p.close()
+		}
+	}
+	if err := p.begin(); err != nil {
+		return func() { p.last(); shut() }, err
 	}
 	ended, finished := make(chan struct{}), make(chan struct{})
-	p := &reporter{r: *c.Relay, dir: c.Dir, open: open}
 	go func() {
 		defer close(finished)
-		p.run(ended, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGINT) })
+		defer shut()
+		p.run(ended, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGINT) }, kill)
 	}()
-	return func() { close(ended); <-finished }
+	return func() { close(ended); <-finished }, nil
 }

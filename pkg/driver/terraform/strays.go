@@ -28,7 +28,7 @@ func (b *batch) doubt() {
 // it could write. Such a resource carries our identity, is in no state, and nobody uses it yet; left alone it would hold a name or quota,
 // or be made twice. Only resources of the batch's instances, of those that an apply which was cut off may have made and that nobody asks for
 // any more, or shared ones, are touched, and only when something went wrong before: of others the record may have been lost, and they can be
-// adopted.
+// adopted. What the state has and the cloud not (Terraform was killed when it had removed it) is found by a refresh.
 func (b *batch) clearStrays(ctx context.Context) error {
 	m := b.bundle.Manifest
 	of := map[string]bool{}
@@ -52,10 +52,20 @@ func (b *batch) clearStrays(ctx context.Context) error {
 		_, ours := of[r.Node+"/"+r.Instance]
 		return ours || r.Node == "" || r.Instance == ""
 	})
-	if err == nil {
-		m.Uncertain = later
+	if err != nil {
+		return err
 	}
-	return err
+	b.uncertain = map[string]bool{}
+	for _, k := range m.Uncertain {
+		b.uncertain[k] = !slices.Contains(later, k)
+	}
+	return nil
+}
+
+// certain forgets the doubts about what Terraform has looked at and put right.
+func (b *batch) certain() {
+	m := b.bundle.Manifest
+	m.Uncertain = slices.DeleteFunc(m.Uncertain, func(k string) bool { return b.uncertain[k] })
 }
 
 // blocking are the kinds of resources that keep others from going, and that nothing else keeps.

@@ -25,6 +25,9 @@ import (
 //	                                                              ├─ supervisor.json, terraform.json  pid and start time of each
 //	                                                              └─ exit.json        written last, by rename
 //
+// supervisor.json is the point of no return: it is made by link, once. Who goes on after a kill makes it himself if it is not there, and so knows
+// that a supervisor which has not got that far yet never will. All processes of a run have its directory as theirs, by which they are found.
+//
 // A signal to the supervisor is a request to cancel: the first is passed on as an interrupt, on which Terraform finishes what it has begun
 // and stops; the second ends it.
 
@@ -45,6 +48,7 @@ const (
 // command is what the supervisor runs. It holds credentials, so it travels by pipe only.
 type command struct {
 	Dir  string   `json:"dir"`
+	Run  string   `json:"run"` // whose directory it must be
 	Path string   `json:"path"`
 	Args []string `json:"args"`
 	Env  []string `json:"env"`
@@ -107,14 +111,15 @@ func supervise(in io.Reader, open OpenStates) int {
 	if err := json.NewDecoder(in).Decode(&c); err != nil {
 		return 1
 	}
-	me := process{PID: os.Getpid(), Start: startTime(os.Getpid())}
-	if err := writeJSON(filepath.Join(c.Dir, fileSupervisor), me); err != nil {
+	if err := c.enter(); err != nil {
 		return 1
 	}
-	reported := startReporter(&c, open)
+	e := exit{Code: -1}
+	reported, err := startReporter(&c, open, func() { signals <- syscall.SIGKILL })
 	defer reported()
-	code, err := runTerraform(&c, signals)
-	e := exit{Code: code}
+	if err == nil {
+		e.Code, err = runTerraform(&c, signals)
+	}
 	if err != nil {
 		e.Error = err.Error()
 	}
@@ -122,6 +127,37 @@ func supervise(in io.Reader, open OpenStates) int {
 		return 1
 	}
 	return 0
+}
+
+// enter makes the run's directory this process's own, and begins the run, if it is still wanted. From here on the directory may be removed, and another
+// run's be made in its place: this process stays in its own.
+func (c *command) enter() error {
+	if err := os.Chdir(c.Dir); err != nil {
+		return err
+	}
+	c.Dir = "."
+	var rec applyRecord
+	if err := readJSON(fileRun, &rec); err != nil {
+		return err
+	}
+	if rec.ID != c.Run {
+		return fmt.Errorf("the run %s is over", c.Run)
+	}
+	return begin(c.Dir, process{PID: os.Getpid(), Start: startTime(os.Getpid())})
+}
+
+// begin notes who supervises the run; the error is fs.ErrExist if that is noted already.
+func begin(dir string, p process) error {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	own := filepath.Join(dir, fmt.Sprintf("%s.%d", fileSupervisor, os.Getpid()))
+	defer os.Remove(own)
+	if err := os.WriteFile(own, data, 0o600); err != nil {
+		return err
+	}
+	return os.Link(own, filepath.Join(dir, fileSupervisor))
 }
 
 func runTerraform(c *command, signals <-chan os.Signal) (int, error) {
@@ -148,8 +184,8 @@ func runTerraform(c *command, signals <-chan os.Signal) (int, error) {
 	go func() { ended <- cmd.Wait() }()
 	for n := 0; ; {
 		select {
-		case <-signals:
-			if n++; n == 1 {
+		case s := <-signals:
+			if n++; n == 1 && s != syscall.SIGKILL {
 				// Only Terraform itself: it ends its providers when they have finished.
 				err = cmd.Process.Signal(syscall.SIGINT)
 			} else {
@@ -239,20 +275,29 @@ func (p process) signal(s syscall.Signal) error {
 
 // startTime of a process that runs (is no zombie), "" for none.
 func startTime(pid int) string {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return ""
-	}
-	// The command name is in parentheses and may hold anything: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
-	_, rest, ok := strings.Cut(string(data), ") ")
-	if i := strings.LastIndex(string(data), ") "); ok {
-		rest = string(data)[i+2:]
-	}
-	f := strings.Fields(rest)
-	if len(f) < 20 || f[0] == "Z" || f[0] == "X" {
+	f := statFields(pid)
+	if len(f) < 20 {
 		return ""
 	}
 	return f[19]
+}
+
+// statFields of a process that runs, from the third (its state) on.
+func statFields(pid int) []string {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return nil
+	}
+	// The command name is in parentheses and may hold anything: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+	i := strings.LastIndex(string(data), ") ")
+	if i < 0 {
+		return nil
+	}
+	f := strings.Fields(string(data)[i+2:])
+	if len(f) == 0 || f[0] == "Z" || f[0] == "X" {
+		return nil
+	}
+	return f
 }
 
 // writeJSON writes a file that is either whole or absent.

@@ -3,6 +3,7 @@ package terraform
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ type tracker struct {
 	// pending changes by address: what is still to happen ("create", "delete" …).
 	pending map[string][]string
 	changed map[string]bool
+	// updated in place: what the state still has of them as it was at the beginning is not yet what came of it.
+	updated map[string]bool
+	before  *tfState
 	planned bool
 	// failed diagnostics, in order.
 	failed []diagnostic
@@ -32,8 +36,8 @@ type tracker struct {
 }
 
 func (b *batch) track(addresses [][]string) *tracker {
-	t := &tracker{b: b, addresses: addresses, pending: map[string][]string{}, changed: map[string]bool{}, seen: map[string]bool{},
-		owners: map[string]topology.Instance{}}
+	t := &tracker{b: b, addresses: addresses, pending: map[string][]string{}, changed: map[string]bool{}, updated: map[string]bool{},
+		before: b.bundle.state, seen: map[string]bool{}, owners: map[string]topology.Instance{}}
 	for k, e := range b.bundle.Manifest.Entries {
 		for _, a := range b.bundle.Manifest.addresses(k) {
 			t.owners[a] = e.Instance
@@ -71,6 +75,7 @@ func (t *tracker) handle(m message) {
 			if len(steps[m.Change.Action]) > 0 {
 				t.changed[m.Change.Resource.Addr] = true
 			}
+			t.updated[m.Change.Resource.Addr] = m.Change.Action == "update"
 		}
 	case "change_summary":
 		t.planned, t.check = true, true
@@ -184,16 +189,18 @@ func (t *tracker) ready(ctx context.Context, s *tfState) {
 		return
 	}
 	for i, r := range t.b.reqs {
-		if t.b.reported[i] || !t.mine(i) {
-			continue
-		}
-		if slices.ContainsFunc(t.addresses[i], func(a string) bool { return len(t.pending[a]) > 0 }) {
-			continue
-		}
-		if t.arrived(i, s) {
+		if !t.b.reported[i] && t.mine(i) && t.through(i, s) {
 			t.succeed(ctx, i, r, s)
 		}
 	}
+}
+
+// through reports whether a request's resources have got where they should in the middle of a run. Terraform says that a resource is done before it
+// writes its state.
+func (t *tracker) through(i int, s *tfState) bool {
+	return t.arrived(i, s) && !slices.ContainsFunc(t.addresses[i], func(a string) bool {
+		return len(t.pending[a]) > 0 || t.updated[a] && reflect.DeepEqual(s.find(a), t.before.find(a))
+	})
 }
 
 // mine reports whether the request is part of the run.
