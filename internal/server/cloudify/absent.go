@@ -21,7 +21,6 @@ func absent(instead string) handler {
 }
 
 func absentRoutes() (out []route) {
-	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
 	const (
 		snapshots = "There are no snapshots: whoever runs the server saves its store with `orch store backup`"
 		agents    = "There are no agents: operations run over SSH, or on the server"
