@@ -44,10 +44,7 @@ func (p *Printer) Why(r StatusReport, now time.Time) {
 func (p *Printer) undone(r StatusReport) {
 	if u := r.Undone; u != nil && u.Failure != nil {
 		p.Printf("\n%s\n\n", p.Paint(Bad, fmt.Sprintf("✗ it rolls back %s of %s, which failed: %s", u.Workflow, u.Deployment, u.Failure.Message)))
-		p.failureFields(*u.Failure, math.MaxInt)
-		if u.Failure.Hint != "" {
-			p.field("hint", u.Failure.Hint)
-		}
+		p.failureFields(*u.Failure, math.MaxInt, math.MaxInt)
 	}
 }
 
@@ -66,21 +63,15 @@ func (p *Printer) failure(t orch.Task, full bool) {
 		ended = "is paused, a step failed"
 	}
 	p.Printf("\n%s\n\n", p.Paint(Bad, fmt.Sprintf("✗ %s of %s %s: %s", askedFor(t.Workflow, t.Doing), t.Deployment, ended, f.Message)))
-	p.failureFields(*f, stderr)
+	p.failureFields(*f, stderr, skipped)
 	for _, o := range f.Others {
 		p.Printf("\n%s\n\n", p.Paint(Bad, "✗ also failed: "+o.Message))
-		p.failureFields(o, stderr)
-	}
-	if n := len(f.Skipped); n > 0 {
-		p.field("not run", fmt.Sprintf("%s because of it: %s", Plural(n, "step"), some(f.Skipped, skipped)))
-	}
-	if f.Hint != "" {
-		p.field("hint", f.Hint)
+		p.failureFields(o, stderr, skipped)
 	}
 	p.next(t)
 }
 
-func (p *Printer) failureFields(f orch.Failure, stderr int) {
+func (p *Printer) failureFields(f orch.Failure, stderr, skipped int) {
 	node := f.Node
 	if f.Instance != "" {
 		node += "[" + f.Instance + "]"
@@ -89,7 +80,11 @@ func (p *Printer) failureFields(f orch.Failure, stderr int) {
 		node += "   " + p.Paint(Link, f.Pos.String())
 	}
 	p.field("node", node)
-	p.field("step", f.Step)
+	step := f.Step
+	if f.WorkflowStep != "" {
+		step += "   " + p.Paint(Dim, "of the workflow's step "+f.WorkflowStep)
+	}
+	p.field("step", step)
 	p.field("operation", f.Operation)
 	p.field("host", f.Host)
 	if f.ExitCode > 0 {
@@ -107,6 +102,10 @@ func (p *Printer) failureFields(f orch.Failure, stderr int) {
 	}
 	p.field("stderr", strings.Join(lines, "\n"))
 	p.field("console", strings.Join(f.Console, "\n"))
+	if n := len(f.Skipped); n > 0 {
+		p.field("not run", fmt.Sprintf("%s because of it: %s", Plural(n, "step"), some(f.Skipped, skipped)))
+	}
+	p.field("hint", f.Hint)
 }
 
 // field prints a labelled, possibly many-lined text; nothing when it is empty.
@@ -189,6 +188,8 @@ func (p *Printer) Outcome(t orch.Task) {
 		}
 	case t.Verb == orch.Undeploy:
 		p.undeployed(t, took)
+	case !t.Changed && (t.Verb == orch.Workflow || t.Verb == orch.Operate):
+		p.Printf("%s\n", p.Paint(Good, fmt.Sprintf("✓ %s of %s done: there was nothing to do", askedFor(t.Workflow, t.Doing), t.Deployment)))
 	case !t.Changed:
 		p.Printf("%s\n", p.Paint(Good, fmt.Sprintf("✓ %s is as wanted: nothing to do", t.Deployment)))
 	default:

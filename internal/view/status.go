@@ -53,8 +53,13 @@ func (p *Printer) StatusOf(r StatusReport, allSteps bool, now time.Time) {
 	p.running(r, allSteps, now)
 	p.left(r)
 	p.others(r, now)
-	if r.Task != nil && r.Task.Failure != nil && (d.Status == "failed" || d.Status == "paused") {
-		p.Failure(*r.Task)
+	switch t := r.Task; {
+	case t == nil || t.Failure == nil:
+	case d.Status == "failed" || d.Status == "paused":
+		p.Failure(*t)
+	case t.Status == "failed": // it has changed nothing of what the deployment is
+		p.Printf("\n%s\n", p.Paint(Bad, fmt.Sprintf("✗ %s failed %s ago: %s: %s", askedFor(t.Workflow, t.Doing), Age(t.Ended, now), t.Failure.Step, firstLine(t.Failure.Message))))
+		p.Printf("`orch why %s` says why\n", t.Deployment)
 	}
 	if d.Cause != "" && r.Undone != nil {
 		p.Printf("\n%s\n", p.Paint(Warm, d.Cause))

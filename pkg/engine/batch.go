@@ -86,7 +86,7 @@ func (b *batcher) close(ready []*step) []*step {
 			if b.r.stop != goOn && !b.r.cleaning && !s.unfinished {
 				continue
 			}
-			if in[s] || s.status != Pending || !b.r.batches(s) || s.alt || s.bad || s.Filter != "" {
+			if in[s] || s.status != Pending || !b.r.batches(s) || s.alt || s.bad || s.lost || s.Filter != "" {
 				continue
 			}
 			if waits[s]++; waits[s] == s.waits {

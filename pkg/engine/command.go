@@ -40,11 +40,16 @@ func (r *run) command(c Command) {
 	switch c {
 	case CommandCancel:
 		if r.stop == goOn || halted {
+			ends := r.quitWaiting()
+			r.strike(ends)
 			r.stop = stopStarting
-			r.tellWaiting(r.quitWaiting())
+			r.tellWaiting(ends)
 		}
 	case CommandForce:
-		r.stop = stopNow
+		if r.stop == goOn || halted {
+			r.strike(nil)
+		}
+		r.stop, r.forced = stopNow, !r.cleaning
 		r.opStop(errForced)
 		r.actStop(driver.ErrDetach)
 	case CommandDetach:
@@ -53,6 +58,14 @@ func (r *run) command(c Command) {
 	}
 	for _, st := range r.later.drop() { // nobody waits for another attempt
 		r.fail(st, st.err)
+	}
+}
+
+// strike marks what runs when the task is cancelled: that is the occasion of its on_cancel steps, however it ends (Yorc's
+// MonitorTaskCancellation). What only waited had not begun.
+func (r *run) strike(waiting map[*step]bool) {
+	for _, st := range r.steps {
+		st.struck = st.struck || st.status == Doing && !waiting[st] || st.unfinished
 	}
 }
 
@@ -92,21 +105,26 @@ func (r *run) tellWaiting(ends map[*step]bool) {
 	}
 }
 
-// cancelRest ends what was never begun, once nothing runs any more. Steps that the document wants on cancellation still run.
+// cancelRest ends what was never begun, once nothing runs any more. Steps that the document wants on cancellation still run, and what they lead
+// to; where the cancellation was forced, too, which killed only what ran then. The next one kills them.
 func (r *run) cancelRest() {
 	r.cleaning = true
+	if r.forced {
+		r.forced = false
+		r.contexts()
+	}
 	r.ready = queue{}
 	for _, b := range r.infra {
 		b.ready = nil
 	}
 	r.slots.parked = map[slotKey]*queue{}
 	for _, st := range r.steps {
-		if st.status == Pending && st.waits == 0 && !st.trigger {
+		if st.status == Pending && st.waits == 0 && !st.cleanup {
 			r.ended(st, Cancelled)
 		}
 	}
 	for _, st := range r.steps {
-		if st.status == Pending && st.waits == 0 && st.trigger && !r.queued(st) {
+		if st.status == Pending && st.waits == 0 && st.cleanup && !r.queued(st) {
 			r.enqueue(st)
 		}
 	}

@@ -59,9 +59,7 @@ func (r *run) assert(st *step) {
 // refuse ends a step that was never begun as failed.
 func (r *run) refuse(st *step, err error) {
 	st.err = err
-	if !st.handled {
-		r.failed(st, err)
-	}
+	r.failed(st, err)
 	r.ended(st, Failed)
 }
 

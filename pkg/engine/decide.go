@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/orch-project/orch/pkg/plan"
@@ -17,15 +18,18 @@ import (
 //	failed               bad: the step is skipped      –
 //	skipped for failure  bad: the step is skipped      nothing
 //	not taken            this way is not taken         nothing
+//	cancelled            bad: the step is cancelled    its occasion, if it had begun; also if it was done then
+//
+// While a cancelled task cleans up, only those occasions count and what follows from them.
 func (r *run) learn(s, pred *step) {
 	for _, n := range s.OnFailureOf {
 		if n == pred.ID && pred.status == Failed {
-			s.trigger = true
+			s.trigger, s.cleanup, s.mends = true, s.cleanup || pred.cleanup, cmp.Or(s.mends, pred.failure)
 		}
 	}
 	for _, n := range s.OnCancelOf {
-		if n == pred.ID && pred.status == Cancelled {
-			s.trigger = true
+		if n == pred.ID && pred.struck {
+			s.trigger, s.cleanup = true, true
 		}
 	}
 	needed := false
@@ -37,17 +41,18 @@ func (r *run) learn(s, pred *step) {
 	}
 	switch pred.status {
 	case Done:
-		s.ok = true
+		s.ok, s.cleanup, s.mends = true, s.cleanup || pred.cleanup, cmp.Or(s.mends, pred.mends)
 	case Failed:
 		switch {
 		case pred.IgnoreFailure:
-			s.ok = true
+			s.ok, s.cleanup = true, s.cleanup || pred.cleanup
 		case !pred.handled:
 			r.blame(s, pred.ID)
 		}
 	case Cancelled:
 		if !pred.cancelH {
-			r.blame(s, pred.ID)
+			s.lost = true
+			s.because = cmp.Or(s.because, pred.ID)
 		}
 	case Skipped:
 		if pred.because != "" {
@@ -58,9 +63,7 @@ func (r *run) learn(s, pred *step) {
 
 func (r *run) blame(s *step, cause string) {
 	s.bad = true
-	if s.because == "" {
-		s.because = cause
-	}
+	s.because = cmp.Or(s.because, cause)
 }
 
 // decide is called when nothing is left to wait for: the step becomes ready, or is skipped.
@@ -69,11 +72,14 @@ func (r *run) decide(st *step) {
 		return
 	}
 	st.decided = true
+	bad := st.bad || st.lost && !st.cleanup
 	switch {
-	case st.bad && r.stop != goOn && !r.halted:
+	case bad && r.stop != goOn && !r.halted:
 		r.ended(st, Cancelled)
-	case st.bad:
+	case bad:
 		r.skip(st)
+	case r.cleaning && !st.cleanup && (st.ok || !st.alt):
+		r.ended(st, Cancelled) // what it would go on from was done before
 	case st.trigger, st.ok, !st.alt && len(st.Needs) == len(st.Tolerates):
 		r.enqueue(st)
 	default:

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
@@ -9,11 +10,25 @@ import (
 	"github.com/orch-project/orch/pkg/topology"
 )
 
-// failed notes a first cause: a step that failed by itself, not for another's sake.
+// failed notes a first cause: a step that failed by itself, not for another's sake. Where an on_failure step fails, what it was to mend is the
+// first cause; if it is mended, nobody asks for it.
 func (r *run) failed(st *step, err error) {
+	f := r.failure(st, err)
+	r.causes[st.ID] = f
+	if st.handled {
+		st.failure = f
+		return
+	}
+	if before := st.mends; before != nil && !slices.Contains(r.failures, before) {
+		r.failures = append(r.failures, before)
+	}
+	r.failures = append(r.failures, f)
+}
+
+func (r *run) failure(st *step, err error) *Failure {
 	red := r.e.opts.Redactor
 	f := &Failure{Step: st.ID, Node: st.Node, Instance: st.Instance, Operation: st.operation(), Host: st.Host, Message: red.String(err.Error()),
-		Pos: st.Pos, Attempts: st.retries + 1, Infra: st.Kind == plan.Infra}
+		Pos: st.Pos, Attempts: st.retries + 1, Infra: st.Kind == plan.Infra, WorkflowStep: st.WorkflowStep}
 	var de *driver.Error
 	if errors.As(err, &de) {
 		f.ExitCode, f.Detail, f.Hint = de.ExitCode, red.String(de.Detail), red.String(de.Hint)
@@ -41,8 +56,7 @@ func (r *run) failed(st *step, err error) {
 	if placed != nil && f.Hint == "" {
 		f.Hint = placed.hint
 	}
-	r.failures = append(r.failures, f)
-	r.causes[st.ID] = f
+	return f
 }
 
 // placedError is an error at a place of the document.

@@ -139,20 +139,22 @@ type Progress struct {
 
 // Failure is a first cause: not the last symptom.
 type Failure struct {
-	Step      string   `json:"step"`
-	Node      string   `json:"node"`
-	Instance  string   `json:"instance,omitempty"`
-	Operation string   `json:"operation,omitempty"`
-	Host      string   `json:"host,omitempty"`
-	ExitCode  int      `json:"exit_code,omitempty"`
-	Message   string   `json:"message"`
-	Stderr    []string `json:"stderr,omitempty"`
-	Console   []string `json:"console,omitempty"` // end of the server's console log
-	Detail    string   `json:"detail,omitempty"`
-	Hint      string   `json:"hint,omitempty"`
-	Pos       diag.Pos `json:"pos,omitzero"`
-	Attempts  int      `json:"attempts,omitempty"`
-	Infra     bool     `json:"infra,omitempty"` // the cloud's, not a host's
+	Step      string `json:"step"`
+	Node      string `json:"node"`
+	Instance  string `json:"instance,omitempty"`
+	Operation string `json:"operation,omitempty"`
+	// WorkflowStep is the step of a declared workflow.
+	WorkflowStep string   `json:"workflow_step,omitempty"`
+	Host         string   `json:"host,omitempty"`
+	ExitCode     int      `json:"exit_code,omitempty"`
+	Message      string   `json:"message"`
+	Stderr       []string `json:"stderr,omitempty"`
+	Console      []string `json:"console,omitempty"` // end of the server's console log
+	Detail       string   `json:"detail,omitempty"`
+	Hint         string   `json:"hint,omitempty"`
+	Pos          diag.Pos `json:"pos,omitzero"`
+	Attempts     int      `json:"attempts,omitempty"`
+	Infra        bool     `json:"infra,omitempty"` // the cloud's, not a host's
 	// Skipped steps because of it; Others are further independent failures.
 	Skipped []string  `json:"skipped,omitempty"`
 	Others  []Failure `json:"others,omitempty"`

@@ -87,6 +87,7 @@ type run struct {
 	open     int // steps that have not ended
 	stop     stopping
 	cleaning bool // after a cancellation: only on_cancel steps run
+	forced   bool // the contexts of acts have ended, and those of on_cancel steps have not begun
 	halted   bool // stop is due to a failure, not to a cancellation
 	// finishing: the decision to halt is a dead process's; only what that had begun is started, once.
 	finishing bool
@@ -101,6 +102,7 @@ type run struct {
 
 	actCtx  context.Context // of acts: ends when the task is forced, the lease lost, or the caller gone
 	actStop context.CancelCauseFunc
+	base    context.Context         // what they are made of; it does not end
 	opStop  context.CancelCauseFunc // of operations only: kills them
 	opCtx   context.Context
 }
@@ -117,14 +119,19 @@ type step struct {
 	opID    string
 	retries int // attempts of this run
 	err     error
-	because string // the failed step that this one is skipped for
-	handled bool   // alternatives wait for its failure
-	ok      bool   // some predecessor has succeeded
-	bad     bool   // some predecessor has failed
-	decided bool   // it is queued, or has ended
-	trigger bool   // an alternative whose occasion has come
-	alt     bool   // has alternatives' occasions at all
+	because string   // the failed step that this one is skipped for
+	handled bool     // alternatives wait for its failure
+	failure *Failure // if it was handled
+	mends   *Failure // the handled one that has led here by on_failure
+	ok      bool     // some predecessor has succeeded
+	bad     bool     // some predecessor has failed
+	lost    bool     // some predecessor was cancelled
+	decided bool     // it is queued, or has ended
+	trigger bool     // an alternative whose occasion has come
+	alt     bool     // has alternatives' occasions at all
 	cancelH bool
+	struck  bool // it had begun when the task was cancelled
+	cleanup bool // an on_cancel step whose occasion has come, or what follows from one
 	leftOut bool // by the filter of its declared step
 	// unfinished: a process that died was doing it.
 	unfinished bool
@@ -161,8 +168,7 @@ func (e *Engine) Run(ctx context.Context, lease *state.Lease, job Job, commands 
 	defer r.events.close()
 	defer close(r.quit)
 	defer r.later.drop()
-	defer r.opStop(nil)
-	defer r.actStop(nil)
+	defer func() { r.opStop(nil); r.actStop(nil) }()
 	if err := r.loop(ctx, commands); err != nil {
 		r.abandon(err)
 		return nil, err
@@ -199,9 +205,8 @@ func (e *Engine) newRun(ctx context.Context, lease *state.Lease, job Job) (*run,
 	}
 	r.slots = newSlots(e.opts.Limits, job.Parallel)
 	r.rounds.never = slices.ContainsFunc(job.Plan.Steps, func(s *plan.Step) bool { return r.batches(&step{Step: s}) })
-	// Acts do not end with ctx: they are told to detach first.
-	r.actCtx, r.actStop = context.WithCancelCause(context.WithoutCancel(ctx))
-	r.opCtx, r.opStop = context.WithCancelCause(r.actCtx)
+	r.base = context.WithoutCancel(ctx) // acts do not end with ctx: they are told to detach first
+	r.contexts()
 	if err := r.link(); err != nil {
 		return nil, err
 	}
@@ -211,6 +216,11 @@ func (e *Engine) newRun(ctx context.Context, lease *state.Lease, job Job) (*run,
 	}
 	r.replay(journal)
 	return r, nil
+}
+
+func (r *run) contexts() {
+	r.actCtx, r.actStop = context.WithCancelCause(r.base)
+	r.opCtx, r.opStop = context.WithCancelCause(r.actCtx)
 }
 
 // link makes the steps and their edges.
@@ -419,6 +429,9 @@ func (r *run) outcome() *Outcome {
 	}
 	for _, st := range r.steps {
 		o.Halted = o.Halted || r.halted && st.status == Pending
+		if st.cleanup {
+			o.Status = Cancelled // though nothing may have been left out
+		}
 		if st.status != Cancelled {
 			continue
 		}

@@ -338,9 +338,7 @@ func (r *run) fail(st *step, err error) {
 	}
 	if !st.IgnoreFailure {
 		r.setState(st.StateOf(), plan.StateError)
-		if !st.handled {
-			r.failed(st, err)
-		}
+		r.failed(st, err)
 	} else {
 		e := r.stepEvent(st)
 		e.Type, e.Level, e.Message = event.Log, event.Warn, "the failure is ignored: "+r.e.opts.Redactor.String(err.Error())

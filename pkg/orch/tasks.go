@@ -125,7 +125,7 @@ func (l *Local) steps(ctx context.Context, t engine.Task) (_ []StepStatus, at ma
 		if tr.LeftOut {
 			s.Status, s.Error = string(engine.Skipped), "left out by the filter of "+s.WorkflowStep
 		}
-		if tr.Because != "" {
+		if tr.Because != "" && tr.Status == engine.Skipped {
 			s.Error = "skipped because " + tr.Because + " failed"
 		}
 	}
@@ -147,7 +147,10 @@ func waiting(steps []StepStatus, at map[string]int, start time.Time) {
 		}
 		var names []string
 		s.Since = start
-		for _, n := range s.Needs {
+		for _, n := range slices.Concat(s.Needs, s.OnFailureOf, s.OnCancelOf) {
+			if slices.Contains(names, n) {
+				continue
+			}
 			if j, ok := at[n]; ok && !engine.Status(steps[j].Status).Ended() {
 				names = append(names, n)
 			} else if ok && steps[j].Ended.After(s.Since) {
