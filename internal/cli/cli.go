@@ -314,6 +314,7 @@ func (e *environment) report(err error) int {
 	}
 	var list *diag.ListError
 	if errors.As(err, &list) {
+		e.aboutStored(err)
 		e.diagnostics(e.err, list.List)
 		return 1
 	}

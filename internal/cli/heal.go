@@ -106,7 +106,7 @@ func (e *environment) repair(ctx context.Context, app *App, name string, yes boo
 		return err
 	}
 	if p == nil || list.HasErrors() {
-		return e.refuse(list)
+		return e.refuseAs("Nothing was done.", list)
 	}
 	if !e.structured() {
 		e.out.Println("\nTo bring it back:")

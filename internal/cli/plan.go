@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/orch-project/orch/internal/view"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
 )
@@ -156,6 +157,10 @@ func (e *environment) showPlan(ctx context.Context, app *App, req orch.Request) 
 
 // refuse reports findings that stop a request before anything is created.
 func (e *environment) refuse(list diag.List, bundles ...*Bundle) error {
+	return e.refuseAs("Nothing was created.", list, bundles...)
+}
+
+func (e *environment) refuseAs(so string, list diag.List, bundles ...*Bundle) error {
 	list = list.Sorted()
 	if e.structured() {
 		if err := e.print(map[string]any{"diagnostics": list}, nil); err != nil {
@@ -164,8 +169,20 @@ func (e *environment) refuse(list diag.List, bundles ...*Bundle) error {
 		return &exitError{exitUser}
 	}
 	e.diagnostics(e.err, list, bundles...)
-	e.err.Printf("Nothing was created.\n")
+	e.err.Println(so)
 	return &exitError{exitUser}
+}
+
+// aboutStored says of what the findings are, where they are of no document that was given.
+func (e *environment) aboutStored(err error) {
+	var known *orch.Error
+	if !errors.As(err, &known) || known.Msg == "" || e.structured() {
+		return
+	}
+	e.err.Printf("%s %s\n", e.err.Paint(view.Bad, "Error:"), known.Msg)
+	if known.Hint != "" {
+		e.err.Printf("  %s\n", known.Hint)
+	}
 }
 
 func listOf(err error) diag.List {

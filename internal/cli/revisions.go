@@ -80,7 +80,7 @@ Where a task is paused after a failure, and no revision is named, what that task
 				}
 				return env.follow(c.Context(), app, last, follow)
 			}
-			return env.apply(c.Context(), app, req, follow)
+			return env.start(c.Context(), app, req, follow)
 		},
 	}
 	follow.register(c)

@@ -70,7 +70,8 @@ func (f *instanceFlags) wholeNodes(ctx context.Context, app *App, req *orch.Requ
 func (e *environment) start(ctx context.Context, app *App, req orch.Request, follow followFlags) error {
 	task, err := app.Apply(ctx, req)
 	if list := listOf(err); list != nil {
-		return e.refuse(list)
+		e.aboutStored(err)
+		return e.refuseAs("Nothing was done.", list)
 	}
 	if err != nil {
 		return err

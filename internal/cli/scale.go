@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"strconv"
 	"strings"
 
@@ -37,7 +36,7 @@ The document's limits (min_instances, max_instances) hold. Scaling in takes away
 			if dryRun {
 				return env.showPlan(c.Context(), app, req)
 			}
-			return env.apply(c.Context(), app, req, follow)
+			return env.start(c.Context(), app, req, follow)
 		},
 	}
 	follow.register(c)
@@ -73,16 +72,4 @@ func scaleRequest(req *orch.Request, numbers, remove []string) error {
 		return usage("which node? write NODE=3, NODE=+1 or NODE=-1")
 	}
 	return nil
-}
-
-// apply starts a request and follows its task.
-func (e *environment) apply(ctx context.Context, app *App, req orch.Request, follow followFlags) error {
-	task, err := app.Apply(ctx, req)
-	if list := listOf(err); list != nil {
-		return e.refuse(list)
-	}
-	if err != nil {
-		return err
-	}
-	return e.follow(ctx, app, task, follow)
 }

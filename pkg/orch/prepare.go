@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
@@ -246,6 +247,10 @@ const ownFunction = "own-function"
 // load resolves and binds a bundle. choose says what nodes of other deployments stand for; nil: nothing does.
 func (l *Local) load(ctx context.Context, b Bundle, choose selecting) (*topology.Topology, diag.List) {
 	t, diags := l.opts.Load(ctx, b)
+	return l.bound(ctx, b, t, diags, choose)
+}
+
+func (l *Local) bound(ctx context.Context, b Bundle, t *topology.Topology, diags diag.List, choose selecting) (*topology.Topology, diag.List) {
 	for i := range diags {
 		if diags[i].Code == ownFunction || diags[i].Code == topology.CodeAsksInVain && t != nil && !t.HostLookup {
 			diags[i].Severity = diag.Error // known before anything is made, not when the value is needed
@@ -281,13 +286,21 @@ func (l *Local) checkWorkflowInputs(p *prepared) {
 	p.wfInputs = inputs
 }
 
+// onlyPlanned are mistakes of a stored revision that an older orch has not seen, and that nothing which exists depends on: those in workflows
+// and policies. Plans and policies that come to them name them.
+func onlyPlanned(d diag.Diagnostic) bool {
+	parts := strings.SplitN(d.Path, ".", 3)
+	return slices.ContainsFunc(parts[:min(len(parts), 2)], func(s string) bool { return s == "workflows" || s == "policies" })
+}
+
 // restore loads a stored revision.
 func (l *Local) restore(ctx context.Context, rev revision) (*topology.Topology, map[string]any, error) {
 	b, err := l.unpack(ctx, rev)
 	if err != nil {
 		return nil, nil, storeError(err)
 	}
-	t, diags := l.load(ctx, b, l.taking(rev.Selected))
+	t, found := l.opts.Load(ctx, b)
+	t, diags := l.bound(ctx, b, t, slices.DeleteFunc(found, onlyPlanned), l.taking(rev.Selected))
 	if err := diags.Err(); err != nil {
 		return nil, nil, &Error{Kind: KindUser, Msg: fmt.Sprintf("the stored topology (revision %d) cannot be loaded any more", rev.N),
 			Hint: "deploy the document again, or install the plugins that it needs", Err: err}

@@ -171,7 +171,7 @@ func (b *builder) workflow(name string, t *topology.Topology, s *scaling, instan
 		return b.declaredWeft(wf, name, t, s, instances)
 	}
 	if _, ok := lifeOf(name, t); !ok {
-		b.unknownWorkflow(name, t)
+		b.unknownWorkflow(name, t, diag.Pos{})
 		return nil
 	}
 	return b.generated(name, t, s, instances)

@@ -27,18 +27,27 @@ func CheckOperation(n *topology.Node) *topology.Operation {
 	return nil
 }
 
-// check asks every instance that can tell, targets before sources. That one is not well stops nobody.
+// check asks every instance that can tell. That one is not well stops nobody.
 func (b *builder) check() {
 	b.checkInstances()
+	chosen := map[string][]string{}
+	for node, indices := range b.recorded {
+		for _, i := range indices {
+			if b.selected(topology.Instance{Node: node, Index: i}) {
+				chosen[node] = append(chosen[node], i)
+			}
+		}
+	}
+	b.checkEach(chosen)
+}
+
+func (b *builder) checkEach(instances map[string][]string) {
 	for _, n := range b.in.Topology.Nodes {
 		op := CheckOperation(n)
 		if op == nil {
 			continue
 		}
-		for _, i := range b.recorded[n.Name] {
-			if !b.selected(topology.Instance{Node: n.Name, Index: i}) {
-				continue
-			}
+		for _, i := range instances[n.Name] {
 			s := b.opStep(act{t: b.in.Topology, s: b.wanted, node: n, index: i, op: op})
 			s.Cause, s.IgnoreFailure, s.Retries = "asked for", true, 0
 			b.steps[s.ID] = b.g.add(n, s)

@@ -125,7 +125,7 @@ func operationNames(n *topology.Node) (names []string) {
 	return names
 }
 
-func (b *builder) unknownWorkflow(name string, t *topology.Topology) {
-	d := b.diags.Errorf("unknown-workflow", diag.Pos{}, "there is no workflow %q", name)
+func (b *builder) unknownWorkflow(name string, t *topology.Topology, pos diag.Pos) {
+	d := b.diags.Errorf("unknown-workflow", pos, "there is no workflow %q", name)
 	d.Hint = diag.Suggest(name, append(sortedKeys(t.Workflows), Install, Uninstall, Start, Stop, Restart))
 }

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -162,6 +163,39 @@ func TestFormsOfSteps(t *testing.T) {
 	for _, bad := range []topology.Instance{in("web", "7"), in("wep", "0")} {
 		if p, diags := plan.Build(plan.Input{Topology: top.Topology, Recorded: rec, Workflow: "maintain", Instances: []topology.Instance{bad}}); p != nil || len(diags) != 1 {
 			t.Errorf("%s: %v", bad, diags)
+		}
+	}
+}
+
+// The standard's names for installing and removing, restart and check can be parts of a workflow, too.
+func TestGeneratedPartsOfWorkflows(t *testing.T) {
+	top := newTopo()
+	web := top.node("web", "Web", "create", "start", "stop", "delete")
+	web.Interfaces = append(web.Interfaces, &topology.Interface{Name: "custom", Operations: []*topology.Operation{
+		{Interface: "custom", Name: "check", Retries: -1, Implementation: &topology.Artifact{File: "check.sh"}}}})
+	steps := func(acts ...topology.Activity) *topology.Workflow {
+		return &topology.Workflow{Name: "w", Steps: []*topology.WorkflowStep{wfStep("s", "web", nil, acts...)}}
+	}
+	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+	for name, c := range map[string]struct {
+		wf   *topology.Workflow
+		want []string
+	}{
+		"delegate restart":          {steps(delegate("restart")), []string{"web[0].stop", "web[0].start"}},
+		"delegate undeploy":         {steps(delegate("undeploy")), []string{"web[0].stop", "web[0].delete"}},
+		"delegate undeploy, deploy": {steps(delegate("undeploy"), delegate("deploy")), []string{"web[0].stop", "web[0].delete", "web[0].create", "web[0].start"}},
+		"inline check, twice":       {steps(inline("check"), inline("check")), []string{"web[0].custom.check", "web[0].custom.check#2"}},
+		"inline undeploy":           {steps(inline("undeploy")), []string{"web[0].stop", "web[0].delete", "web[0].forget"}},
+		"inline undeploy, deploy":   {steps(inline("undeploy"), inline("deploy")), []string{"web[0].stop", "web[0].delete", "web[0].forget", "web[0].create", "web[0].start"}},
+		"inline deploy":             {steps(inline("deploy")), nil},
+	} {
+		top.Workflows["w"] = c.wf
+		var got []string
+		for _, s := range build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: "w"}).Steps {
+			got = append(got, s.ID)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
 }

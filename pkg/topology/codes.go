@@ -11,6 +11,7 @@ func init() {
 		diag.Code{ID: CodeMissingKey, Title: "A structured value lacks a required property", Text: "The data type declares the property as required and without a default. A warning in Alien4Cloud's dialects."},
 		diag.Code{ID: "expression", Title: "An expression cannot be evaluated", Text: "A function refers to something that does not exist, or its arguments do not fit."},
 		diag.Code{ID: "foreign-workflow", Title: "A workflow is code of another orchestrator", Text: "A Cloudify blueprint maps workflows of its own to Python code, which runs inside Cloudify only. The blueprint loads and its built-in workflows run; this one is refused when it is asked for."},
+		diag.Code{ID: "unknown-delegate", Title: "There is no such part of the life cycle", Text: "A delegate activity names what is done with the node: install (deploy), uninstall (undeploy), start, stop, restart, run or cancel. A workflow of the topology is run by an inline activity."},
 		diag.Code{ID: "unknown-input", Title: "There is no such input", Text: "get_input, a value given for a deployment, or a call names an input that is not declared."},
 		diag.Code{ID: "missing-input", Title: "A required input has no value", Text: "The input is declared without a default and not as optional. Give it with --input name=value or in an inputs file. Validation alone needs no inputs."},
 	)

@@ -452,7 +452,7 @@ topology_template:
   node_templates: { a: { type: SoftwareComponent, requirements: [ { host: h } ] }, h: { type: Compute } }
   workflows:
     w:
-      inputs: { x: { type: string } }
+      inputs: { x: { type: string, default: y } }
       preconditions: [ { target: nobody, condition: [ { assert: [ { state: [ { equal: started } ] } ] } ] } ]
       steps:
         s1: { target: b, activities: [ { set_state: x } ], on_success: [ s2, s9 ] }
@@ -463,6 +463,52 @@ topology_template:
         s6: { target: a, target_relationship: host, activities: [ { call_operation: Configure.add_target } ] }
     v: { steps: { s: { activities: [ { inline: w } ] } } }
 `, want: []string{"5 workflow-cycle", "5 workflow-cycle", "7 unknown-node", "9 unknown-node", "9 unknown-step", "10 unknown-operation", "10 wrong-form", "11 unknown-relationship", "13 missing-keyname"}},
+	"parts of workflows": {doc: `
+topology_template:
+  node_templates: { a: { type: SoftwareComponent, requirements: [ { host: h } ] }, h: { type: Compute } }
+  workflows:
+    w:
+      inputs: { x: { type: string }, y: { type: string, default: z }, z: { type: string, required: false } }
+      preconditions: [ { target: a, target_relationship: hots, condition: [ { assert: [ { state: [ { equal: started } ] } ] } ] } ]
+      steps:
+        s1: { target: a, activities: [ { delegate: heal } ] }
+        s2: { target: a, activities: [ { delegate: restart }, { delegate: deploy }, { delegate: v } ] }
+        s3: { target: a, activities: [ { inline: heal } ], on_success: [ s4 ] }
+        s4: { target: a, activities: [ { inline: check }, { inline: undeploy }, { set_state: x, delegate: stop } ] }
+        s5: { target: a, operation_host: HOTS, activities: [ { call_operation: Standard.create } ] }
+        s6: { target: a, operation_host: TARGET, activities: [ { call_operation: Standard.create } ] }
+        s7: { target: a, operation_host: h, activities: [ { call_operation: Standard.create } ] }
+    v:
+      steps:
+        s1: { activities: [ { inline: w } ] }
+        s2: { activities: [ { inline: { workflow: w, inputs: { x: 1, yy: 2 } } } ] }
+        s3: { activities: [ { inline: { workflow: stop, inputs: { x: 1 } } } ] }
+    u:
+      inputs: { x: { type: string } }
+      steps: { s: { activities: [ { inline: w } ] } }
+`, want: []string{"7 unknown-relationship", "9 unknown-delegate", "10 unknown-delegate", "11 unknown-workflow", "12 wrong-form", "13 unknown-node",
+		"14 ~operation-host", "18 missing-input", "19 unknown-input", "20 unknown-input"}, hint: "did you mean \"host\""},
+	"steps of Alien4Cloud without a target": {v: "alien_dsl_3_0_0", doc: `
+imports: [ tosca-normative-types:1.0.0-ALIEN20 ]
+topology_template:
+  node_templates: { a: { type: tosca.nodes.Compute } }
+  workflows:
+    w: { steps: { s: { activities: [ { set_state: x } ] }, t: { activities: [ { inline: v } ] } } }
+    v: { steps: { s: { target: a, activities: [ { set_state: x } ], on_cancel: [ t ] }, t: { target: a, activities: [ { set_state: y } ], on_success: [ s ] } } }
+`, want: []string{"6 missing-keyname", "7 workflow-cycle"}},
+	"operations that run nowhere": {doc: `
+node_types:
+  N:
+    derived_from: tosca.nodes.Root
+    interfaces:
+      Standard:
+        operations:
+          create: { implementation: { primary: a.sh, operation_host: SELFF } }
+          start: { implementation: { primary: a.sh, operation_host: ORCHESTRATOR } }
+          stop: { implementation: { primary: a.sh, operation_host: b } }
+topology_template:
+  node_templates: { a: { type: N }, b: { type: N } }
+`, want: []string{"8 unknown-node", "8 missing-file", "9 missing-file", "10 missing-file"}, hint: "did you mean \"SELF\""},
 	"substitution": {doc: `
 topology_template:
   node_templates: { a: { type: Compute } }

@@ -363,11 +363,11 @@ func (c *converter) workflow(w *document.Workflow) *source.Node {
 		y := newMap()
 		y.text("target", s.Target.Text)
 		y.text("target_relationship", c.requirementOf(s.Target.Text, s.Relationship.Text))
-		if s.Host != "" {
+		if !s.Host.IsZero() {
 			if c.v2 {
 				c.lost(s.Name.Pos, s.Path, "the operation host of the step %s", s.Name.Text)
 			} else {
-				y.text("operation_host", s.Host)
+				y.text("operation_host", s.Host.Text)
 			}
 		}
 		switch {

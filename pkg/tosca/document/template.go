@@ -138,7 +138,7 @@ type Precondition struct {
 type Step struct {
 	Name                 Name
 	Target, Relationship Name
-	Host                 string
+	Host                 Name
 	Filter               *source.Node
 	Activities           []*Activity
 	OnSuccess            []Name

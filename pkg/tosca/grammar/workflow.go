@@ -165,7 +165,7 @@ func (d *decoder) step(e entry) *document.Step {
 		s.Target = d.name(node, e.path+".node")
 	}
 	s.Relationship = d.name(n.Get("target_relationship"), e.path+".target_relationship")
-	s.Host = d.text(n.Get("operation_host"), e.path+".operation_host")
+	s.Host = d.name(n.Get("operation_host"), e.path+".operation_host")
 	d.noted(n, "step", e.path)
 	if f := d.get(n, "step", "filter"); f != nil && !f.IsNull() {
 		if s.Filter = f; !f.Is(source.Sequence) && !f.Is(source.Mapping) {
@@ -184,7 +184,7 @@ func (d *decoder) step(e entry) *document.Step {
 			d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the workflow step %s has no activities", e.key.Text).Path = e.path
 		}
 	}
-	if s.Target.IsZero() && n.Get("target") == nil && !d.a4c && !d.slipped(n, "step", "target") && slices.ContainsFunc(s.Activities, func(a *document.Activity) bool { return a.Kind != topology.ActivityInline }) {
+	if s.Target.IsZero() && n.Get("target") == nil && !d.slipped(n, "step", "target") && slices.ContainsFunc(s.Activities, func(a *document.Activity) bool { return a.Kind != topology.ActivityInline }) {
 		d.diags.Errorf(CodeMissingKeyname, e.key.Pos, "the workflow step %s has no target", e.key.Text).Path = e.path
 	}
 	s.OnSuccess = d.names(n.Get("on_success"), e.path+".on_success")
@@ -234,6 +234,10 @@ func (d *decoder) activity(n *source.Node, path string) *document.Activity {
 			dg.Hint = "known are delegate, set_state, call_operation, inline"
 		}
 		return nil
+	}
+	for _, more := range n.Pairs[1:] {
+		dg := d.diags.Errorf(CodeForm, more.Key.Pos, "an activity is one thing: %s is a second one", more.Key.Text)
+		dg.Path, dg.Hint = path, "begin another item of the list with it"
 	}
 	v := p.Value
 	ap := path + "." + p.Key.Text

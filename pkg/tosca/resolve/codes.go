@@ -48,6 +48,7 @@ func init() {
 		diag.Code{ID: "wrong-target", Title: "A requirement's target does not fit", Text: "The target is not of the node type, or lacks the capability, that the requirement or its relationship asks for."},
 		diag.Code{ID: "wrong-source", Title: "A capability does not take this source", Text: "The capability's valid_source_types do not include the type of the node that requires it."},
 		diag.Code{ID: "node-cycle", Title: "Nodes depend on each other in a circle", Text: "A node is created after the nodes that it depends on, so a circle cannot be deployed. The message has the path with the names of the requirements."},
+		diag.Code{ID: "operation-host", Title: "A step runs at the end of a relationship that it has not", Text: "SOURCE and TARGET as a step's operation_host are the ends of its target_relationship. Without one the operation runs on the node's own host."},
 		diag.Code{ID: "unknown-workflow", Title: "There is no such workflow", Text: "An inline activity names a workflow that the topology does not declare."},
 		diag.Code{ID: "unknown-relationship", Title: "There is no such relationship", Text: "A workflow step names a relationship that its target node does not have."},
 		diag.Code{ID: "unknown-step", Title: "There is no such step", Text: "on_success and on_failure name steps of the same workflow."},

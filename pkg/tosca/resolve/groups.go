@@ -143,7 +143,7 @@ func (r *resolver) trigger(p *topology.Policy, def *document.Trigger) *topology.
 	}
 	for _, a := range def.Actions {
 		act := r.activity(ctx, a, nil)
-		if a.Kind == topology.ActivityInline && r.in.Root.Doc.Topology != nil && !r.hasWorkflow(a.Target.Text) {
+		if a.Kind == topology.ActivityInline && r.in.Root.Doc.Topology != nil && !r.hasWorkflow(a.Target.Text, "heal") {
 			r.unknownWorkflow(a)
 		}
 		t.Actions = append(t.Actions, act)

@@ -126,6 +126,7 @@ func (r *resolver) topology(t *document.Topology) {
 	r.cycles()
 	r.allocations()
 	r.groupTemplates(t)
+	r.operationHosts()
 	r.policies(t)
 	r.workflows(t)
 	r.outputs(t)

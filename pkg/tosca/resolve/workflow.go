@@ -23,32 +23,6 @@ func (r *resolver) workflows(t *document.Topology) {
 	r.inlineCycles(t.Workflows)
 }
 
-func (r *resolver) hasWorkflow(name string) bool {
-	if t := r.in.Root.Doc.Topology; t != nil {
-		for _, w := range t.Workflows {
-			if w.Name.Text == name {
-				return true
-			}
-		}
-	}
-	return generated[name]
-}
-
-// generated workflows exist without being declared.
-var generated = map[string]bool{
-	"install": true, "uninstall": true, "start": true, "stop": true, "restart": true, "scale": true, "heal": true, "deploy": true, "undeploy": true,
-	"run": true, "cancel": true, "pre_update": true, "post_update": true,
-}
-
-func (r *resolver) unknownWorkflow(a *document.Activity) {
-	var names []string
-	for _, w := range r.in.Root.Doc.Topology.Workflows {
-		names = append(names, w.Name.Text)
-	}
-	d := r.errorf("unknown-workflow", a.Target.Pos, a.Path, "there is no workflow %q", a.Target.Text)
-	d.Hint = diag.Suggest(a.Target.Text, names)
-}
-
 func (r *resolver) workflow(w *topology.Workflow, def *document.Workflow) {
 	ctx := &context{file: r.in.Root, inputs: map[string]bool{}, types: map[string]*topology.Schema{}, optional: map[string]bool{}}
 	for _, in := range def.Inputs {
@@ -68,6 +42,9 @@ func (r *resolver) workflow(w *topology.Workflow, def *document.Workflow) {
 		if !p.Target.IsZero() && r.byName[p.Target.Text] == nil && r.groups[p.Target.Text] == nil {
 			r.unknownMember(p.Target, p.Path+".target", "the precondition names")
 		}
+		if n := r.byName[p.Target.Text]; n != nil && !p.Relationship.IsZero() {
+			r.relationshipNamed(n, p.Relationship, p.Path+".target_relationship")
+		}
 		if p.Condition != nil {
 			c := *ctx
 			c.validation = true
@@ -83,19 +60,25 @@ func (r *resolver) workflow(w *topology.Workflow, def *document.Workflow) {
 	}
 	for _, s := range def.Steps {
 		w.Steps = append(w.Steps, r.step(ctx, s, steps, names))
+		r.stepHost(s)
+		for _, a := range s.Activities {
+			if a.Kind == topology.ActivityInline {
+				r.checkInline(def, a)
+			}
+		}
 	}
 	r.stepCycles(w, def)
 }
 
 func (r *resolver) step(ctx *context, def *document.Step, steps map[string]bool, names []string) *topology.WorkflowStep {
-	s := &topology.WorkflowStep{Name: def.Name.Text, Target: def.Target.Text, Relationship: def.Relationship.Text, OperationHost: def.Host, Pos: def.Name.Pos}
+	s := &topology.WorkflowStep{Name: def.Name.Text, Target: def.Target.Text, Relationship: def.Relationship.Text, OperationHost: def.Host.Text, Pos: def.Name.Pos}
 	n := r.byName[def.Target.Text]
 	if !def.Target.IsZero() && n == nil && r.groups[def.Target.Text] == nil {
 		r.unknownMember(def.Target, def.Path+".target", "the step "+s.Name+" has the target")
 	}
 	var rel *topology.Relationship
 	if n != nil && !def.Relationship.IsZero() {
-		rel = r.stepRelationship(n, def)
+		rel = r.relationshipNamed(n, def.Relationship, def.Path+".target_relationship")
 	}
 	if def.Filter != nil {
 		c := *ctx
@@ -111,6 +94,8 @@ func (r *resolver) step(ctx *context, def *document.Step, steps map[string]bool,
 		switch {
 		case a.Kind == topology.ActivityInline && !r.hasWorkflow(a.Target.Text):
 			r.unknownWorkflow(a)
+		case a.Kind == topology.ActivityDelegate:
+			r.checkDelegate(a)
 		case a.Kind == topology.ActivityCall && n != nil:
 			r.checkOperation(&stepCtx, n, rel, def, a, act)
 		}
@@ -145,20 +130,20 @@ func (r *resolver) called(n *node, rel *topology.Relationship, a *document.Activ
 	return operation(in, iface, name)
 }
 
-// stepRelationship finds the relationship by its name or requirement.
-func (r *resolver) stepRelationship(n *node, def *document.Step) *topology.Relationship {
+// relationshipNamed finds the relationship by its name or requirement.
+func (r *resolver) relationshipNamed(n *node, name document.Name, docPath string) *topology.Relationship {
 	var names []string
 	for _, x := range n.Relationships {
-		if x.Name == def.Relationship.Text || x.Requirement == def.Relationship.Text {
+		if x.Name == name.Text || x.Requirement == name.Text {
 			return x
 		}
 		names = append(names, x.Name)
 	}
-	if n.typ == nil || n.typ.broken || slices.ContainsFunc(n.typ.reqs, func(q *requirement) bool { return q.name == def.Relationship.Text }) {
+	if n.typ == nil || n.typ.broken || slices.ContainsFunc(n.typ.reqs, func(q *requirement) bool { return q.name == name.Text }) {
 		return nil
 	}
-	d := r.errorf("unknown-relationship", def.Relationship.Pos, def.Path+".target_relationship", "%s has no relationship %q", n.Name, def.Relationship.Text)
-	if d.Hint = diag.Suggest(def.Relationship.Text, names); d.Hint == "" {
+	d := r.errorf("unknown-relationship", name.Pos, docPath, "%s has no relationship %q", n.Name, name.Text)
+	if d.Hint = diag.Suggest(name.Text, names); d.Hint == "" {
 		d.Hint = hintList("it has", names)
 	}
 	return nil
@@ -242,12 +227,12 @@ func (r *resolver) stepCycles(w *topology.Workflow, def *document.Workflow) {
 	next := make(map[string][]string, len(w.Steps))
 	var order []string
 	for _, s := range w.Steps {
-		next[s.Name] = append(append([]string{}, s.OnSuccess...), s.OnFailure...)
+		next[s.Name] = slices.Concat(s.OnSuccess, s.OnFailure, s.OnCancel)
 		order = append(order, s.Name)
 	}
 	if path := findCycle(order, next); path != nil {
 		d := r.errorf("workflow-cycle", def.Name.Pos, def.Path, "the steps of the workflow %s wait for each other in a circle: %s", w.Name, strings.Join(path, " → "))
-		d.Hint = "remove one of these on_success or on_failure entries"
+		d.Hint = "remove one of these on_success, on_failure or on_cancel entries"
 	}
 }
 
