@@ -29,6 +29,8 @@ func absentRoutes() (out []route) {
 		upkeep    = "There is no maintenance mode: a server that is told to stop lets its tasks go on elsewhere"
 		providers = "Secrets providers are orch's references: `env:`, `file:` and `vault:` in a secret's place"
 		bundles   = "There are no log bundles: `journalctl -u orch` has the server's log"
+		workers   = "Only Cloudify Manager's own workers ask for this: here the server runs workflows itself. Start one with POST /executions"
+		scaling   = "Instances are added and removed by the workflow scale: start it with POST /executions, as `cfy executions start scale` does"
 		clusters  = "Servers that use one Consul are a cluster: start another one with the same store"
 	)
 	for _, r := range []struct {
@@ -59,12 +61,27 @@ func absentRoutes() (out []route) {
 		{"/agents", put + " " + patch, absent(agents)},
 		{"/plugins-updates/:id/update/initiate /plugins-updates/:id/update/finalize", post, absent(updates)},
 		{"/plugins/:id", put + " " + post, absent("A plugin's code is not installed: what it declares can be imported as soon as it is uploaded")},
+		{"/nodes /node-instances /tasks_graphs", post, absent(workers)},
+		{"/nodes/:id/:node", patch + " " + del, absent(workers)},
+		{"/node-instances/:id", del, absent(workers)},
+		{"/operations/:id", put + " " + get + " " + patch + " " + del, absent(workers)},
+		{"/tasks_graphs/:id", patch, absent(workers)},
+		{"/executions/:id/should-start", get, absent(workers)},
+		{"/deployment-updates/:id", put + " " + patch, absent(workers)},
+		{"/deployment-updates/:id/update/finalize", post, absent(workers)},
+		{"/deployments/:id/inter-deployment-dependencies", put + " " + post + " " + del, absent(workers)},
+		{"/deployments/inter-deployment-dependencies", put + " " + post + " " + del, absent(workers)},
+		{"/deployment-modifications", post, absent(scaling)},
+		{"/deployment-modifications/:id", get, absent(scaling)},
+		{"/deployment-modifications/:id/finish /deployment-modifications/:id/rollback", post, absent(scaling)},
+		{"/provider/context", post + " " + put, absent(workers)},
 		{"/secrets-providers", put, absent(providers)},
 		{"/secrets-providers/:name", put + " " + get + " " + patch + " " + del, absent(providers)},
 		{"/secrets-providers/:name/check", put, absent(providers)},
 	} {
 		need := tenantly
-		if first, _, _ := cut2(r.paths); first != "snapshots" && first != "log-bundles" && first != "agents" && !strings.HasPrefix(first, "plugins") && first != "secrets-providers" {
+		switch first, _, _ := cut2(r.paths); first {
+		case "user-groups", "ldap", "idp", "audit", "permissions", "license", "cluster", "managers", "brokers", "db-nodes", "maintenance", "config", "ssl", "provider":
 			need = known
 		}
 		for path := range strings.FieldsSeq(r.paths) {

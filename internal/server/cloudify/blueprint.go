@@ -420,8 +420,11 @@ func (s *Server) showBlueprint(q *request) (any, error) {
 	return blueprintOf(r), nil
 }
 
-// wishedVisibility reads {"visibility": "global"}.
+// wishedVisibility reads {"visibility": "global"}, which Cloudify 4 says by the path.
 func (q *request) wishedVisibility() (string, error) {
+	if strings.HasSuffix(q.Path(), "/set-global") {
+		return visibleGlobal, nil
+	}
 	var b struct {
 		Visibility string `json:"visibility"`
 	}

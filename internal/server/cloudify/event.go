@@ -100,6 +100,11 @@ func (tr *translator) documents(e event.Event) []eventDocument {
 	case event.StepStatus:
 		return tr.step(e)
 	case event.Log:
+		if kind, ok := strings.CutPrefix(e.Key, toldMark); ok {
+			d := occurred(kind, "%s", e.Message)
+			tr.place(&d, e)
+			return []eventDocument{d}
+		}
 		return []eventDocument{tr.log(e, e.Message, level(e))}
 	case event.Waiting:
 		if strings.HasPrefix(e.Message, anotherAttempt) {

@@ -42,7 +42,7 @@ func Needs(r *http.Request) orch.Role {
 	switch {
 	case path == versionPath || rest == "/ok":
 		return orch.Public
-	case read && (first == "version" || first == "status" || first == "user" || first == "maintenance" || first == "provider" || first == "config" || first == "license" || first == "ssl" ||
+	case read && (first == "version" || first == "status" || first == "user" || first == "maintenance" || first == "provider" || first == "config" || first == "license" || first == "license-check" || first == "snapshot-status" || first == "ssl" ||
 		first == "managers" || first == "brokers" || first == "db-nodes" || first == "cluster-status"), first == "tokens":
 		return orch.Known
 	case first == "tenants" && read:

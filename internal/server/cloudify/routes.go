@@ -74,6 +74,8 @@ func systemRoutes() []route {
 		{get, "/config/:name", v3_1, known, (*Server).configValue},
 		{get, "/ssl", v3, known, (*Server).ssl},
 		{get, "/license", v3_1, known, (*Server).license},
+		{get, "/license-check", v3_1, known, (*Server).licenseCheck},
+		{get, "/snapshot-status", v3_1, known, (*Server).snapshotStatus},
 	}
 }
 
@@ -113,6 +115,7 @@ func blueprintRoutes() []route {
 		{patch, "/blueprints/:id", v3_1, tenantly, (*Server).editBlueprint},
 		{get, "/blueprints/:id/archive", v1, tenantly, (*Server).downloadBlueprint},
 		{patch, "/blueprints/:id/set-visibility", v3_1, tenantly, (*Server).showBlueprint},
+		{patch, "/blueprints/:id/set-global", v3, tenantly, (*Server).showBlueprint},
 		{patch, "/blueprints/:id/icon", v3_1, tenantly, (*Server).setIcon},
 		{post, "/searches/blueprints", v3_1, tenantly, everywhere((*Server).blueprints)},
 		{post, "/plugins", v2, tenantly, (*Server).uploadPlugin},
@@ -122,6 +125,7 @@ func blueprintRoutes() []route {
 		{get, "/plugins/:id/archive", v2, tenantly, (*Server).downloadPlugin},
 		{get, "/plugins/:id/yaml", v3_1, tenantly, (*Server).pluginYAML},
 		{patch, "/plugins/:id/set-visibility", v3_1, tenantly, (*Server).showPlugin},
+		{patch, "/plugins/:id/set-global", v3, tenantly, (*Server).showPlugin},
 		{get, "/labels/blueprints", v3_1, tenantly, labelKeys(blueprintLabels)},
 		{get, "/labels/blueprints/:key", v3_1, tenantly, labelKeys(blueprintLabels)},
 		{get, "/summary/blueprints", v3_1, tenantly, summary("blueprints", blueprintDocuments)},
@@ -205,6 +209,7 @@ func executionRoutes() []route {
 		{get, "/tasks_graphs", v3_1, tenantly, (*Server).taskGraphs},
 		{get, "/operations", v3_1, tenantly, (*Server).graphOperations},
 		{get, "/events", v2, tenantly, (*Server).events},
+		{post, "/events", v3, tenantly, (*Server).tell},
 		{del, "/events", v2, tenantly, (*Server).clearEvents},
 		{get, "/summary/executions", v3_1, tenantly, summary("executions", executionDocuments)},
 	}
@@ -219,6 +224,7 @@ func secretRoutes() []route {
 		{get, "/secrets/:key", v3, tenantly, (*Server).secret},
 		{del, "/secrets/:key", v3, tenantly, (*Server).deleteSecret},
 		{patch, "/secrets/:key/set-visibility", v3_1, tenantly, (*Server).showSecret},
+		{patch, "/secrets/:key/set-global", v3, tenantly, (*Server).showSecret},
 		{get, "/secrets/share/export", v3_1, tenantly, (*Server).exportSecrets},
 		{post, "/secrets/share/import", v3_1, tenantly, (*Server).importSecrets},
 		{post, "/searches/secrets", v3_1, tenantly, everywhere((*Server).secrets)},
