@@ -47,7 +47,7 @@ func openApp(ctx context.Context, c *config.Config, log *slog.Logger) (*cli.App,
 	if ownedByOneProcess(c.Store) {
 		s := newShared(c, c.Tenant, log, open)
 		s.dial = dialer(c)
-		return &cli.App{Service: s, Shell: s.shell, WhoAmI: whoAmI(c.Tenant)}, nil
+		return &cli.App{Service: s, Shell: s.shell, WhoAmI: whoAmI(c.Tenant), Finish: s.Finish}, nil
 	}
 	svc, err := open(ctx)
 	if err != nil {

@@ -46,6 +46,7 @@ type shared struct {
 	foreign sync.Once
 	kept    *service
 	stop    func() // ends serving
+	left    bool   // what runs is not waited for
 	// held are the secrets of hosts that were asked for: a session needs them when the store is no longer open.
 	held heldSecrets
 	dial dialFunc
@@ -244,8 +245,46 @@ func (s *shared) keep(l *service) {
 	s.stop = func() { cancel(); <-ended }
 }
 
-// Close waits for tasks that other terminals started here, then lets the store go.
+// Finish waits for tasks that other terminals started here, and tells what they are whenever that has changed. Where ctx ends before, Close leaves
+// them to whoever has the store next.
+func (s *shared) Finish(ctx context.Context, tell func([]orch.Task)) {
+	s.mu.Lock()
+	svc := s.kept
+	s.mu.Unlock()
+	if svc == nil {
+		return
+	}
+	idle := make(chan error, 1)
+	go func() { idle <- svc.Idle(ctx) }()
+	tick := time.NewTicker(finishPace)
+	defer tick.Stop()
+	for said := ""; ; {
+		select {
+		case err := <-idle:
+			s.left = err != nil
+			return
+		case <-tick.C:
+		}
+		works := svc.Working()
+		names := ""
+		for _, t := range works {
+			names += " " + t.ID
+		}
+		if names != said && names != "" {
+			tell(works)
+		}
+		said = names
+	}
+}
+
+// finishPace is how often it is looked at what a command waits for at its end; a task that ends by then is not worth a word.
+const finishPace = 200 * time.Millisecond
+
+// Close lets the store go, after what still runs here unless Finish was told not to wait for it.
 func (s *shared) Close() error {
+	if s.left {
+		return s.leave()
+	}
 	return s.end(func(svc *service) error { return svc.Idle(context.Background()) })
 }
 
@@ -343,7 +382,7 @@ func (s *shared) Host(ctx context.Context, deployment string, in topology.Instan
 // Events of a store that nobody serves are read in turns, so that following them does not keep others from deploying.
 func (s *shared) Events(ctx context.Context, f orch.Filter) iter.Seq2[event.Event, error] {
 	return func(yield func(event.Event, error) bool) {
-		for {
+		for alone := 0; ; {
 			more, following := true, false
 			err := s.use(ctx, look, func(svc orch.Service) error {
 				once := f
@@ -351,7 +390,11 @@ func (s *shared) Events(ctx context.Context, f orch.Filter) iter.Seq2[event.Even
 				following = f.Follow && !remote && s.kept == nil
 				if following {
 					once.Follow, once.UntilTask = false, ""
-					if over, err := ended(ctx, svc, f); err != nil || over {
+					over, err := ended(ctx, svc, f)
+					if alone++; err == nil && worked(ctx, svc, f) {
+						alone = 0
+					}
+					if err != nil || over || alone > aloneAfter {
 						following = false // this turn reads what is left
 						if err != nil {
 							return err
@@ -390,6 +433,19 @@ func (s *shared) Events(ctx context.Context, f orch.Filter) iter.Seq2[event.Even
 }
 
 var _ orch.Service = (*shared)(nil)
+
+// worked reports whether somebody works on the deployment whose task is followed. Nobody for several turns means that the process which did has died;
+// Wait says so.
+func worked(ctx context.Context, svc orch.Service, f orch.Filter) bool {
+	if f.UntilTask == "" {
+		return true
+	}
+	d, err := svc.Deployment(ctx, f.Deployment)
+	return err != nil || d.Owner != ""
+}
+
+// aloneAfter is how many turns, a second apart, must find nobody.
+const aloneAfter = 8
 
 // ended reports whether the task that ends the following has ended, waits for a word, or is gone.
 func ended(ctx context.Context, svc orch.Service, f orch.Filter) (bool, error) {

@@ -69,6 +69,9 @@ type App struct {
 	WhoAmI func(ctx context.Context) (orch.Identity, error)
 	// OnOutage sets who is told when the server stops answering while it is followed, and is waited for; nil where there is no server.
 	OnOutage func(tell func(text string))
+	// Finish waits for what other commands have asked this process for, and tells what that is, until it has ended or ctx has: then Close leaves it to the
+	// next command. nil where a command does nothing for others.
+	Finish func(ctx context.Context, tell func(works []orch.Task))
 }
 
 // Bundle is an opened source.
@@ -295,7 +298,24 @@ func (e *environment) close() error {
 	if e.app == nil {
 		return nil
 	}
+	if e.app.Finish != nil {
+		e.finish()
+	}
 	return e.app.Close()
+}
+
+// finish waits for what other commands have started in this process. An interrupt leaves that to the next command.
+func (e *environment) finish() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var works []orch.Task
+	e.app.Finish(ctx, func(now []orch.Task) {
+		works = now
+		e.err.WorksFor(now)
+	})
+	if ctx.Err() != nil && len(works) > 0 {
+		e.err.LeftTo(works)
+	}
 }
 
 // usage is an error of the command line.

@@ -63,6 +63,26 @@ func (p *Printer) others(r StatusReport, now time.Time) {
 	}
 }
 
+// WorksFor tells what a command that is done still does for others.
+func (p *Printer) WorksFor(tasks []orch.Task) {
+	p.Printf("this command is done; it goes on with what others have asked it for: %s; Ctrl-C leaves that to the next command\n", named(tasks))
+}
+
+// LeftTo tells what a command was made to leave.
+func (p *Printer) LeftTo(tasks []orch.Task) {
+	for _, t := range tasks {
+		p.Printf("%s of %s is left as it is; `orch resume %s` goes on with it\n", askedFor(t.Workflow, t.Doing), t.Deployment, t.Deployment)
+	}
+}
+
+func named(tasks []orch.Task) string {
+	var names []string
+	for _, t := range tasks {
+		names = append(names, fmt.Sprintf("%s of %s (task %s)", askedFor(t.Workflow, t.Doing), t.Deployment, t.ID))
+	}
+	return strings.Join(names, ", ")
+}
+
 // WaitsFor tells what a cancelled task still waits for.
 func (p *Printer) WaitsFor(t orch.Task, steps []orch.StepStatus, now time.Time) {
 	var rows [][]string

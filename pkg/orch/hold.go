@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -172,6 +174,20 @@ func (l *Local) endsOf(h *holding) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return h.ends
+}
+
+// Working lists the tasks that run in this process.
+func (l *Local) Working() []Task {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []Task
+	for _, h := range l.holdings {
+		for _, r := range h.tasks {
+			out = append(out, r.asked)
+		}
+	}
+	slices.SortFunc(out, func(a, b Task) int { return strings.Compare(a.ID, b.ID) })
+	return out
 }
 
 // Idle waits until nothing runs here any more.

@@ -14,6 +14,7 @@ import (
 // running is a task of this process.
 type running struct {
 	task     string
+	asked    Task // as it was when it began
 	commands chan engine.Command
 	done     chan struct{}
 }
@@ -31,7 +32,7 @@ var noTime time.Time
 
 // start runs a stored task in the background, as a user of the holding until its end.
 func (l *Local) start(h *holding, d record, t engine.Task, job engine.Job) (Task, error) {
-	r := &running{task: t.ID, commands: make(chan engine.Command, 8), done: make(chan struct{})}
+	r := &running{task: t.ID, asked: l.task(t), commands: make(chan engine.Command, 8), done: make(chan struct{})}
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
