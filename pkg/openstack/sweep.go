@@ -14,7 +14,7 @@ import (
 )
 
 // sweepOrder: what refers to something comes before it.
-var sweepOrder = []string{"floating IP", "server", "volume", "port", "router", "subnet", "network", "security group", "server group", "key pair"}
+var sweepOrder = []string{"volume attachment", "router interface", "security group rule", "floating IP", "server", "volume", "port", "router", "subnet", "network", "security group", "server group", "key pair"}
 
 // Timing of deletions.
 const (
@@ -43,6 +43,9 @@ func (c *Client) Delete(ctx context.Context, resources []driver.CloudResource) e
 func (c *Client) remove(ctx context.Context, r driver.CloudResource) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, deletePatience, errLeft)
 	defer cancel()
+	if r.Kind == "router interface" {
+		return c.takeInterface(ctx, r.Attributes["router_id"], r.ID)
+	}
 	service, path, err := pathOf(r)
 	if err != nil {
 		return err
@@ -59,6 +62,8 @@ func (c *Client) remove(ctx context.Context, r driver.CloudResource) error {
 			return nil
 		case err == nil && (r.Kind == "server" || r.Kind == "volume"):
 			return c.awaitGone(ctx, service, path)
+		case err == nil && r.Kind == "volume attachment":
+			return c.awaitDetached(ctx, r.Attributes["volume_id"], r.Attributes["instance_id"])
 		case err == nil:
 			return nil
 		case !gophercloud.ResponseCodeIs(err, http.StatusConflict) && !gophercloud.ResponseCodeIs(err, http.StatusBadRequest):
@@ -82,6 +87,10 @@ func pathOf(r driver.CloudResource) (service, path string, err error) {
 		return nova, "os-keypairs/" + url.PathEscape(r.Name), nil
 	case "volume":
 		return cinder, "volumes/" + id, nil
+	case "volume attachment":
+		return nova, "servers/" + url.PathEscape(r.Attributes["instance_id"]) + "/os-volume_attachments/" + url.PathEscape(r.Attributes["volume_id"]), nil
+	case "security group rule":
+		return neutron, "security-group-rules/" + id, nil
 	}
 	for _, k := range neutronKinds {
 		if k.kind == r.Kind {
@@ -132,23 +141,50 @@ func (c *Client) emptyRouter(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	s, err := c.service(ctx, neutron)
-	if err != nil {
-		return err
-	}
 	for _, p := range ports {
 		if str(p, "device_owner") == "network:router_gateway" {
 			continue
 		}
-		resp, err := s.Put(ctx, s.ServiceURL("routers", id, "remove_router_interface"), object{"port_id": str(p, "id")}, nil,
-			&gophercloud.RequestOpts{OkCodes: []int{200}})
-		if err != nil {
-			if e := said(err); !gone(e) {
-				return e
-			}
-			continue
+		if err := c.takeInterface(ctx, id, str(p, "id")); err != nil {
+			return err
 		}
-		resp.Body.Close()
 	}
 	return nil
+}
+
+// takeInterface takes a router's interface away, with its port.
+func (c *Client) takeInterface(ctx context.Context, router, port string) error {
+	s, err := c.service(ctx, neutron)
+	if err != nil {
+		return err
+	}
+	resp, err := s.Put(ctx, s.ServiceURL("routers", router, "remove_router_interface"), object{"port_id": port}, nil, &gophercloud.RequestOpts{OkCodes: []int{200}})
+	if err != nil {
+		if e := said(err); !gone(e) {
+			return e
+		}
+		return nil
+	}
+	return resp.Body.Close()
+}
+
+// awaitDetached waits until a volume is no longer attached to a server.
+func (c *Client) awaitDetached(ctx context.Context, volume, server string) error {
+	for {
+		var body struct {
+			Volume object `json:"volume"`
+		}
+		switch err := c.get(ctx, cinder, "volumes/"+url.PathEscape(volume), &body); {
+		case gone(err):
+			return nil
+		case err != nil:
+			return err
+		}
+		if !slices.ContainsFunc(items(body.Volume, "attachments"), func(a object) bool { return str(a, "server_id") == server }) {
+			return nil
+		}
+		if err := sleep(ctx, deleteEvery); err != nil {
+			return err
+		}
+	}
 }

@@ -61,10 +61,12 @@ type batch struct {
 	work string // directory of the run
 	// uncertain are the keys of entries that an apply which was cut off may have made, or removed, without the state knowing.
 	uncertain map[string]bool
-	loc       plugin.Location
-	cloud     driver.Cloud
-	bundle    *bundle
-	renderer  *plugin.Renderer
+	// suspects are the resources of instances that an earlier attempt may have made; nil: there was none that went wrong.
+	suspects func(*driver.CloudResource) bool
+	loc      plugin.Location
+	cloud    driver.Cloud
+	bundle   *bundle
+	renderer *plugin.Renderer
 }
 
 // RunBatch makes, changes and removes the instances of the requests, which are of one deployment, in one apply. Requests may depend on
@@ -287,6 +289,9 @@ func (b *batch) apply(ctx context.Context) error {
 	}
 	if b.finished() {
 		return nil
+	}
+	if err := b.clearUnnoted(ctx, g.manifest); err != nil {
+		return err
 	}
 	b.bundle.Manifest = g.manifest
 	t := b.track(g.addresses)

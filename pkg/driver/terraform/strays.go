@@ -48,11 +48,11 @@ func (b *batch) clearStrays(ctx context.Context) error {
 	if !slices.Contains(slices.Collect(maps.Values(of)), true) {
 		return nil
 	}
-	err := b.clear(ctx, func(r *driver.CloudResource) bool {
+	b.suspects = func(r *driver.CloudResource) bool {
 		_, ours := of[r.Node+"/"+r.Instance]
 		return ours || r.Node == "" || r.Instance == ""
-	})
-	if err != nil {
+	}
+	if err := b.clear(ctx, b.suspects); err != nil {
 		return err
 	}
 	b.uncertain = map[string]bool{}
@@ -71,6 +71,23 @@ func (b *batch) certain() {
 // blocking are the kinds of resources that keep others from going, and that nothing else keeps.
 var blocking = []string{"floating IP", "server", "port", "router"}
 
+// blocking are the parts that keep a subnet or a volume of the deployment from going, and that tie it to nothing but the deployment's own.
+func (s *survey) blocking() []driver.CloudResource {
+	own := map[string]bool{}
+	for _, f := range s.found {
+		own[f.Kind+" "+f.ID] = !f.Part
+	}
+	return slices.DeleteFunc(s.parts, func(p driver.CloudResource) bool {
+		switch p.Kind {
+		case "router interface":
+			return !own["subnet "+p.Attributes["subnet_id"]]
+		case "volume attachment":
+			return !own["server "+p.Attributes["instance_id"]] || !own["volume "+p.Attributes["volume_id"]]
+		}
+		return true
+	})
+}
+
 // unblock removes at the beginning of an undeployment what nobody has on record and what keeps Terraform waiting for other resources to go: a
 // port is on a subnet. Who undeploys adopts nothing any more. The rest is found when all that is on record has gone, so a failure is only told.
 func (b *batch) unblock(ctx context.Context) {
@@ -81,7 +98,11 @@ func (b *batch) unblock(ctx context.Context) {
 	m.Unblocked = task
 	limited, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if err := b.clear(limited, func(r *driver.CloudResource) bool { return slices.Contains(blocking, r.Kind) }); err != nil && ctx.Err() == nil {
+	err := b.clear(limited, func(r *driver.CloudResource) bool { return slices.Contains(blocking, r.Kind) })
+	if err == nil {
+		err = b.clearParts(limited, m, (*survey).blocking)
+	}
+	if err != nil && ctx.Err() == nil {
 		b.emit(event.Event{Type: event.Log, Level: event.Warn, Deployment: b.deployment, Task: task, Message: err.Error()})
 	}
 }
@@ -96,7 +117,42 @@ func (b *batch) clear(ctx context.Context, which func(*driver.CloudResource) boo
 		return fmt.Errorf("cannot look for what an earlier attempt left: %w", cloudUnreachable(err))
 	}
 	known := b.bundle.state.ids()
-	strays := slices.DeleteFunc(found, func(r driver.CloudResource) bool { return known[r.ID] || r.Kept || !which(&r) })
+	return b.removeStrays(ctx, slices.DeleteFunc(found, func(r driver.CloudResource) bool { return known[r.ID] || r.Kept || !which(&r) }))
+}
+
+// exclusive are the kinds of parts of which the cloud refuses a second one: made by an attempt that could not note it, it would stop all that follow.
+var exclusive = []string{"router interface", "volume attachment", "security group rule"}
+
+// clearUnnoted removes parts that an earlier attempt has made and that are about to be made again: those of what is on record are in no inventory.
+func (b *batch) clearUnnoted(ctx context.Context, wanted *manifest) error {
+	if b.suspects == nil {
+		return nil
+	}
+	return b.clearParts(ctx, wanted, func(s *survey) (strays []driver.CloudResource) {
+		s.match()
+		for _, row := range s.rows {
+			if row.Part && row.Where == driver.InCloud && slices.Contains(exclusive, row.Kind) && b.suspects(&row.CloudResource) {
+				strays = append(strays, row.CloudResource)
+			}
+		}
+		return strays
+	})
+}
+
+// clearParts removes those parts that which chooses, of all that are not in the state.
+func (b *batch) clearParts(ctx context.Context, m *manifest, which func(*survey) []driver.CloudResource) error {
+	surveyor, ok := b.cloud.(driver.Surveyor)
+	if !ok {
+		return nil
+	}
+	s := &survey{b: b, m: m, matched: map[string]*driver.Surveyed{}, rivals: map[*driver.Surveyed][]string{}}
+	if err := s.look(ctx, surveyor); err != nil {
+		return fmt.Errorf("cannot look for what an earlier attempt left: %w", err)
+	}
+	return b.removeStrays(ctx, which(s))
+}
+
+func (b *batch) removeStrays(ctx context.Context, strays []driver.CloudResource) error {
 	if len(strays) == 0 {
 		return nil
 	}

@@ -58,6 +58,25 @@ func (b *batch) survey(ctx context.Context) (*survey, error) {
 		return nil, errors.New("the location's cloud cannot be asked what exists")
 	}
 	s := &survey{b: b, m: b.bundle.Manifest, unrendered: map[topology.Instance]error{}, matched: map[string]*driver.Surveyed{}, rivals: map[*driver.Surveyed][]string{}}
+	if err := s.look(ctx, surveyor); err != nil {
+		return nil, err
+	}
+	if b.renderer != nil {
+		if err := s.want(ctx); err != nil {
+			return nil, err
+		}
+		s.claim()
+		s.match()
+	}
+	for _, row := range s.open {
+		row.Reason = s.why(row)
+	}
+	return s, nil
+}
+
+// look asks the cloud, and compares that with the state.
+func (s *survey) look(ctx context.Context, surveyor driver.Surveyor) error {
+	b := s.b
 	var known []driver.CloudResource
 	for i := range b.bundle.state.Resources {
 		r := &b.bundle.state.Resources[i]
@@ -82,20 +101,10 @@ func (b *batch) survey(ctx context.Context) (*survey, error) {
 	}
 	var err error
 	if s.found, err = surveyor.Survey(ctx, b.deployment, known); err != nil {
-		return nil, cloudUnreachable(err)
+		return cloudUnreachable(err)
 	}
 	s.compare()
-	if b.renderer != nil {
-		if err := s.want(ctx); err != nil {
-			return nil, err
-		}
-		s.claim()
-		s.match()
-	}
-	for _, row := range s.open {
-		row.Reason = s.why(row)
-	}
-	return s, nil
+	return nil
 }
 
 // adoptions of a resource type.
