@@ -29,6 +29,7 @@ const (
 	ClassUnreachable Class = "unreachable"
 	ClassTimeout     Class = "timeout"
 	ClassInvalid     Class = "invalid request"
+	ClassDisk        Class = "disk full"
 	ClassUnknown     Class = ""
 )
 
@@ -39,6 +40,7 @@ var classes = []struct {
 	retry bool
 	hint  string
 }{
+	{ClassDisk, regexp.MustCompile(`no space left on device|disk quota exceeded`), false, "make room on the disk of the orchestrator, and resume"},
 	{ClassQuota, regexp.MustCompile(`(?i)quota exceeded|quota.*exceed|exceeds? (allowed|available) .*quota|OverQuota|LimitExceeded|limit exceeded|exceedsavailablequota|OverLimit.*(quota|maximum number)`), false,
 		"free what is no longer used (orch sweep), ask for a higher quota, or make the topology smaller"},
 	{ClassCapacity, regexp.MustCompile(`(?i)no valid host|not enough hosts|insufficient resources|no weighed backends|NoValidBackend`), false,

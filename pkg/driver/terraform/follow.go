@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orch-project/orch/pkg/driver"
+	"golang.org/x/sys/unix"
 )
 
 // Pace of following a run.
@@ -131,6 +132,11 @@ func (b *batch) absorb(ctx context.Context, t *tracker) error {
 	if err != nil {
 		return err
 	}
+	if failure != nil && full(b.work) {
+		failure.Detail = "the disk of " + b.work + " is full"
+		failure.Hint = "make room there, and resume: what Terraform could not write down is looked for in the cloud"
+		b.doubt()
+	}
 	data, err := os.ReadFile(filepath.Join(b.work, fileState))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -148,12 +154,14 @@ func (b *batch) absorb(ctx context.Context, t *tracker) error {
 	}
 	b.bundle.Manifest.bury(&manifest{}, b.bundle.state)
 	b.bundle.Manifest.Apply = nil
+	t.planned = true
 	if failure == nil {
 		b.bundle.Manifest.settled(t.addresses)
 		b.certain()
+		t.settle(ctx, nil)
+	} else {
+		t.settle(ctx, failure)
 	}
-	t.planned = true
-	t.settle(ctx, failure)
 	// The store first: until it has the state, the run's directory is the only place that does.
 	if err := b.save(ctx); err != nil {
 		return err
@@ -166,7 +174,7 @@ func (b *batch) absorb(ctx context.Context, t *tracker) error {
 }
 
 // outcome of the run: nil when Terraform ended well.
-func (b *batch) outcome() (failure error, err error) {
+func (b *batch) outcome() (failure *driver.Error, err error) {
 	var e exit
 	switch err := readJSON(filepath.Join(b.work, fileExit), &e); {
 	case errors.Is(err, os.ErrNotExist):
@@ -192,6 +200,12 @@ func (b *batch) outcome() (failure error, err error) {
 		x.Err = errors.New(e.Error)
 	}
 	return x, nil
+}
+
+// full reports whether nothing can be written any more where a run has its files.
+func full(dir string) bool {
+	var s unix.Statfs_t
+	return unix.Statfs(dir, &s) == nil && s.Bavail*uint64(s.Bsize) < 64<<10
 }
 
 // saver stores the bundle beside the following, the newest copy wins.

@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -114,6 +115,9 @@ func supervise(in io.Reader, open OpenStates) int {
 	if err := c.enter(); err != nil {
 		return 1
 	}
+	if err := reserve(fileExit); err != nil {
+		return 1
+	}
 	e := exit{Code: -1}
 	reported, err := startReporter(&c, open, func() { signals <- syscall.SIGKILL })
 	defer reported()
@@ -123,7 +127,7 @@ func supervise(in io.Reader, open OpenStates) int {
 	if err != nil {
 		e.Error = err.Error()
 	}
-	if err := writeJSON(filepath.Join(c.Dir, fileExit), e); err != nil {
+	if err := writeReserved(fileExit, e); err != nil {
 		return 1
 	}
 	return 0
@@ -315,6 +319,34 @@ func writeFile(path string, data []byte) error {
 		return err
 	}
 	return os.Rename(tmp, path)
+}
+
+// reserved is the size of a file that can be written on a full disk.
+const reserved = 4096
+
+// reserve takes a file's room on the disk. The file itself is still absent.
+func reserve(path string) error {
+	return os.WriteFile(path+".new", bytes.Repeat([]byte{' '}, reserved), 0o600)
+}
+
+// writeReserved writes a file whose room was reserved, whole or not at all.
+func writeReserved(path string, e exit) error {
+	if len(e.Error) > reserved/8 { // JSON may take six bytes for one
+		e.Error = e.Error[:reserved/8]
+	}
+	data, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path+".new", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0) // the blanks behind it are JSON, too
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 func readJSON(path string, v any) error {
