@@ -42,6 +42,10 @@ func (r *run) failure(st *step, err error) *Failure {
 			f.Console = append(f.Console, red.String(line))
 		}
 	}
+	var unkept *unkeptError
+	if errors.As(err, &unkept) && st.Kind == plan.Op {
+		f.Detail = "the operation itself has succeeded and is not run again: its result is read from its host's journal when the task goes on"
+	}
 	var ee *topology.EvalError
 	if errors.As(err, &ee) {
 		f.Message, f.Hint = red.String(ee.Message), red.String(ee.Hint)

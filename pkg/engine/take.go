@@ -32,7 +32,9 @@ func (r *run) take(m message) {
 	err := m.err
 	st.begun = st.begun || st.pauses == nil || st.pauses.Begun()
 	if err == nil {
-		err = r.keep(st, m.result)
+		if err = r.keep(st, m.result); err != nil {
+			err = &unkeptError{err}
+		}
 	}
 	switch {
 	case err == nil:
@@ -325,7 +327,11 @@ func (r *run) fail(st *step, err error) {
 		r.ended(st, Cancelled)
 		return
 	}
-	if delay, again := r.retry(st, err); again && r.stop == goOn {
+	var unkept *unkeptError
+	done := errors.As(err, &unkept)
+	if done {
+		// Its journal keeps it as being done: whoever tries again asks for the same OpID, and gets the same result without doing it again.
+	} else if delay, again := r.retry(st, err); again && r.stop == goOn {
 		if st.opID == "" {
 			r.finish(st, plan.Failed) // this attempt is over; the next is another
 		}
@@ -333,7 +339,7 @@ func (r *run) fail(st *step, err error) {
 		r.later.add(time.Now().Add(delay), st)
 		return
 	}
-	if !unknownEnd(err) || st.opID == "" {
+	if !done && (!unknownEnd(err) || st.opID == "") {
 		r.finish(st, plan.Failed)
 	}
 	if !st.IgnoreFailure {
@@ -352,6 +358,12 @@ func (r *run) fail(st *step, err error) {
 		r.halt()
 	}
 }
+
+// unkeptError is why what an act has brought cannot be stored. The act itself is done.
+type unkeptError struct{ err error }
+
+func (e *unkeptError) Error() string { return e.err.Error() }
+func (e *unkeptError) Unwrap() error { return e.err }
 
 // neverBegun ends a step that was given up while it waited for what it needs to begin. It is as if it had not been started: it has no OpID that
 // anything could be asked about.

@@ -220,12 +220,15 @@ wrap() {
   durable "$dir/pid" "$dir"
   # ctx logs past a script that captures its own output: both append.
   exec </dev/null >>"$dir/stdout" 2>"$dir/stderr"
-  # The end must be recordable on a full disk: its block is taken now and overwritten then.
+  # The end must be recordable on a full disk: its block is taken now and overwritten then. So must be what the script exports, which is not known
+  # again once the script has ended: that room is given back just before it is written.
   printf '%256s\n' ' ' >"$dir/rc.tmp"
+  printf '%65536s\n' ' ' 2>/dev/null >"$dir/room"
   orch_note=ok orch_rc=125
   if place; then
     if [ -e "$dir/cancelled" ]; then orch_rc=143; else run_job || :; fi
   fi
+  rm -f "$dir/room"
   [ "$orch_rc" != 0 ] || rm -rf "$dir/work"
   [ ! -e "$dir/cancelled" ] || orch_note=cancelled
   [ "$orch_rc" = 0 ] || [ "$orch_note" = cancelled ] || ! going_down || exit 0

@@ -32,6 +32,10 @@ def _orch_main(asked):
                     out[k] = text(names[k])
                 except (TypeError, ValueError):
                     out[k] = str(names[k])
+        try:
+            os.remove(os.path.join(job, "room"))
+        except OSError:
+            pass
         with open(os.path.join(job, "exports.tmp"), "wb") as f:
             for k in sorted(out):
                 v = k + "=" + out[k].replace("\0", "") + "\0"

@@ -11,6 +11,7 @@ for __orch_n in $(__orch_names); do eval "__orch_v_$__orch_n=\$$__orch_n"; done
 __orch_dump() {
   IFS=' 	
 '
+  (PATH=$__orch_path && exec rm -f "$ORCH_JOB/room")
   {
     for __orch_n in $(__orch_names); do
       case $__orch_n in _ | SHLVL | PWD | OLDPWD | ORCH_* | __orch*) continue ;; esac

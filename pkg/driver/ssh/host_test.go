@@ -144,14 +144,16 @@ func TestFullDiskOnTheHost(t *testing.T) {
 		return dir
 	}
 	tests := map[string]struct {
-		fill, script, want string
-		bytes              int
+		fill, script, want, out string
+		bytes                   int
 	}{
 		"full before":        {fill: "200k", want: "cannot write on the host: "},
 		"files do not fit":   {bytes: 300 << 10, want: "cannot write on the host: "},
 		"big ones neither":   {bytes: 5 << 20, want: "disk full"},
 		"script fills it":    {script: `echo "cannot write: No space left on device" >&2; head -c 1000000 /dev/zero >fill 2>/dev/null; exit 9`, want: "exit code 9"},
 		"no room for output": {script: `head -c 1000000 /dev/zero >fill 2>/dev/null; export BIG=$(head -c 100000 /dev/zero | tr '\0' x)`, want: "outputs could not be recorded"},
+		"usual outputs":      {script: `head -c 1000000 /dev/zero >fill 2>/dev/null; export OUT=kept`, out: "kept"},
+		"those of Python":    {script: "#!/usr/bin/env python3\nimport os\ntry:\n  f = open('fill', 'wb', 0)\n  for i in range(1000): f.write(bytes(1024))\nexcept OSError: pass\nos.environ['OUT'] = 'kept'\n", out: "kept"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -167,7 +169,13 @@ func TestFullDiskOnTheHost(t *testing.T) {
 				req.Topology.Files.(fstest.MapFS)["data"] = &fstest.MapFile{Data: bytes.Repeat([]byte{1}, tt.bytes)}
 				req.Node.Artifacts = []*topology.Artifact{{Name: "data", File: "data"}}
 			}
-			_, err := d.Run(t.Context(), req, nil)
+			res, err := d.Run(t.Context(), req, nil)
+			if tt.out != "" {
+				if err != nil || res.Outputs["OUT"] != tt.out {
+					t.Errorf("%v, outputs %v", err, res.Outputs)
+				}
+				return
+			}
 			if e := errorWith(t, err, tt.want); e.Hint == "" && !strings.Contains(err.Error(), "disk") {
 				t.Errorf("%+v", e)
 			}
