@@ -72,14 +72,17 @@ func (p *Printer) failure(t orch.Task, full bool) {
 }
 
 func (p *Printer) failureFields(f orch.Failure, stderr, skipped int) {
-	node := f.Node
+	node, label := f.Node, "node"
+	if node == "" {
+		label = "place" // a precondition is no node's
+	}
 	if f.Instance != "" {
 		node += "[" + f.Instance + "]"
 	}
 	if !f.Pos.IsZero() {
-		node += "   " + p.Paint(Link, f.Pos.String())
+		node = strings.TrimSpace(node + "   " + p.Paint(Link, f.Pos.String()))
 	}
-	p.field("node", node)
+	p.field(label, node)
 	step := f.Step
 	if f.WorkflowStep != "" {
 		step += "   " + p.Paint(Dim, "of the workflow's step "+f.WorkflowStep)

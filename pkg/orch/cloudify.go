@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -120,7 +121,11 @@ func (c *cloudifyCall) flag(name string) bool { return strings.EqualFold(c.text(
 
 // texts of a parameter that is a list, or one text with commas.
 func (c *cloudifyCall) texts(name string) (out []string) {
-	switch v := c.in[name].(type) {
+	have := c.in[name]
+	if strings.HasPrefix(strings.TrimSpace(c.text(name)), "[") {
+		have, _ = c.parsed(name, "list")
+	}
+	switch v := have.(type) {
 	case nil:
 	case []any:
 		for _, x := range v {
@@ -135,6 +140,16 @@ func (c *cloudifyCall) texts(name string) (out []string) {
 		}
 	}
 	return out
+}
+
+// parsed is a parameter whose type no blueprint declares: a command line gives it as text.
+func (c *cloudifyCall) parsed(name, kind string) (any, error) {
+	var list diag.List
+	v := topology.CoerceAt(c.in[name], &topology.Schema{Type: topology.Type{kind}}, name, diag.Pos{}, &list)
+	if list.HasErrors() {
+		return nil, &Error{Kind: KindUser, Msg: fmt.Sprintf("%s must be a %s", name, kind), Hint: "write it as YAML or JSON"}
+	}
+	return v, nil
 }
 
 func (c *cloudifyCall) all() (out []topology.Instance) {
@@ -176,8 +191,13 @@ func (c *cloudifyCall) operation(r Request) (Request, error) {
 		r.Interface, op = topology.InterfaceName(op[:i]), op[i+1:]
 	}
 	r.Operation = op
-	r.Inputs, _ = c.in["operation_kwargs"].(map[string]any)
-	return r, nil
+	kwargs := c.in["operation_kwargs"]
+	if kwargs == nil || kwargs == "" {
+		return r, nil
+	}
+	kwargs, err := c.parsed("operation_kwargs", "map")
+	r.Inputs, _ = kwargs.(map[string]any)
+	return r, err
 }
 
 func (c *cloudifyCall) heal(r Request) (Request, error) {

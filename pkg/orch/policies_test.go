@@ -332,6 +332,29 @@ func TestTriggers(t *testing.T) {
 	})
 }
 
+// A trigger that looks at other nodes than the policy's targets acts on the targets, in the pace of its condition.
+func TestTriggersOfOtherNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list := wardPolicies()[:1]
+		condition := topology.NewValues()
+		condition.Set("health", topology.Lit("unhealthy"))
+		within := topology.NewValues()
+		within.Set("constraint", &topology.Value{Kind: topology.MapValue, Map: condition})
+		within.Set("period", topology.Lit("20 s"))
+		within.Set("evaluations", topology.Lit(int64(2)))
+		list = append(list, &topology.Policy{Name: "boss", Type: topology.Type{"tosca.policies.Scaling"}, Targets: []string{"vm"}, Properties: topology.NewValues(),
+			Triggers: []*topology.Trigger{{Name: "restart", Target: "web", Condition: &topology.Value{Kind: topology.MapValue, Map: within},
+				Actions: []topology.Activity{{Kind: topology.ActivityInline, Name: "stop"}}}}})
+		w := newWard(t, list)
+		defer w.close()
+		w.c.set(web("1"), "refused")
+		time.Sleep(45 * time.Second) // two checks, then two evaluations
+		if got := w.world.done(); !slices.Equal(got, []string{"vm[0].stop", "vm[1].stop"}) && !slices.Equal(got, []string{"vm[1].stop", "vm[0].stop"}) {
+			t.Errorf("done %v, %+v", got, w.policy(t, "boss"))
+		}
+	})
+}
+
 // yorcPolicies are a check as Yorc's, and an own one of the same instances.
 func yorcPolicies() []*topology.Policy {
 	return []*topology.Policy{

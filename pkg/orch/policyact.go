@@ -233,7 +233,18 @@ func (w *warden) triggers(ctx context.Context, p *policy.Policy) error {
 		if !tr.Begin.IsZero() && now().Before(tr.Begin) || !tr.End.IsZero() && now().After(tr.End) {
 			continue
 		}
-		for _, in := range w.started(p) {
+		if key := p.Name + "/" + tr.Name; tr.Every > 0 {
+			if now().Add(p.Period / 2).Before(w.due[key]) {
+				continue
+			}
+			w.due[key] = now().Add(tr.Every)
+		}
+		judged := p
+		if len(tr.Nodes) > 0 {
+			other := *p
+			other.Nodes, judged = tr.Nodes, &other
+		}
+		for _, in := range w.started(judged) {
 			key := p.Name + "/" + tr.Name + "/" + in.String()
 			sc := topology.Scope{Topology: w.view.topology, Node: w.view.topology.NodeNamed(in.Node), Instance: in.Index}
 			why, err := topology.Unmet(ctx, sc, tr.Condition, env)
@@ -262,6 +273,9 @@ func (w *warden) fire(ctx context.Context, p *policy.Policy, tr policy.Trigger, 
 		req, ok := action(a, in)
 		if !ok {
 			continue
+		}
+		if !slices.Contains(p.Nodes, in.Node) {
+			w.elsewhere(p, &req)
 		}
 		if req.Inputs = map[string]any{}; a.Inputs.Len() > 0 {
 			for name, x := range a.Inputs.All() {
@@ -295,6 +309,13 @@ func (w *warden) fire(ctx context.Context, p *policy.Policy, tr policy.Trigger, 
 		}
 	}
 	return true, nil
+}
+
+// elsewhere makes a request one for the policy's targets, whose trigger looks at other nodes (target_filter): what is of one instance is of all.
+func (w *warden) elsewhere(p *policy.Policy, req *Request) {
+	if req.Verb == Operate || len(req.Select) > 0 {
+		req.Node, req.Instances, req.Select = "", nil, w.started(p)
+	}
 }
 
 // action is the request that an activity of a trigger means.

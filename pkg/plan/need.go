@@ -65,6 +65,8 @@ func (b *builder) needUp(t *topology.Topology, s *Step) (cause string, needed bo
 	switch {
 	case e.Status != Done:
 		return "", true
+	case e.Digest != s.Digest && !b.limit.has(s.Node):
+		return "", false // of others only what is new concerns it; the next update does this
 	case e.Digest != s.Digest:
 		return b.changeCause(s, e), true
 	case e.Host != b.generation(s.Host):

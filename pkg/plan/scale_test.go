@@ -19,3 +19,26 @@ func TestByNumber(t *testing.T) {
 		}
 	}
 }
+
+// What a scaling does to nodes that are not scaled is for the new instances: what else has changed there waits for an update.
+func TestScalingLeavesChangesOfOthersAlone(t *testing.T) {
+	top := newTopo()
+	web := top.node("web", "Web", "create", "start")
+	db := top.node("db", "Db", "create", "start")
+	scalable(db, 2)
+	rel(web, "db", "tosca.relationships.ConnectsTo", "db", "add_target", "pre_configure_target")
+	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+	for k, e := range rec[in("web", "0")].Journal {
+		e.Digest = "another"
+		rec[in("web", "0")].Journal[k] = e
+	}
+	p := build(t, plan.Input{Topology: top.Topology, Recorded: rec, Only: []string{"db"}, Scale: map[string]int{"db": 3}})
+	for _, s := range p.Steps {
+		if s.Of() != in("db", "2") && s.TargetInstance != "2" {
+			t.Errorf("%s, because %s", s.ID, s.Cause)
+		}
+	}
+	if len(p.Steps) < 4 {
+		t.Errorf("%d steps", len(p.Steps))
+	}
+}

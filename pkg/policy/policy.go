@@ -63,7 +63,11 @@ type Trigger struct {
 	Name        string
 	Condition   *topology.Value
 	Evaluations int
-	Actions     []topology.Activity
+	// Every is the time from one evaluation to the next, where the condition says it; 0: the policy's.
+	Every time.Duration
+	// Nodes are whose instances the condition is judged on, where these are others than the policy's targets (target_filter).
+	Nodes   []string
+	Actions []topology.Activity
 	// Begin and End bound when it counts; zero: always.
 	Begin, End time.Time
 	Pos        diag.Pos

@@ -92,6 +92,39 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// A condition's period has room for its evaluations; a policy of triggers keeps the pace of the quickest. A target_filter says whose instances are meant.
+func TestReadTriggers(t *testing.T) {
+	act := []topology.Activity{{Kind: topology.ActivityInline, Name: "w"}}
+	condition := func(pairs ...any) *topology.Value {
+		m := props(pairs...)
+		m.Set("constraint", topology.Lit(true))
+		return &topology.Value{Kind: topology.MapValue, Map: m}
+	}
+	p := pol("orch.policies.Triggers", props("period", "40 s"))
+	p.Triggers = []*topology.Trigger{
+		{Name: "often", Condition: condition("period", "30 s", "evaluations", int64(3)), Actions: act, Target: "db"},
+		{Name: "own", Condition: condition("evaluations", int64(2)), Actions: act},
+		{Name: "of a type", Condition: condition("period", int64(60)), Actions: act, Target: "N"},
+	}
+	list, findings := policy.Read(t.Context(), top(p), nil)
+	if len(findings) > 0 || len(list) != 1 || list[0].Period != 10*time.Second {
+		t.Fatalf("%+v, %v", list, findings)
+	}
+	for i, want := range []struct {
+		every time.Duration
+		nodes string
+	}{{10 * time.Second, "db"}, {40 * time.Second, ""}, {time.Minute, "web db"}} {
+		if got := list[0].Triggers[i]; got.Every != want.every || strings.Join(got.Nodes, " ") != want.nodes {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	p.Triggers[0].Target = "nobody"
+	p.Triggers[1].Condition = condition("period", "0 s")
+	if _, findings := policy.Read(t.Context(), top(p), nil); len(findings) != 2 {
+		t.Errorf("findings %v", findings)
+	}
+}
+
 func TestReadFindsMistakes(t *testing.T) {
 	for name, c := range map[string]struct {
 		p    *topology.Policy

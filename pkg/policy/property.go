@@ -73,6 +73,10 @@ func (r *reader) duration(name string, otherwise time.Duration) time.Duration {
 	if v == nil {
 		return otherwise
 	}
+	return r.asDuration(name, v, otherwise)
+}
+
+func (r *reader) asDuration(name string, v any, otherwise time.Duration) time.Duration {
 	if f, ok := topology.Number(v); ok {
 		return time.Duration(f * float64(time.Second))
 	}

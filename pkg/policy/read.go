@@ -81,6 +81,7 @@ func (r *reader) read() *Policy {
 		r.scale(p)
 	case len(p.Triggers) > 0:
 		p.Kind = Watch
+		r.paced(p)
 	default:
 		return nil
 	}
@@ -91,6 +92,17 @@ func (r *reader) read() *Policy {
 		r.diags.Errorf(CodeBad, r.p.Pos, "the policy %s has no targets", r.p.Name)
 	}
 	return p
+}
+
+// paced gives a policy of triggers the pace of the quickest; each keeps its own.
+func (r *reader) paced(p *Policy) {
+	own := p.Period
+	for i, tr := range p.Triggers {
+		if tr.Every == 0 {
+			p.Triggers[i].Every = own
+		}
+		p.Period = min(p.Period, p.Triggers[i].Every)
+	}
 }
 
 func (r *reader) health(p *Policy) {
@@ -270,13 +282,38 @@ func (r *reader) triggers() (out []Trigger) {
 			if n, ok := whole(r.eval(c.Map.Get("evaluations"))); ok {
 				tr.Evaluations = max(1, n)
 			}
+			if period := r.eval(c.Map.Get("period")); period != nil { // so many evaluations fall into it (TOSCA 1.3 §3.6.20)
+				if tr.Every = r.asDuration("triggers."+t.Name+".condition.period", period, time.Second) / time.Duration(tr.Evaluations); tr.Every <= 0 {
+					r.bad("triggers", "say a period that is more than nothing")
+				}
+			}
 		}
+		tr.Nodes = r.filtered(t)
 		if t.Schedule != nil && t.Schedule.Kind == topology.MapValue {
 			tr.Begin, tr.End = r.moment(t.Schedule.Map.Get("start_time")), r.moment(t.Schedule.Map.Get("end_time"))
 		}
 		out = append(out, tr)
 	}
 	return out
+}
+
+// filtered are the nodes of a trigger's target_filter: a template, a group, or all of a type.
+func (r *reader) filtered(t *topology.Trigger) (names []string) {
+	if t.Target == "" {
+		return nil
+	}
+	for _, n := range r.t.Members(t.Target) {
+		names = append(names, n.Name)
+	}
+	for _, n := range r.t.Nodes {
+		if n.Type.Is(t.Target) && !slices.Contains(names, n.Name) {
+			names = append(names, n.Name)
+		}
+	}
+	if len(names) == 0 {
+		r.diags.Errorf(CodeBad, t.Pos, "the policy %s: the target_filter of the trigger %s is neither a node, a group nor a type that nodes have: %s", r.p.Name, t.Name, t.Target)
+	}
+	return names
 }
 
 func (r *reader) moment(v *topology.Value) time.Time {

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -49,11 +50,45 @@ func unmetCall(ctx context.Context, sc Scope, cond *Value, env Env) (string, err
 		if v {
 			return "", nil
 		}
-		return cond.Call.Fn + " does not hold", nil
+		if cond.Call.Fn == "and" {
+			for _, a := range cond.Call.Args {
+				if why, err := Unmet(ctx, sc, a, env); err == nil && why != "" {
+					return why, nil
+				}
+			}
+		}
+		return told(ctx, sc, cond, env) + " does not hold", nil
 	case Unknown:
 		return strings.Join(v.Refs, ", ") + " has no value", nil
 	}
 	return "", &EvalError{Pos: cond.Pos, Message: "a condition must be a boolean function"}
+}
+
+// told is a function with what its arguments are: equal(A[0].state = "stopped", "started").
+func told(ctx context.Context, sc Scope, v *Value, env Env) string {
+	if v.Kind != CallValue {
+		return show(v)
+	}
+	var args []string
+	switch v.Call.Fn {
+	case "get_attribute", "get_property", "get_input":
+		for _, a := range v.Call.Args {
+			word := fmt.Sprint(a.Lit)
+			if word == "SELF" && sc.Node != nil {
+				word = Instance{Node: sc.Node.Name, Index: sc.Instance}.String()
+			}
+			args = append(args, word)
+		}
+		have, err := Eval(ctx, sc, v, env)
+		if raw, jsonErr := json.Marshal(have); err == nil && jsonErr == nil { // a secret is its mask
+			return strings.Join(args, ".") + " = " + string(raw)
+		}
+		return strings.Join(args, ".")
+	}
+	for _, a := range v.Call.Args {
+		args = append(args, told(ctx, sc, a, env))
+	}
+	return v.Call.Fn + "(" + strings.Join(args, ", ") + ")"
 }
 
 func unmetAll(ctx context.Context, sc Scope, clauses []*Value, env Env) (string, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/secret"
@@ -30,7 +31,9 @@ func CheckInputs(params []*Parameter, given map[string]any, at func(name string)
 		p := known[name]
 		if p == nil {
 			d := list.Errorf("unknown-input", at(name), "there is no input %q", name)
-			d.Hint = diag.Suggest(name, names)
+			if d.Hint = diag.Suggest(name, names); d.Hint == "" && len(names) > 0 && len(names) <= 12 {
+				d.Hint = "there are " + strings.Join(names, ", ")
+			}
 			continue
 		}
 		before := len(list)
