@@ -138,6 +138,9 @@ func (l *locations) Usage(ctx context.Context, location string) ([]orch.Usage, e
 	}
 	out := []orch.Usage{}
 	for _, name := range slices.Sorted(maps.Keys(quota)) {
+		if quota[name].Each {
+			continue // nothing of it is in use
+		}
 		u := orch.Usage{Service: cmp.Or(services[name], "network"), Resource: name, Used: quota[name].Used, Limit: quota[name].Limit,
 			Unit: map[string]string{"ram": "MiB", "gigabytes": "GiB"}[name]}
 		out = append(out, u)

@@ -33,10 +33,27 @@ type Statuser interface {
 	ServerStatus(ctx context.Context, serverID string) (status, fault string, err error)
 }
 
-// Quota is a limit of the cloud; Limit -1 is none.
+// Holder clouds know what keeps resources from going, which else is only seen by a deletion that takes until its time is up.
+type Holder interface {
+	// Holding returns what uses some of the resources, each with kind and id, and does not go with them.
+	Holding(ctx context.Context, going []CloudResource) ([]Hold, error)
+}
+
+// Hold is a use of something that is to go by something that stays.
+type Hold struct {
+	Held CloudResource
+	By   CloudResource
+	// Text says who and how: "port lb (ID; device owner …) is on it".
+	Text string
+	// Blocks: Held cannot be deleted. Otherwise what stays loses it.
+	Blocks bool
+}
+
+// Quota is a limit of the cloud; Limit -1 is none. Each: it limits every single thing (the members of one server group), not a sum.
 type Quota struct {
 	Limit int64 `json:"limit"`
 	Used  int64 `json:"used"`
+	Each  bool  `json:"each,omitempty"`
 }
 
 // CloudResource is something that exists in the cloud.

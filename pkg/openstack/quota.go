@@ -11,7 +11,8 @@ import (
 )
 
 // Quota implements driver.Cloud. Names: instances, cores, ram (MiB), key_pairs, server_groups; networks, subnets, ports, routers,
-// floating_ips, security_groups, security_group_rules; volumes, gigabytes. A service that is absent has none.
+// floating_ips, security_groups, security_group_rules; volumes, gigabytes; of each server group server_group_members, of each volume
+// per_volume_gigabytes. A service that is absent has none. With an error, the limits of the services that have answered.
 func (c *Client) Quota(ctx context.Context) (map[string]driver.Quota, error) {
 	out := map[string]driver.Quota{}
 	var errs []error
@@ -42,6 +43,9 @@ func (c *Client) novaLimits(ctx context.Context, out map[string]driver.Quota) er
 			out[name] = driver.Quota{Limit: limit, Used: a[keys[1]]}
 		}
 	}
+	if limit, ok := a["maxServerGroupMembers"]; ok {
+		out["server_group_members"] = driver.Quota{Limit: limit, Each: true}
+	}
 	if limit, ok := a["maxTotalKeypairs"]; ok {
 		pairs, err := c.keyPairs(ctx)
 		if err != nil {
@@ -66,6 +70,24 @@ func (c *Client) cinderLimits(ctx context.Context, out map[string]driver.Quota) 
 		if limit, ok := a[keys[0]]; ok {
 			out[name] = driver.Quota{Limit: limit, Used: a[keys[1]]}
 		}
+	}
+	return c.volumeSize(ctx, out)
+}
+
+// volumeSize is the limit of one volume, which only the quotas tell. A project may read its own, but a cloud may have other rules.
+func (c *Client) volumeSize(ctx context.Context, out map[string]driver.Quota) error {
+	var set struct {
+		Quotas struct {
+			PerVolume *int64 `json:"per_volume_gigabytes"`
+		} `json:"quota_set"`
+	}
+	if err := c.get(ctx, cinder, "os-quota-sets/"+c.project, &set); gone(err) || gophercloud.ResponseCodeIs(err, http.StatusForbidden) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("cannot read Cinder's quotas: %w", err)
+	}
+	if limit := set.Quotas.PerVolume; limit != nil {
+		out["per_volume_gigabytes"] = driver.Quota{Limit: *limit, Each: true}
 	}
 	return nil
 }
