@@ -88,9 +88,40 @@ func evalSelect(f *frame, e *Expr) (any, error) {
 		}
 		return nil, notFound(f, what, kind, items, where)
 	}
+	if several := ambiguous(f, found, where, e); several != nil {
+		return nil, several
+	}
 	order(found, e)
 	f.r.Pins[key] = found[0]
 	return pinned(found[0]), nil
+}
+
+// ambiguous refuses to guess among things of one name, of which any other conditions tell none apart. Where the best is asked for (the newest
+// image, the smallest flavor) several are welcome, and an id is one's own.
+func ambiguous(f *frame, found []map[string]any, where []criterion, e *Expr) error {
+	if len(found) < 2 || e.Named.Get("newest") != nil || e.Named.Get("smallest") != nil {
+		return nil
+	}
+	i := slices.IndexFunc(where, func(c criterion) bool { return c.op == "is" && slices.Contains(c.fields, "name") })
+	if i < 0 {
+		return nil
+	}
+	for _, it := range found {
+		if slices.Contains(where[i].fields, "id") && equal(it["id"], where[i].want) {
+			return nil
+		}
+	}
+	kind, _ := e.Named.Get("from").Lit.(string)
+	var ids []string
+	for _, it := range found {
+		if s, ok := text(it["id"]); ok {
+			ids = append(ids, s)
+		}
+	}
+	slices.Sort(ids)
+	want, _ := text(where[i].want)
+	return &ExprError{At: *f.touched, Err: fmt.Errorf("%d %s are called %q", len(found), strings.ReplaceAll(kind, "_", " "), want),
+		Hint: "say which by its id: " + strings.Join(ids, ", ")}
 }
 
 func criteria(f *frame, e *Expr) ([]criterion, any, error) {
