@@ -94,7 +94,7 @@ func said(err error) error {
 	if !errors.As(err, &x) {
 		return reason(err)
 	}
-	if msg := message(x.Body); msg != "" {
+	if msg := strings.Join(strings.Fields(message(x.Body)), " "); msg != "" {
 		return &APIError{Status: x.Actual, Message: msg, Err: err}
 	}
 	return &APIError{Status: x.Actual, Message: http.StatusText(x.Actual), Err: err}

@@ -3,7 +3,9 @@ package openstack
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -21,6 +23,7 @@ type retrier struct {
 
 const (
 	maxTries      = 5
+	maxTimeouts   = 2 // of a service that takes connections and says nothing: each takes requestTimeout
 	maxRetryAfter = 30 * time.Second
 )
 
@@ -34,13 +37,16 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.base > 0 {
 		b.InitialInterval = r.base
 	}
-	for try := 1; ; try++ {
+	for try, timeouts := 1, 0; ; try++ {
 		if body != nil {
 			req.Body = io.NopCloser(bytes.NewReader(body))
 		}
 		resp, err := r.next.RoundTrip(req)
 		wait, again := r.again(req, resp, err, b)
-		if !again || try == maxTries || req.Context().Err() != nil {
+		if timedOut(err) {
+			timeouts++
+		}
+		if !again || try == maxTries || timeouts == maxTimeouts || req.Context().Err() != nil {
 			return resp, err
 		}
 		if resp != nil {
@@ -51,6 +57,12 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+}
+
+// timedOut reports a connection on which nothing came.
+func timedOut(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout()
 }
 
 func replayable(req *http.Request) ([]byte, error) {

@@ -51,7 +51,7 @@ func (r *Renderer) countable(ctx context.Context, b *Block) map[string]float64 {
 	out := map[string]float64{}
 	for _, k := range b.spec.Quota.Keys {
 		v, err := f.eval(b.spec.Quota.Exprs[k])
-		if n, ok := number(v); ok && err == nil {
+		if n, ok := topology.Number(v); ok && err == nil {
 			out[k] = n
 		}
 	}

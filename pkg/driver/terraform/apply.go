@@ -164,27 +164,6 @@ func (d *Driver) renderer(deployment string, loc plugin.Location, req *driver.Re
 	return r
 }
 
-// catalogue asks the cloud once for each list.
-type catalogue struct {
-	cloud driver.Cloud
-	lists map[string][]map[string]any
-}
-
-func (c *catalogue) List(ctx context.Context, kind string) ([]map[string]any, error) {
-	if l, ok := c.lists[kind]; ok {
-		return l, nil
-	}
-	l, err := c.cloud.List(ctx, kind)
-	if err != nil {
-		return nil, err
-	}
-	if c.lists == nil {
-		c.lists = map[string][]map[string]any{}
-	}
-	c.lists[kind] = l
-	return l, nil
-}
-
 // goal is what a batch asks Terraform for.
 type goal struct {
 	manifest *manifest
@@ -193,6 +172,10 @@ type goal struct {
 	targets   []string
 	replace   []string // addresses to make anew although nothing asks for it
 	refresh   bool
+	// own are all addresses that the batch is about.
+	own []string
+	// held are addresses that were to go and cannot, with the reason.
+	held map[string]string
 	// idle: the world is as asked, as far as the state says.
 	idle bool
 }
@@ -295,9 +278,14 @@ func (b *batch) apply(ctx context.Context) error {
 	}
 	b.bundle.Manifest = g.manifest
 	t := b.track(g.addresses)
-	if g.idle {
+	b.spare(ctx, g)
+	t.held = g.held
+	if g.idle || len(g.held) > 0 && len(g.targets) == 0 {
 		t.settle(ctx, nil)
 		return b.save(ctx)
+	}
+	if g.refresh {
+		b.remark(ctx, g.manifest)
 	}
 	tool, err := b.d.tool.find(ctx, b.d.opts.Binary)
 	if err != nil {
@@ -313,7 +301,7 @@ func (b *batch) apply(ctx context.Context) error {
 		return err
 	}
 	host, _ := os.Hostname()
-	rec := &applyRecord{ID: ulid.Make().String(), Host: host, Started: time.Now().UTC(), Ops: map[string]string{}, Relayed: b.d.opts.Relay != nil}
+	rec := &applyRecord{ID: ulid.Make().String(), Host: host, Started: time.Now().UTC(), Ops: map[string]string{}, Held: g.held, Relayed: b.d.opts.Relay != nil}
 	for i, r := range b.reqs {
 		if !b.reported[i] {
 			rec.Ops[r.ID().String()] = r.OpID

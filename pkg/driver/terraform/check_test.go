@@ -2,11 +2,13 @@ package terraform_test
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/orch-project/orch/internal/sandbox"
 	"github.com/orch-project/orch/internal/toolcache"
+	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/driver/terraform"
 )
@@ -53,6 +55,62 @@ func TestPreflightPointsAtWhatAsked(t *testing.T) {
 	if len(r.secrets.m) > 0 || len(r.states.data) > 0 {
 		t.Error("the check made something")
 	}
+}
+
+func TestQuotasAreNamedWhateverElseIsWrong(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{Quotas: map[string]map[string]map[string]int{"demo": {"nova": {"cores": 3, "server_group_members": 1},
+		"neutron": {"network": 0, "port": 3, "security_group": 1}, "cinder": {"per_volume_gigabytes": 2}}}}, map[string]any{"image": "debian-12"})
+	web := func(props map[string]any, requires ...string) node {
+		return node{name: "web", typ: "orch.nodes.openstack.Compute", props: props, requires: requires}
+	}
+	net := node{name: "net", typ: "orch.nodes.openstack.Network", props: map[string]any{"cidr": "10.9.0.0/24"}}
+	for name, c := range map[string]struct {
+		nodes []node
+		want  string
+		at    string
+	}{
+		"beside a mistake of the node": {[]node{web(map[string]any{"flavor": "m1.large", "image": "debian-21"})},
+			"needs 4 more cores; the project has 3 free of 3", "app.yaml:10:3"},
+		"beside a mistake elsewhere": {[]node{web(nil, "network=net"), net, {name: "p", typ: "orch.nodes.openstack.Port", requires: []string{"link=net"},
+			props: map[string]any{"security_groups": []any{"nope"}}}}, "needs 1 more networks; the project has 0 free of 0", "app.yaml:20:3"},
+		"a port of the cloud's own": {[]node{web(nil, "network=net"), net, {name: "p", typ: "orch.nodes.openstack.Port", requires: []string{"link=net"}}},
+			"needs 4 more ports; the project has 3 free of 3", "app.yaml:20:3"}, // of the two servers' ends, the router and the DHCP agent
+		"what all servers share": {[]node{web(nil)}, "needs 1 more security_groups; the project has 0 free of 1", "app.yaml:10:3"},
+		"members of a group": {[]node{web(nil, "server_group=g"), {name: "db", typ: "orch.nodes.openstack.Compute", requires: []string{"server_group=g"}},
+			{name: "g", typ: "orch.nodes.openstack.ServerGroup"}}, "g needs 2 server_group_members; the project may have 1 in each", "app.yaml:30:3"},
+		"one volume": {[]node{web(nil), {name: "v", typ: "orch.nodes.openstack.BlockStorage", props: map[string]any{"size": "5 GB"}}},
+			"v needs 5 per_volume_gigabytes; the project may have 2 in each", "app.yaml:20:3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list := r.driver.Check(t.Context(), requests(r.topology(c.nodes...), env{}, driver.Create, ""))
+			if !slices.ContainsFunc(list, func(d diag.Diagnostic) bool {
+				return d.Code == terraform.CodeQuota && strings.Contains(d.Message, c.want) && d.Pos.String() == c.at
+			}) {
+				t.Errorf("want %q at %s, got %v", c.want, c.at, list)
+			}
+		})
+	}
+}
+
+func TestGrowingCountsAgainstTheQuota(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{Quotas: map[string]map[string]map[string]int{"demo": {"cinder": {"gigabytes": 5}}}}, nil)
+	volume := func(size string) []*driver.Request {
+		return requests(r.topology(node{name: "v", typ: "orch.nodes.openstack.BlockStorage", props: map[string]any{"size": size}}), env{}, driver.Create, "")
+	}
+	made := volume("3 GB")
+	run(t.Context(), r.driver, made).must(t, made)
+	if list := r.driver.Check(t.Context(), volume("5 GB")); len(list) > 0 {
+		t.Errorf("it fits: %v", list)
+	}
+	list := r.driver.Check(t.Context(), volume("6 GB"))
+	if len(list) != 1 || !strings.Contains(list[0].Message, "needs 3 more gigabytes; the project has 2 free of 5") {
+		t.Errorf("a volume of 3 GB that is to have 6 needs 3 more, got %v", list)
+	}
+	gone := requests(made[0].Topology, env{}, driver.Delete, "delete-")
+	run(t.Context(), r.driver, gone).must(t, gone)
+	r.nothingLeft()
 }
 
 func TestThePlanSaysWhatWillBeAndTouchesNothing(t *testing.T) {
@@ -149,4 +207,28 @@ func TestAServerIsStoppedAndStarted(t *testing.T) {
 	del := requests(top, env{}, driver.Delete, "delete-")
 	run(t.Context(), r.driver, del).must(t, del)
 	r.nothingLeft()
+}
+
+// Nothing is guessed among things of one name; an id says which.
+func TestAmbiguousNamesAreRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{}, map[string]any{"image": "debian-12"})
+	hand := r.byHand()
+	var twins []string
+	for range 2 {
+		net := hand.do("POST", "network", "/v2.0/networks", "network", map[string]any{"network": map[string]any{"name": "twin"}})
+		hand.do("POST", "network", "/v2.0/subnets", "subnet", map[string]any{"subnet": map[string]any{"network_id": id(net), "cidr": "10.8.0.0/24", "ip_version": 4}})
+		twins = append(twins, id(net))
+	}
+	slices.Sort(twins)
+	check := func(name string) diag.List {
+		return r.driver.Check(t.Context(), requests(r.topology(node{name: "web", typ: "orch.nodes.openstack.Compute", props: map[string]any{"networks": []any{name}}}), env{}, driver.Create, ""))
+	}
+	list := check("twin")
+	if len(list) != 1 || list[0].Message != `web: 2 networks are called "twin"` || !strings.Contains(list[0].Hint, strings.Join(twins, ", ")) || list[0].Pos.String() != "app.yaml:12:5" {
+		t.Errorf("got %v", list)
+	}
+	if list := check(twins[1]); len(list) > 0 {
+		t.Errorf("an id: %v", list)
+	}
 }

@@ -56,8 +56,9 @@ func (b *batch) choose(g *goal, old *manifest) {
 			}
 		}
 	}
+	g.own = slices.Sorted(maps.Keys(own))
 	if foreign || g.refresh {
-		g.targets = slices.Sorted(maps.Keys(own))
+		g.targets = g.own
 	}
 }
 

@@ -42,7 +42,7 @@ var classes = []struct {
 }{
 	{ClassDisk, regexp.MustCompile(`no space left on device|disk quota exceeded`), false, "make room on the disk of the orchestrator, and resume"},
 	{ClassQuota, regexp.MustCompile(`(?i)quota exceeded|quota.*exceed|exceeds? (allowed|available) .*quota|OverQuota|LimitExceeded|limit exceeded|exceedsavailablequota|OverLimit.*(quota|maximum number)`), false,
-		"free what is no longer used (orch sweep), ask for a higher quota, or make the topology smaller"},
+		quotaHint},
 	{ClassCapacity, regexp.MustCompile(`(?i)no valid host|not enough hosts|insufficient resources|no weighed backends|NoValidBackend`), false,
 		"the cloud has no room for this flavor, zone or server group; choose another flavor or availability zone, or try again later"},
 	{ClassRate, regexp.MustCompile(`(?i)\b429\b|too many requests|rate limit`), true, "the cloud limits the rate of requests; orch tries again"},
@@ -58,6 +58,9 @@ var classes = []struct {
 		"the cloud failed inside; orch tries again"},
 	{ClassConflict, regexp.MustCompile(`(?i)\b409\b|conflict|already exists|in use|InUse`), true,
 		"the cloud says that something stands in the way, named above"},
+	// Neutron's sentence (the external network is not reachable from the subnet) is lost in the provider's.
+	{ClassNotFound, regexp.MustCompile(`associating openstack_networking_floatingip_v2 .*: Resource not found|is not reachable from subnet`), false,
+		"the network of that port has no way to the external network: connect it to a router with that gateway, or name another network"},
 	{ClassNotFound, regexp.MustCompile(`(?i)\b404\b|not found|could not be found|returned no results|unable to find|no .* matches|no suitable`), false,
 		"the cloud has nothing of that name or id for this project"},
 	{ClassInvalid, regexp.MustCompile(`(?i)\b400\b|bad request|invalid`), false, "the cloud does not accept the request; its words say why"},
@@ -88,6 +91,9 @@ func (t *tracker) explain(ctx context.Context, i int, failure error) error {
 		if d.Address != "" && slices.Contains(t.addresses[i], d.Address) {
 			return t.cloudError(ctx, d, "")
 		}
+	}
+	if err := t.heldOf(i); err != nil {
+		return err
 	}
 	if len(t.failed) > 0 {
 		d := t.rootOf(i)

@@ -25,12 +25,21 @@ func TestClassify(t *testing.T) {
 		"but got 503 instead":                                             ClassServer,
 		"but got 429 instead: Too Many Requests":                          ClassRate,
 		"got 409 instead: Unable to complete operation on network: There are one or more ports still in use on the network": ClassConflict,
+		"Error associating openstack_networking_floatingip_v2 1 to openstack_networking_port_v2 2: Resource not found":      ClassNotFound,
 		"something odd": ClassUnknown,
 	} {
 		got, _, hint := Classify(text)
 		if got != want || want != ClassUnknown && hint == "" {
 			t.Errorf("%q is %q (hint %q), want %q", text, got, hint, want)
 		}
+	}
+}
+
+// Neutron says "External network … is not reachable from subnet …", and the provider "Resource not found".
+func TestAnAddressWithoutAWayIsHinted(t *testing.T) {
+	_, retry, hint := Classify("Error associating openstack_networking_floatingip_v2 1 to openstack_networking_port_v2 2: Resource not found")
+	if retry || !strings.Contains(hint, "router") {
+		t.Errorf("%v %q", retry, hint)
 	}
 }
 

@@ -73,6 +73,8 @@ type block struct {
 	Body      map[string]any `json:"body"`
 	// Variables are the secret values that the body refers to.
 	Variables map[string]string `json:"variables,omitempty"`
+	// Quota is what the resource counts against the cloud's limits; nil where that was not noted.
+	Quota map[string]float64 `json:"quota,omitempty"`
 }
 
 func (b *block) address() string {
@@ -89,6 +91,8 @@ type applyRecord struct {
 	Started time.Time `json:"started"`
 	// Ops are the requests by instance ("web[0]"), with their operation ids.
 	Ops map[string]string `json:"ops"`
+	// Held are addresses that were to go and cannot, with the reason.
+	Held map[string]string `json:"held,omitempty"`
 	// Relayed: the store is told of the run.
 	Relayed bool `json:"relayed,omitempty"`
 	// Dead: it was silent for so long that somebody else goes on. If it lives all the same, it has to stop.
@@ -155,7 +159,7 @@ func (m *manifest) merge(rendered []*plugin.Entry, requested map[string]bool) {
 			e.Wanted, e.Stopped, e.Awaits, e.Tells = old.Wanted, old.Stopped, old.Awaits, old.Tells
 		}
 		for _, b := range r.Blocks {
-			nb := &block{ID: b.ID, Type: b.Type, Name: b.Label, Data: b.Data, Keep: b.Keep, ReplaceOn: b.ReplaceOn, OnlyGrows: b.OnlyGrows, Body: normalBody(b.Body)}
+			nb := &block{ID: b.ID, Type: b.Type, Name: b.Label, Data: b.Data, Keep: b.Keep, ReplaceOn: b.ReplaceOn, OnlyGrows: b.OnlyGrows, Body: normalBody(b.Body), Quota: b.Quota}
 			for k, v := range b.Variables {
 				if nb.Variables == nil {
 					nb.Variables = map[string]string{}

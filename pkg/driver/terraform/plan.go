@@ -56,7 +56,9 @@ func (d *Driver) foresee(ctx context.Context, reqs []*driver.Request, refresh bo
 	if g.idle && !refresh {
 		return nil, nil
 	}
-	g.refresh = refresh
+	if g.refresh = refresh; refresh {
+		b.remark(ctx, g.manifest)
+	}
 	return b.plan(ctx, g)
 }
 

@@ -27,6 +27,8 @@ type stateInstance struct {
 	Status     string         `json:"status"` // "tainted" or ""
 	Deposed    string         `json:"deposed"`
 	Attributes map[string]any `json:"attributes"`
+	// Dependencies are addresses, also of what those depend on.
+	Dependencies []string `json:"dependencies"`
 }
 
 // parseState reads a state. Terraform writes the file in place, so a file that is read meanwhile may be incomplete: that is an error, and

@@ -33,6 +33,8 @@ type tracker struct {
 	owners map[string]topology.Instance
 	// check asks to look at the state, because something ended.
 	check bool
+	// held are addresses that stay, with the reason.
+	held map[string]string
 }
 
 func (b *batch) track(addresses [][]string) *tracker {
