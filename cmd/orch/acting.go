@@ -26,7 +26,7 @@ import (
 // the logins that these come to. Values hold secrets; they leave the process as digests only, with a salt of each request.
 type acting map[string]string
 
-// actingHeader of a request over the socket that is to be carried out with the sender's configuration: SALT NAME=DIGEST&…
+// actingHeader of a request over the socket that is to be carried out with the sender's configuration.
 const actingHeader = "X-Orch-Acting"
 
 // actingOf reads what matters of a configuration and of the environment.
@@ -73,15 +73,33 @@ func login(src openstack.Source) any {
 		c.CACert, c.Cert, c.Key, c.Insecure}
 }
 
-// header of a request.
-func (a acting) header() string {
+// aspect of a configuration that matters for an act: the settings whose names begin so; none: all of them.
+type aspect []string
+
+// What is written into the store is encrypted with the master key; hosts of a pool are logged in to before; what is stored as a location is read
+// by its plugin, under a name that the configuration must not have.
+var (
+	whole    aspect
+	sealing  = aspect{"master_key"}
+	pooling  = aspect{"master_key", "ssh"}
+	locating = aspect{"master_key", "plugin_path", "location "}
+)
+
+func (of aspect) has(name string) bool {
+	return len(of) == 0 || slices.ContainsFunc(of, func(p string) bool { return strings.HasPrefix(name, p) })
+}
+
+// header of a request about an aspect: SALT DIGESTS ASPECT, the last two in hexadecimal.
+func (a acting) header(of aspect) string {
 	salt := rand.Text()
 	digests := map[string]string{}
 	for name, value := range a {
-		digests[name] = digest(salt, value)
+		if of.has(name) {
+			digests[name] = digest(salt, value)
+		}
 	}
 	text, _ := json.Marshal(digests) // a map of strings
-	return salt + " " + hex.EncodeToString(text)
+	return salt + " " + hex.EncodeToString(text) + " " + hex.EncodeToString([]byte(strings.Join(of, "\n")))
 }
 
 func digest(salt, value string) string {
@@ -92,18 +110,27 @@ func digest(salt, value string) string {
 
 // differs names what is not the same for the sender of a header.
 func (a acting) differs(header string) ([]string, error) {
-	salt, text, _ := strings.Cut(header, " ")
+	salt, rest, _ := strings.Cut(header, " ")
+	text, about, _ := strings.Cut(rest, " ")
 	raw, err := hex.DecodeString(text)
 	var theirs map[string]string
 	if err == nil {
 		err = json.Unmarshal(raw, &theirs)
+	}
+	var of aspect
+	if names, aerr := hex.DecodeString(about); aerr != nil {
+		err = errors.Join(err, aerr)
+	} else if len(names) > 0 {
+		of = strings.Split(string(names), "\n")
 	}
 	if err != nil {
 		return nil, &orch.Error{Kind: orch.KindUser, Msg: "the header " + actingHeader + " cannot be read", Err: err}
 	}
 	ours := map[string]string{}
 	for name, value := range a {
-		ours[name] = digest(salt, value)
+		if of.has(name) {
+			ours[name] = digest(salt, value)
+		}
 	}
 	names := map[string]bool{}
 	for _, m := range []map[string]string{ours, theirs} {

@@ -94,9 +94,24 @@ const (
 	act               // done with a configuration, for the time of the call
 	steer             // about what runs already; whoever has the store then stays
 	stay              // begins work, with a configuration
+	seal              // stores something encrypted
+	enlist            // stores hosts of a pool
+	place             // stores a location
 )
 
-func (n need) acts() bool  { return n == act || n == stay }
+// acts reports whether a configuration matters, and which aspect of it.
+func (n need) acts() (aspect, bool) {
+	switch n {
+	case seal:
+		return sealing, true
+	case enlist:
+		return pooling, true
+	case place:
+		return locating, true
+	}
+	return whole, n == act || n == stay
+}
+
 func (n need) keeps() bool { return n == steer || n == stay }
 
 // use calls fn with the service of whoever has the store: a process that serves it, or this one, which then keeps and serves it if there is
@@ -114,8 +129,8 @@ func (s *shared) use(ctx context.Context, n need, fn func(svc orch.Service) erro
 		return err
 	}
 	c, remote := svc.(*client.Client)
-	if remote && n.acts() {
-		svc = c.WithHeader(actingHeader, actingOf(ctx, s.cfg).header())
+	if of, acts := n.acts(); remote && acts {
+		svc = c.WithHeader(actingHeader, actingOf(ctx, s.cfg).header(of))
 	}
 	err = fn(svc)
 	done()

@@ -25,11 +25,11 @@ func (x sharedHosts) Host(ctx context.Context, pool, name string) (*hostpool.Hos
 }
 
 func (x sharedHosts) Add(ctx context.Context, pool, name string, w hostpool.Wanted) (*hostpool.Host, error) {
-	return ask(ctx, x.s, look, func(svc orch.Service) (*hostpool.Host, error) { return svc.Hosts().Add(ctx, pool, name, w) })
+	return ask(ctx, x.s, enlist, func(svc orch.Service) (*hostpool.Host, error) { return svc.Hosts().Add(ctx, pool, name, w) })
 }
 
 func (x sharedHosts) Update(ctx context.Context, pool, name string, w hostpool.Wanted) (*hostpool.Host, error) {
-	return ask(ctx, x.s, look, func(svc orch.Service) (*hostpool.Host, error) { return svc.Hosts().Update(ctx, pool, name, w) })
+	return ask(ctx, x.s, enlist, func(svc orch.Service) (*hostpool.Host, error) { return svc.Hosts().Update(ctx, pool, name, w) })
 }
 
 func (x sharedHosts) Remove(ctx context.Context, pool, name string) error {
@@ -37,7 +37,7 @@ func (x sharedHosts) Remove(ctx context.Context, pool, name string) error {
 }
 
 func (x sharedHosts) ApplyHosts(ctx context.Context, pool string, wanted map[string]hostpool.Wanted, at *uint64) (orch.HostList, error) {
-	return ask(ctx, x.s, look, func(svc orch.Service) (orch.HostList, error) { return svc.Hosts().ApplyHosts(ctx, pool, wanted, at) })
+	return ask(ctx, x.s, enlist, func(svc orch.Service) (orch.HostList, error) { return svc.Hosts().ApplyHosts(ctx, pool, wanted, at) })
 }
 
 // Locations implements orch.Service.
@@ -50,7 +50,7 @@ func (x sharedLocations) List(ctx context.Context) ([]orch.LocationInfo, error) 
 }
 
 func (x sharedLocations) Put(ctx context.Context, l orch.LocationInfo, create bool) error {
-	return x.s.use(ctx, look, func(svc orch.Service) error { return svc.Locations().Put(ctx, l, create) })
+	return x.s.use(ctx, place, func(svc orch.Service) error { return svc.Locations().Put(ctx, l, create) })
 }
 
 func (x sharedLocations) Usage(ctx context.Context, name string) ([]orch.Usage, error) {

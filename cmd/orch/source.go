@@ -23,9 +23,13 @@ import (
 	"github.com/orch-project/orch/plugins"
 )
 
-// openSource opens what the user named. A single file's bundle is its directory, so that the scripts beside it are part of it.
+// openSource opens what the user named, "-" is standard input. A single file's bundle is its directory, so that the scripts beside it are part of it.
 func openSource(path string) (*cli.Bundle, error) {
-	b, list := source.Open(path)
+	open := source.Open
+	if path == source.Stdin {
+		open = func(string) (*source.Bundle, diag.List) { return source.OpenStdin(os.Stdin) }
+	}
+	b, list := open(path)
 	if list.HasErrors() {
 		if b != nil {
 			_ = b.Close()
@@ -57,6 +61,9 @@ func deploymentName(b *source.Bundle) string {
 				return clean(s)
 			}
 		}
+	}
+	if b.Name == source.StdinFile || b.Name == source.Stdin {
+		return "" // what comes on standard input has no name of its own
 	}
 	abs, err := filepath.Abs(b.Name)
 	if err != nil {

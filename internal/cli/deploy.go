@@ -23,7 +23,7 @@ Deploying again goes on where a failure or a kill stopped it; deploying an uncha
 When a step fails, independent ones go on and everything stays as it is for ` + "`orch resume`" + ` (--on-failure keep); or what was done is undone
 (rollback); or nothing more is begun until you resume, retry, skip, roll back or cancel (pause). The choice is kept for later updates.
 Ctrl-C cancels in an orderly way (nothing new is started, what runs is waited for); a second Ctrl-C leaves it running detached.`,
-		Example: "  orch deploy app.yaml\n  orch deploy app.csar --name shop -i port=8080 --inputs prod.yaml",
+		Example: "  orch deploy app.yaml\n  orch deploy app.csar --name shop -i port=8080 --inputs prod.yaml\n  generate | orch deploy - --name shop",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			app, err := env.open(c.Context())

@@ -7,6 +7,7 @@ import (
 
 	"github.com/orch-project/orch/internal/view"
 	"github.com/orch-project/orch/pkg/diag"
+	"github.com/orch-project/orch/pkg/source"
 )
 
 // structured reports whether the user asked for JSON or YAML.
@@ -33,6 +34,9 @@ func (e *environment) diagnostics(p *view.Printer, l diag.List, bundles ...*Bund
 		for _, b := range bundles {
 			if inside, ok := strings.CutPrefix(file, b.Name+"!"); ok {
 				return fs.ReadFile(b.FS, inside)
+			}
+			if file == source.StdinFile && b.Name == file {
+				return fs.ReadFile(b.FS, b.Entry)
 			}
 		}
 		return view.ReadDocument(file)

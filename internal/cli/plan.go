@@ -10,6 +10,7 @@ import (
 	"github.com/orch-project/orch/internal/view"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/source"
 )
 
 // sourceFlags are shared by plan and deploy.
@@ -48,6 +49,10 @@ func (f *sourceFlags) request(ctx context.Context, e *environment, args []string
 	name := f.name
 	if name == "" {
 		name = b.Deployment
+	}
+	if name == "" && args[0] == source.Stdin {
+		_ = b.Close()
+		return orch.Request{}, nil, &orch.Error{Kind: orch.KindUser, Msg: "which deployment? The document on standard input has no template_name", Hint: "give --name"}
 	}
 	whole, err := e.complete(ctx, b)
 	if err != nil {

@@ -39,7 +39,7 @@ the same name and --adopt.
 				return &orch.Error{Kind: orch.KindUser, Msg: "what is to be done with these resources?", Hint: "give --adopt or --delete"}
 			}
 			found, err := app.Sweep(c.Context(), req)
-			if err != nil && found == nil {
+			if err != nil && len(found) == 0 { // that nothing was found is no finding then
 				return err
 			}
 			if perr := env.print(found, func() { env.swept(req, found) }); err == nil {

@@ -26,7 +26,7 @@ Needs no inputs, no cloud and no network. Exit code 1 when there is an error; wa
 
 Every mistake has a code in brackets; ` + "`orch explain CODE`" + ` says more about it. -o sarif is for code scanners.
 --normal-form prints what one valid document means, as JSON: everything resolved, nothing that depends on how it is written.`,
-		Example: "  orch validate app.yaml\n  orch validate -o json app.csar other/\n  orch validate -o sarif app.yaml > orch.sarif\n  orch validate --normal-form app.yaml",
+		Example: "  orch validate app.yaml\n  orch validate -o json app.csar other/\n  orch validate -o sarif app.yaml > orch.sarif\n  orch validate --normal-form app.yaml\n  generate | orch validate -",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if normal {

@@ -11,6 +11,7 @@ import (
 	"github.com/orch-project/orch/internal/config"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
+	"github.com/orch-project/orch/pkg/source"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -20,7 +21,7 @@ type validator struct {
 	cfg       *config.Config
 	found     diag.List
 	documents []documentResult
-	// bundles are the archives: excerpts of their documents are read when the findings are printed.
+	// bundles are the archives and standard input: excerpts of their documents are read when the findings are printed.
 	bundles []*Bundle
 }
 
@@ -118,7 +119,7 @@ func (v *validator) one(ctx context.Context, path string) *result {
 		r.nothing = slices.ContainsFunc(r.found, func(d diag.Diagnostic) bool { return d.Code == "no-entry" })
 		return r
 	}
-	if strings.HasSuffix(b.Shown, "!") {
+	if strings.HasSuffix(b.Shown, "!") || path == source.Stdin {
 		v.bundles = append(v.bundles, b)
 	} else {
 		defer func() { _ = b.Close() }()

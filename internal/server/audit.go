@@ -18,6 +18,10 @@ const auditTimeout = 5 * time.Second
 func (s *Server) audited(c echo.Context, t traits) bool {
 	r := c.Request()
 	change := r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodOptions && t&reads == 0
+	if t&reveals != 0 {
+		reveal, err := boolParam(c, "reveal")
+		change = change || reveal && err == nil
+	}
 	return change || t&audited != 0
 }
 

@@ -241,10 +241,11 @@ func (s *Server) service(c echo.Context) orch.Service {
 
 // challenge tells clients how to authenticate, and how long to wait after too many failures.
 func challenge(c echo.Context, p *orch.Problem, err error) {
+	var many *auth.TooManyError
 	switch {
-	case errors.Is(err, auth.ErrTooMany):
+	case errors.As(err, &many):
 		p.Status, p.Title = http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests)
-		c.Response().Header().Set(echo.HeaderRetryAfter, "60")
+		c.Response().Header().Set(echo.HeaderRetryAfter, itoa(many.Seconds()))
 	case p.Status == http.StatusServiceUnavailable:
 		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
 	case p.Status == http.StatusUnauthorized:

@@ -26,6 +26,7 @@ const (
 	reads   traits = 1 << iota // changes nothing although it is a POST: it is not audited
 	audited                    // gives away secrets although it is a GET: it is audited
 	once                       // takes an Idempotency-Key
+	reveals                    // gives away secrets if it is asked to (reveal): it is audited then
 )
 
 // routes is the whole native API.
@@ -45,7 +46,7 @@ func (s *Server) routes() []route {
 
 		{get, "/deployments", viewer, 0, s.deployments},
 		{get, "/deployments/:name", viewer, 0, s.deployment},
-		{get, "/deployments/:name/outputs", viewer, 0, s.outputs},
+		{get, "/deployments/:name/outputs", viewer, reveals, s.outputs},
 		{get, "/deployments/:name/workflows", viewer, 0, s.workflows},
 		{get, "/deployments/:name/revisions", viewer, 0, s.revisions},
 		{post, "/deployments/:name/drift", operator, 0, s.drift},

@@ -67,3 +67,38 @@ func TestChangesInThisProcessAreAudited(t *testing.T) {
 		t.Errorf("it was done all the same: %+v, %v, %v", d, err, trouble)
 	}
 }
+
+// What is made in this process says by whom, and whose secret value is given away is in the audit log, as on a server.
+func TestWhoMadeAndReadItInThisProcess(t *testing.T) {
+	f := newFixture(t)
+	log := &notebook{}
+	f.opts.Accounts, f.opts.Secrets = log, secretsOf(t, f.opts.Store)
+	f.restart(t)
+	ctx := t.Context()
+	svc := orch.Audited(orch.InTenant(f.Local, ""), orch.Identity{User: "me", Role: orch.ServerAdmin, Via: "local"}, func(err error) { t.Error(err) })
+	made, err := svc.Secrets().Set(ctx, "db", []byte("hush"), orch.SecretOptions{})
+	if err != nil || made.Owner != "me" {
+		t.Errorf("the secret: %+v, %v", made, err)
+	}
+	if v, err := svc.Secrets().Get(ctx, "db", 0); err != nil || string(v) != "hush" {
+		t.Errorf("its value: %q, %v", v, err)
+	}
+	reads, err := svc.Secrets().Reads(ctx, orch.SecretReads{})
+	if err != nil || len(reads) != 1 || reads[0].User != "me" {
+		t.Errorf("who read it: %+v, %v", reads, err)
+	}
+	saved, err := svc.Plans().Save(ctx, orch.Request{Deployment: "demo", Source: bundle("hello")})
+	if err != nil || saved.User != "me" {
+		t.Errorf("the plan: %+v, %v", saved, err)
+	}
+	_, _ = svc.Outputs(ctx, "demo", false)
+	_, _ = svc.Outputs(ctx, "demo", true)
+	var got []string
+	for _, e := range log.entries {
+		got = append(got, e.Action+" "+e.Target+" "+e.Result)
+	}
+	want := []string{"secrets set db done", "secrets get db done", "plan demo done", "outputs reveal demo failed"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

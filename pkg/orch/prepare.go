@@ -488,7 +488,12 @@ func driverError(msg string, err error) error {
 	if errors.As(err, &le) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &Error{Kind: KindCloud, Msg: msg, Err: err}
+	kind := KindCloud
+	var own *Error
+	if errors.As(err, &own) { // what was asked for is wrong, not the cloud
+		kind = own.Kind
+	}
+	return &Error{Kind: kind, Msg: msg, Err: err}
 }
 
 // exists reports whether an artifact's file is in the bundle.

@@ -98,7 +98,7 @@ func (s *inTenant) request(ctx context.Context, req Request) (_ Request, err err
 	if req.Deployment, err = s.name(req.Deployment); err != nil {
 		return req, &Error{Kind: KindUser, Msg: fmt.Sprintf("%q is no name for a deployment", req.Deployment), Hint: "use letters, digits, '-', '_' and '.', up to 128 of them"}
 	}
-	if id, ok := IdentityOf(ctx); ok && id.User != "" && (req.User == "" || id.Via != "socket" && id.Via != "none") {
+	if id, ok := IdentityOf(ctx); ok && id.User != "" && (req.User == "" || id.Via != "socket" && id.Via != "none" && id.Via != "local") {
 		req.User = id.User
 	}
 	return req, nil

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/orch-project/orch/pkg/access"
 	"github.com/orch-project/orch/pkg/orch"
 )
@@ -35,39 +33,22 @@ type Options struct {
 type Authenticator struct {
 	opts Options
 
-	mu       sync.Mutex
-	failures map[string]*rate.Limiter // by address
-	open     bool                     // no admin, as of asked
-	asked    time.Time
+	guesses *guesses
+
+	mu    sync.Mutex
+	open  bool // no admin, as of asked
+	asked time.Time
 }
 
 // New returns an authenticator.
 func New(o Options) *Authenticator {
-	return &Authenticator{opts: o, failures: map[string]*rate.Limiter{}}
+	return &Authenticator{opts: o, guesses: newGuesses()}
 }
-
-// Guessing: an address may fail this often at once, and then once in failurePace.
-const (
-	failureBurst = 10
-	failurePace  = 6 * time.Second
-	maxAddresses = 10_000
-)
-
-// ErrTooMany is wrapped when an address has failed too often.
-var ErrTooMany = errors.New("too many failed attempts")
 
 // Identify returns who sends a request; the tenant is not chosen yet. Errors are KindUnauthenticated, or the store's.
 func (a *Authenticator) Identify(r *http.Request) (orch.Identity, error) {
-	from := address(r)
-	if !a.may(from) {
-		return orch.Identity{}, &orch.Error{Kind: orch.KindUnauthenticated, Err: ErrTooMany, Hint: "wait a minute"}
-	}
 	id, err := a.identify(r)
-	id.From = from
-	var known *orch.Error
-	if errors.As(err, &known) && known.Kind == orch.KindUnauthenticated && errors.Is(err, access.ErrBadCredentials) {
-		a.failed(from)
-	}
+	id.From = address(r)
 	return id, err
 }
 
@@ -98,8 +79,7 @@ func (a *Authenticator) identify(r *http.Request) (orch.Identity, error) {
 		if !ok {
 			return orch.Identity{}, unauthenticated("the Authorization header cannot be read")
 		}
-		u, err := a.opts.Accounts.ByPassword(ctx, name, password)
-		return identity(u, "basic"), err
+		return a.byPassword(ctx, address(r), name, password)
 	}
 	return orch.Identity{}, unauthenticated("the server takes Bearer and Basic authentication, and client certificates")
 }
@@ -149,6 +129,17 @@ func (a *Authenticator) nobodyYet(ctx context.Context) (bool, error) {
 	a.open, a.asked = open, time.Now()
 	a.mu.Unlock()
 	return open, nil
+}
+
+func (a *Authenticator) byPassword(ctx context.Context, from, name, password string) (orch.Identity, error) {
+	if wait := a.guesses.wait(from, name); wait > 0 {
+		return orch.Identity{}, &orch.Error{Kind: orch.KindUnauthenticated, Err: &TooManyError{wait}, Hint: "the password was not looked at; wait as long as Retry-After says"}
+	}
+	u, err := a.opts.Accounts.ByPassword(ctx, name, password)
+	if errors.Is(err, access.ErrBadCredentials) {
+		a.guesses.failed(from, name)
+	}
+	return identity(u, "basic"), err
 }
 
 func (a *Authenticator) byToken(ctx context.Context, text string) (orch.Identity, error) {
@@ -251,39 +242,6 @@ func (a *Authenticator) byOIDC(ctx context.Context, raw string) (orch.Identity, 
 		}
 	}
 	return id, nil
-}
-
-func (a *Authenticator) may(from string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	l := a.failures[from]
-	return l == nil || l.Tokens() >= 1
-}
-
-func (a *Authenticator) failed(from string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	l := a.failures[from]
-	if l == nil {
-		if len(a.failures) >= maxAddresses {
-			a.prune()
-		}
-		l = rate.NewLimiter(rate.Every(failurePace), failureBurst)
-		a.failures[from] = l
-	}
-	l.Allow()
-}
-
-// prune forgets addresses that have not failed for long, or all if every one has.
-func (a *Authenticator) prune() {
-	for k, l := range a.failures {
-		if l.Tokens() >= failureBurst {
-			delete(a.failures, k)
-		}
-	}
-	if len(a.failures) >= maxAddresses {
-		clear(a.failures)
-	}
 }
 
 // address of the client, without its port. Forwarded-For headers are not believed: anybody can send them.

@@ -110,30 +110,6 @@ func TestPasswordsTokensAndOtherSchemes(t *testing.T) {
 	}
 }
 
-func TestGuessingIsSlowedDown(t *testing.T) {
-	a := New(Options{Accounts: newAccounts(t, orch.NewUser{Name: "bob", Password: "correct horse"})})
-	for range failureBurst {
-		if _, err := ask(a, "Authorization", "Bearer orch_x"); errors.Is(err, ErrTooMany) {
-			t.Fatal("too early")
-		}
-	}
-	if _, err := ask(a, "Authorization", "Bearer orch_x"); !errors.Is(err, ErrTooMany) {
-		t.Errorf("the next guess: %v", err)
-	}
-	r := httptest.NewRequest("GET", "/", nil)
-	r.RemoteAddr = "192.0.2.77:5"
-	r.SetBasicAuth("bob", "correct horse")
-	if _, err := a.Identify(r); err != nil {
-		t.Errorf("another address: %v", err)
-	}
-	r.RemoteAddr = "192.0.2.78:5"
-	for range 3 * failureBurst {
-		if _, err := a.Identify(r); err != nil {
-			t.Fatalf("who is right is not slowed down: %v", err)
-		}
-	}
-}
-
 // signer makes certificates.
 type signer struct {
 	cert *x509.Certificate

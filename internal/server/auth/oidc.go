@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/time/rate"
 
 	"github.com/orch-project/orch/pkg/orch"
 )
@@ -44,6 +46,8 @@ type OIDC struct {
 
 	mu       sync.Mutex
 	verifier *oidc.IDTokenVerifier
+	failure  error // of asking the provider who it is, at failed
+	failed   time.Time
 }
 
 // NewOIDC returns a verifier of tokens.
@@ -62,8 +66,14 @@ func NewOIDC(o OIDCOptions) (*OIDC, error) {
 	if o.Client == nil {
 		o.Client = &http.Client{Timeout: 10 * time.Second}
 	}
+	bounded := *o.Client
+	bounded.Transport = asking{cmp.Or[http.RoundTripper](o.Client.Transport, http.DefaultTransport), rate.NewLimiter(rate.Every(askPace), askBurst)}
+	o.Client = &bounded
 	return &OIDC{opts: o}, nil
 }
+
+// failureFor is how long a provider that could not be asked is not asked again: who waits meanwhile is told the same.
+const failureFor = 2 * time.Second
 
 func (o *OIDC) ready(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	o.mu.Lock()
@@ -71,14 +81,37 @@ func (o *OIDC) ready(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	if o.verifier != nil {
 		return o.verifier, nil
 	}
+	if o.failure != nil && time.Since(o.failed) < failureFor {
+		return nil, o.failure
+	}
 	// The provider keeps its context for fetching keys later: it must outlive the request.
 	life := oidc.ClientContext(context.WithoutCancel(ctx), o.opts.Client)
 	p, err := oidc.NewProvider(life, o.opts.Issuer)
-	if err != nil {
-		return nil, &orch.Error{Kind: orch.KindStore, Msg: "cannot ask the identity provider", Err: err}
+	var about struct {
+		Keys       string   `json:"jwks_uri"`
+		Algorithms []string `json:"id_token_signing_alg_values_supported"`
 	}
-	o.verifier = p.Verifier(&oidc.Config{ClientID: o.opts.Audience})
+	if err == nil {
+		err = p.Claims(&about)
+	}
+	if err != nil {
+		o.failure, o.failed = unreachable(err), time.Now()
+		return nil, o.failure
+	}
+	conf := &oidc.Config{ClientID: o.opts.Audience, SupportedSigningAlgs: signed(about.Algorithms)}
+	o.verifier = oidc.NewVerifier(o.opts.Issuer, keySet{oidc.NewRemoteKeySet(life, about.Keys)}, conf)
 	return o.verifier, nil
+}
+
+// signed are those algorithms that sign with a private key: a token "signed" with nothing, or with the provider's public key, is anybody's.
+func signed(algorithms []string) []string {
+	all := []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA}
+	return slices.DeleteFunc(all, func(a string) bool { return !slices.Contains(algorithms, a) })
+}
+
+// unreachable is no mistake of who sends a token: it may be good.
+func unreachable(err error) error {
+	return &orch.Error{Kind: orch.KindStore, Msg: "cannot ask the identity provider", Err: err}
 }
 
 func (o *OIDC) verify(ctx context.Context, raw string) (orch.Identity, error) {
@@ -86,7 +119,11 @@ func (o *OIDC) verify(ctx context.Context, raw string) (orch.Identity, error) {
 	if err != nil {
 		return orch.Identity{}, err
 	}
-	token, err := v.Verify(ctx, raw)
+	var outage error
+	token, err := v.Verify(context.WithValue(ctx, outageKey{}, &outage), raw)
+	if outage != nil {
+		return orch.Identity{}, unreachable(outage)
+	}
 	if err != nil {
 		return orch.Identity{}, err
 	}
@@ -117,6 +154,39 @@ func (o *OIDC) verify(ctx context.Context, raw string) (orch.Identity, error) {
 	}
 	return id, nil
 }
+
+// keySet tells that the provider's keys could not be fetched from that a token is not signed with one of them.
+type keySet struct{ *oidc.RemoteKeySet }
+
+// outageKey is where keySet puts the reason: the verifier makes a text of it.
+type outageKey struct{}
+
+func (k keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
+	payload, err := k.RemoteKeySet.VerifySignature(ctx, jwt)
+	if to, ok := ctx.Value(outageKey{}).(*error); ok && err != nil && strings.HasPrefix(err.Error(), "fetching keys ") {
+		*to = err
+	}
+	return payload, err
+}
+
+// asking bounds how often the provider is asked: every token with a key that is not known asks it for new ones, and anybody can send such tokens.
+type asking struct {
+	next  http.RoundTripper
+	limit *rate.Limiter
+}
+
+func (a asking) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !a.limit.Allow() {
+		return nil, errors.New("it was asked very often just now")
+	}
+	return a.next.RoundTrip(r)
+}
+
+// Of asking the provider.
+const (
+	askBurst = 20
+	askPace  = time.Second
+)
 
 func (o *OIDC) user(subject string, claims map[string]any) string {
 	text := func(name string) string { s, _ := lookup(claims, name).(string); return s }
