@@ -90,13 +90,13 @@ func realPath(file string) string {
 type need int
 
 const (
-	look  need = iota // answered from the store, whoever has it
-	act               // done with a configuration, for the time of the call
-	steer             // about what runs already; whoever has the store then stays
-	stay              // begins work, with a configuration
-	seal              // stores something encrypted
-	enlist            // stores hosts of a pool
-	place             // stores a location
+	look   need = iota // answered from the store, whoever has it
+	act                // done with a configuration, for the time of the call
+	steer              // about what runs already; whoever has the store then stays
+	stay               // begins work, with a configuration
+	seal               // stores something encrypted
+	enlist             // stores hosts of a pool
+	place              // stores a location
 )
 
 // acts reports whether a configuration matters, and which aspect of it.

@@ -140,6 +140,26 @@ func TestSchemasHaveTheFieldsOfTheTypes(t *testing.T) {
 	}
 }
 
+// What every guarded route, and every route with a body, may answer is said of each: clients are generated from it.
+func TestUsualAnswersAreDescribed(t *testing.T) {
+	for path, item := range apiDocument(t).Paths.Map() {
+		for method, op := range item.Operations() {
+			var want []string
+			if op.Extensions["x-orch-role"] != "public" {
+				want = append(want, "401", "403", "429")
+			}
+			if op.RequestBody != nil {
+				want = append(want, "400", "413", "415")
+			}
+			for _, status := range want {
+				if op.Responses.Value(status) == nil {
+					t.Errorf("%s %s: openapi.yaml does not say that it answers %s", method, path, status)
+				}
+			}
+		}
+	}
+}
+
 func jsonNames(t reflect.Type) (out []string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
