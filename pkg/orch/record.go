@@ -139,7 +139,8 @@ func storeError(err error) error {
 		bare.Hint = ""
 		return &Error{Kind: KindStore, Hint: away.Hint, Err: &bare}
 	case errors.Is(err, state.ErrFenced):
-		return &Error{Kind: KindConflict, Msg: "another process has taken over", Hint: "orch status shows who", Err: err}
+		// Not a conflict: nothing was written, and a moment later somebody has the deployment who can.
+		return &Error{Kind: KindStore, Msg: "this process has lost its hold of the deployment", Hint: "ask again; orch status shows who has it", Err: err}
 	case errors.Is(err, state.ErrNewer):
 		return &Error{Kind: KindStore, Msg: "the store holds records of a newer version of orch", Hint: "update orch", Err: err}
 	case errors.Is(err, state.ErrNotFound):

@@ -77,12 +77,10 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	return s, nil
 }
 
-// read and consistent are the options of reads; write those of writes.
+// read are the options of reads, write those of writes. Every read is consistent: by default Consul's leader answers from what it has applied, and one that was
+// just elected has not yet applied all that the one before it has confirmed, for as long as it takes to reach a second server. What was
+// accepted would be gone for seconds, and who reads the event log would miss what it has passed.
 func (s *Store) read(ctx context.Context) *api.QueryOptions {
-	return (&api.QueryOptions{}).WithContext(ctx)
-}
-
-func (s *Store) consistent(ctx context.Context) *api.QueryOptions {
 	return (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx)
 }
 

@@ -37,6 +37,7 @@ func (s *Store) Lease(ctx context.Context, key string, opts state.LeaseOptions) 
 		return nil, err
 	}
 	s.live.look(s)
+	defer s.live.taking(key)()
 	opts = opts.Defaults()
 	opts.TTL = max(opts.TTL, time.Second)
 	var deadline <-chan time.Time
@@ -85,7 +86,7 @@ func (s *Store) take(ctx context.Context, key string, opts state.LeaseOptions) (
 	var last leaseRecord
 	if pair != nil {
 		last = decodeLease(key, pair)
-		if pair.Session != "" {
+		if pair.Session != "" && !s.live.stray(key, pair.Session, opts.TTL) {
 			return nil, pair.ModifyIndex, &state.HeldError{Holder: last.Holder}
 		}
 		op = &api.KVTxnOp{Verb: api.KVCheckIndex, Key: s.leaseKey(key), Index: pair.ModifyIndex}
@@ -105,7 +106,7 @@ func (s *Store) take(ctx context.Context, key string, opts state.LeaseOptions) (
 	if err != nil && !unsent(err) { // it may have been done
 		now, readErr := s.readLease(ctx, key)
 		if readErr != nil {
-			return nil, 0, readErr // if it was, the lease goes with the session, or with the next look at it
+			return nil, 0, readErr // if it was, it is a stray for the next who asks
 		}
 		ok = now != nil && now.Session == x.id && decodeLease(key, now).Nonce == rec.Nonce
 	} else if err != nil && !transient(err) {
@@ -135,7 +136,7 @@ func (s *Store) hold(x *session, h state.Holder) (*state.Lease, uint64, error) {
 
 func (s *Store) readLease(ctx context.Context, key string) (pair *api.KVPair, err error) {
 	err = s.retry(ctx, func(ctx context.Context) (err error) {
-		pair, _, err = s.client.KV().Get(s.leaseKey(key), s.consistent(ctx))
+		pair, _, err = s.client.KV().Get(s.leaseKey(key), s.read(ctx))
 		return err
 	})
 	return pair, err
@@ -173,7 +174,7 @@ func (s *Store) untilChanged(ctx context.Context, key string, index uint64, dead
 		return pause(ctx, 10)
 	}
 	return s.retry(ctx, func(ctx context.Context) error {
-		q := s.consistent(ctx)
+		q := s.read(ctx)
 		q.WaitIndex, q.WaitTime = index, 20*time.Second
 		_, _, err := s.client.KV().Get(key, q)
 		return err
@@ -256,7 +257,7 @@ func (s *Store) Holders(ctx context.Context, prefix string) ([]state.Holder, err
 	s.live.look(s)
 	var pairs api.KVPairs
 	if err := s.retry(ctx, func(ctx context.Context) (err error) {
-		pairs, _, err = s.client.KV().List(s.leaseKey(prefix), s.consistent(ctx))
+		pairs, _, err = s.client.KV().List(s.leaseKey(prefix), s.read(ctx))
 		return err
 	}); err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ type liveness struct {
 	mu       sync.Mutex
 	sessions map[time.Duration]*session
 	making   map[time.Duration]chan struct{} // closed when the attempt is over
+	takers   map[string]int                  // calls of Lease that are under way, by key
 	looking  bool
 	closed   bool
 }
@@ -35,6 +36,36 @@ type liveness struct {
 func (v *liveness) init() {
 	v.sessions = make(map[time.Duration]*session)
 	v.making = make(map[time.Duration]chan struct{})
+	v.takers = make(map[string]int)
+}
+
+// taking notes a call of Lease until the returned function is called.
+func (v *liveness) taking(key string) (over func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.takers[key]++
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.takers[key]--; v.takers[key] == 0 {
+			delete(v.takers, key)
+		}
+	}
+}
+
+// stray reports whether the only taker of a key finds it locked by its own session without a lease that anybody here has: a transaction whose reply was
+// lost was done after all, later than somebody looked. Locking it once more makes it a lease; nobody else would free it while this process
+// lives.
+func (v *liveness) stray(key, session string, ttl time.Duration) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	x := v.sessions[ttl]
+	if x == nil || x.id != session || v.takers[key] != 1 {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.ended == nil && x.leases[key] == nil
 }
 
 // session is one of Consul's sessions of this process.
@@ -259,7 +290,7 @@ func (s *Store) lookAtOwn(ctx context.Context, x *session) {
 	if len(mine) == 0 {
 		return
 	}
-	pairs, _, err := s.client.KV().List(s.root+"lease/", s.consistent(ctx))
+	pairs, _, err := s.client.KV().List(s.root+"lease/", s.read(ctx))
 	if err != nil {
 		return
 	}
@@ -307,7 +338,7 @@ func (s *Store) lookForDead() {
 		}
 		asked := time.Now()
 		ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
-		pairs, _, err := s.client.KV().List(s.root+"beat/", s.consistent(ctx))
+		pairs, _, err := s.client.KV().List(s.root+"beat/", s.read(ctx))
 		cancel()
 		if err != nil {
 			continue // who could not write meanwhile has given up by its own clock

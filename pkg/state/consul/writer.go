@@ -99,7 +99,7 @@ func (s *Store) commit(ctx context.Context, ops []*api.KVTxnOp) (uint64, error) 
 // check is a commit without writes. It has no effect, so it is simply repeated until it has an answer.
 func (s *Store) check(ctx context.Context, ops []*api.KVTxnOp) error {
 	return s.retry(ctx, func(ctx context.Context) error {
-		ok, resp, _, err := s.client.Txn().Txn(txnOf(ops), s.consistent(ctx))
+		ok, resp, _, err := s.client.Txn().Txn(txnOf(ops), s.read(ctx))
 		if err != nil || ok {
 			return err
 		}
@@ -374,7 +374,7 @@ func (l *lane) resolve(nonce string) (done bool, err error) {
 func (l *lane) readMarker(nonce, mine string) (done, known bool, err error) {
 	ctx, cancel := context.WithTimeout(l.s.ctx, txnTimeout)
 	defer cancel()
-	pair, _, err := l.s.client.KV().Get(l.key, l.s.consistent(ctx))
+	pair, _, err := l.s.client.KV().Get(l.key, l.s.read(ctx))
 	if err != nil || pair == nil {
 		if err == nil {
 			l.index = 0 // swept away: it begins anew
@@ -397,7 +397,7 @@ func (l *lane) readMarker(nonce, mine string) (done, known bool, err error) {
 // refresh reads the marker's index anew.
 func (l *lane) refresh() error {
 	return l.s.retry(l.s.ctx, func(ctx context.Context) error {
-		pair, _, err := l.s.client.KV().Get(l.key, l.s.consistent(ctx))
+		pair, _, err := l.s.client.KV().Get(l.key, l.s.read(ctx))
 		if err != nil {
 			return err
 		}
