@@ -80,7 +80,8 @@ func (e *environment) serve(c *cobra.Command, f serverFlags) error {
 		return err
 	}
 	f.complete(c, cfg.Server)
-	conf, err := f.tls()
+	log := e.loggerAt(slog.LevelInfo)
+	conf, err := f.tls(log)
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,6 @@ func (e *environment) serve(c *cobra.Command, f serverFlags) error {
 		}
 		defer o.Metrics.Close()
 	}
-	log := e.loggerAt(slog.LevelInfo)
 	switchLevel(ctx, &e.level, log)
 	ready := func() {
 		e.out.Printf("orch is listening on %s://%s\n", scheme, l.Addr())
@@ -187,18 +187,18 @@ func (f serverFlags) address(conf *tls.Config) (netip.AddrPort, error) {
 }
 
 // tls returns nil for plain HTTP.
-func (f serverFlags) tls() (*tls.Config, error) {
+func (f serverFlags) tls(log *slog.Logger) (*tls.Config, error) {
 	if f.cert == "" && f.key == "" {
 		if f.clients != "" {
 			return nil, usage("--client-ca needs --tls-cert and --tls-key")
 		}
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
-	if err != nil {
+	own := &certificate{cert: f.cert, key: f.key, log: log}
+	if err := own.load(); err != nil {
 		return nil, &orch.Error{Kind: orch.KindUser, Msg: "cannot use the server's certificate", Err: err, Hint: "--tls-cert and --tls-key name PEM files"}
 	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: own.get}
 	if f.clients == "" {
 		return conf, nil
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"crypto/tls"
+	"log/slog"
 	"strings"
 	"testing"
 )
@@ -38,11 +39,11 @@ func TestServerAddress(t *testing.T) {
 
 func TestServerTLSFlags(t *testing.T) {
 	t.Parallel()
-	if conf, err := (serverFlags{}).tls(); conf != nil || err != nil {
+	if conf, err := (serverFlags{}).tls(slog.Default()); conf != nil || err != nil {
 		t.Errorf("no flags: %v, %v", conf, err)
 	}
 	for _, f := range []serverFlags{{clients: "ca.pem"}, {cert: "absent.pem", key: "absent.key"}, {key: "absent.key"}} {
-		if _, err := f.tls(); err == nil || strings.TrimSpace(err.Error()) == "" {
+		if _, err := f.tls(slog.Default()); err == nil || strings.TrimSpace(err.Error()) == "" {
 			t.Errorf("%+v is taken", f)
 		}
 	}

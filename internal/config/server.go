@@ -35,7 +35,7 @@ type Vault struct {
 type Consul struct {
 	Addresses  []string      `yaml:"addresses" env:"ORCH_CONSUL_ADDRESSES" sep:"," doc:"agents or servers, host:port; the next is used when one does not answer"`
 	Prefix     string        `yaml:"prefix" env:"ORCH_CONSUL_PREFIX" doc:"of all keys; default: orch"`
-	TokenFile  string        `yaml:"token_file" env:"ORCH_CONSUL_TOKEN_FILE" doc:"file with the ACL token; default: CONSUL_HTTP_TOKEN"`
+	TokenFile  string        `yaml:"token_file" env:"ORCH_CONSUL_TOKEN_FILE" doc:"file with the ACL token, read for every request; default: CONSUL_HTTP_TOKEN"`
 	Datacenter string        `yaml:"datacenter" env:"ORCH_CONSUL_DATACENTER" doc:"datacenter; default: the agent's"`
 	Namespace  string        `yaml:"namespace" env:"ORCH_CONSUL_NAMESPACE" doc:"namespace (Consul Enterprise)"`
 	Partition  string        `yaml:"partition" env:"ORCH_CONSUL_PARTITION" doc:"partition (Consul Enterprise)"`

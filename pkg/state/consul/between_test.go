@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -167,5 +169,51 @@ func TestLateLockIsTheTakersOwn(t *testing.T) {
 	again, err := s.Lease(t.Context(), "d", state.LeaseOptions{Owner: "o"})
 	if err != nil || again.Generation() != 3 {
 		t.Errorf("%+v, %v", again, err)
+	}
+}
+
+// An ACL token that is replaced in its file, as Vault's agent does, is used from then on.
+func TestTokenFileIsReadAgain(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	token := ""
+	addr := between(t, tools.StartConsul(t, 1), func(w http.ResponseWriter, r *http.Request, _ []byte, pass func() (int, []byte)) {
+		mu.Lock()
+		token = r.Header.Get("X-Consul-Token")
+		mu.Unlock()
+		status, body := pass()
+		answer(w, status, body)
+	})
+	file := filepath.Join(t.TempDir(), "token")
+	look := func() error { return nil }
+	for _, want := range []string{"first", "second"} {
+		if err := os.WriteFile(file, []byte(want+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if want == "first" {
+			s := connect(t, consul.Options{Addresses: []string{addr}, TokenFile: file, Patience: time.Second})
+			look = func() error {
+				return s.View(t.Context(), func(tx state.Tx) error {
+					if _, err := tx.Get("a"); !errors.Is(err, state.ErrNotFound) {
+						return err
+					}
+					return nil
+				})
+			}
+		}
+		if err := look(); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		if token != want {
+			t.Errorf("token %q was sent, not %q", token, want)
+		}
+		mu.Unlock()
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := look(); err == nil || !strings.Contains(err.Error(), file+" does not hold a token") {
+		t.Errorf("with an empty file: %v", err)
 	}
 }

@@ -49,6 +49,9 @@ func newClient(o Options) (*api.Client, *transport, error) {
 		base.TLSClientConfig = conf
 	}
 	t := &transport{base: base, hosts: o.Addresses}
+	if o.Token.IsZero() {
+		t.tokenFile = o.TokenFile
+	}
 	// What the environment says was read into the options; Consul's own reading of it must not add to that.
 	client, err := api.NewClient(&api.Config{
 		Address: o.Addresses[0], Scheme: scheme, HttpClient: &http.Client{Transport: t}, Token: o.Token.Reveal(),
@@ -76,7 +79,13 @@ func tlsConfig(o Options) (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot use the client certificate for Consul: %w", err)
 		}
-		conf.Certificates = []tls.Certificate{cert}
+		// Read again for every connection: certificates are renewed while a server runs. One that cannot be read leaves the one before in place.
+		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if now, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile); err == nil {
+				return &now, nil
+			}
+			return &cert, nil
+		}
 	}
 	return conf, nil
 }
@@ -88,6 +97,8 @@ type transport struct {
 	base  *http.Transport
 	hosts []string
 	at    atomic.Uint32
+	// tokenFile holds the ACL token, unless the options do. It is read for every request: tokens are replaced while a server runs.
+	tokenFile string
 	// patience is how long an answer may take, beyond what the request itself waits for; 0 is answerTime.
 	patience time.Duration
 }
@@ -137,6 +148,14 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	caller := req.Context()
 	ctx, end := context.WithTimeoutCause(caller, limit, fmt.Errorf("%w within %v", errNoAnswer, limit))
 	req = req.Clone(ctx)
+	if t.tokenFile != "" {
+		token, err := readToken(t.tokenFile)
+		if err != nil {
+			end()
+			return nil, err
+		}
+		req.Header.Set("X-Consul-Token", token)
+	}
 	if len(t.hosts) > 1 {
 		host := t.hosts[int(at)%len(t.hosts)]
 		req.URL.Host, req.Host = host, host

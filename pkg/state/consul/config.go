@@ -20,7 +20,7 @@ type Options struct {
 	// Prefix of all keys; default "orch". Stores with different prefixes do not see each other.
 	Prefix     string
 	Token      secret.Value // ACL token; default CONSUL_HTTP_TOKEN
-	TokenFile  string       // holds the token
+	TokenFile  string       // holds the token, if Token does not; read for every request
 	Datacenter string
 	Namespace  string // Consul Enterprise
 	Partition  string // Consul Enterprise
@@ -146,14 +146,13 @@ func (o *Options) fill() error {
 	if verify, err := strconv.ParseBool(os.Getenv("CONSUL_HTTP_SSL_VERIFY")); err == nil && !verify {
 		o.Insecure = true
 	}
-	if o.Token.IsZero() && o.TokenFile != "" {
-		b, err := os.ReadFile(o.TokenFile)
-		if err != nil {
-			return fmt.Errorf("cannot read Consul's token: %w", err)
+	switch {
+	case !o.Token.IsZero():
+	case o.TokenFile != "":
+		if _, err := readToken(o.TokenFile); err != nil {
+			return err
 		}
-		o.Token = secret.New(strings.TrimSpace(string(b)))
-	}
-	if o.Token.IsZero() {
+	default:
 		o.Token = secret.New(os.Getenv("CONSUL_HTTP_TOKEN"))
 	}
 	if o.Prefix = strings.Trim(o.Prefix, "/"); o.Prefix == "" {
@@ -163,4 +162,16 @@ func (o *Options) fill() error {
 		o.Patience = 30 * time.Second
 	}
 	return nil
+}
+
+func readToken(file string) (string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("cannot read Consul's token: %w", err)
+	}
+	t := strings.TrimSpace(string(b))
+	if t == "" || strings.ContainsAny(t, "\r\n") {
+		return "", fmt.Errorf("the file %s does not hold a token for Consul", file)
+	}
+	return t, nil
 }
