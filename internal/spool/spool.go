@@ -2,6 +2,7 @@
 package spool
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"os"
@@ -27,11 +28,15 @@ func Read(r io.Reader, memory int64) (data Data, size int64, err error) {
 	return data, w.Size(), nil
 }
 
+// Buffer is how much is worth reading from a file, or writing to it, at once.
+const Buffer = 64 << 10
+
 // Writer takes content piece by piece.
 type Writer struct {
 	memory int64
 	head   bytes.Buffer
 	file   *os.File
+	to     *bufio.Writer // the file's: who packs an archive writes 4 KiB at a time
 	size   int64
 }
 
@@ -46,7 +51,7 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 		}
 	}
 	if w.file != nil {
-		n, err = w.file.Write(p)
+		n, err = w.to.Write(p)
 	} else {
 		n, err = w.head.Write(p)
 	}
@@ -60,11 +65,11 @@ func (w *Writer) spill() error {
 	if err != nil {
 		return err
 	}
-	w.file = f
+	w.file, w.to = f, bufio.NewWriterSize(f, Buffer)
 	if err := os.Remove(f.Name()); err != nil {
 		return err
 	}
-	_, err = f.Write(w.head.Bytes())
+	_, err = w.to.Write(w.head.Bytes())
 	w.head = bytes.Buffer{}
 	return err
 }
@@ -77,7 +82,10 @@ func (w *Writer) Data() (Data, error) {
 	if w.file == nil {
 		return bytes.NewReader(w.head.Bytes()), nil
 	}
-	_, err := w.file.Seek(0, io.SeekStart)
+	err := w.to.Flush()
+	if err == nil {
+		_, err = w.file.Seek(0, io.SeekStart)
+	}
 	return w.file, err
 }
 

@@ -164,13 +164,13 @@ func (l *Local) nextRevision(ctx context.Context, lease *state.Lease, p *prepare
 		blob, from = p.target.Bundle, *p.target
 	}
 	if p.parts != nil {
-		raw, digest, err := pack(p.parts)
+		packed, digest, err := pack(p.parts)
 		if err != nil {
 			return rev, &Error{Kind: KindUser, Msg: "cannot store the topology", Err: err}
 		}
 		blob = bundleBlob(p.name, digest)
 		if blob != rev.Bundle {
-			if _, err := state.NewBlobs(state.Fenced(l.store, lease)).Put(ctx, blob, newReader(raw)); err != nil {
+			if _, err := state.NewBlobs(state.Fenced(l.store, lease)).Put(ctx, blob, packed); err != nil {
 				return rev, storeError(err)
 			}
 		}

@@ -2,10 +2,12 @@ package orch
 
 import (
 	"archive/zip"
-	"bytes"
+	"bufio"
+	"compress/flate"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -16,6 +18,7 @@ import (
 	"sync"
 	"testing/fstest"
 
+	"github.com/orch-project/orch/internal/spool"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/topology"
 )
@@ -143,9 +146,14 @@ func artifacts(t *topology.Topology) (out []*topology.Artifact) {
 }
 
 // pack makes a zip of what the recorders have seen: "0/…" the bundle, "1/…" and on the import path. It is the same for the same content.
-func pack(parts []*recorder) ([]byte, string, error) {
-	var buf bytes.Buffer
-	w := zip.NewWriter(&buf)
+func pack(parts []*recorder) (_ spool.Data, digest string, err error) {
+	to, sum := spool.NewWriter(contentInMemory), sha256.New()
+	defer func() {
+		if err != nil {
+			to.Discard()
+		}
+	}()
+	w := zip.NewWriter(io.MultiWriter(to, sum))
 	total := int64(0)
 	for i, p := range parts {
 		for _, name := range p.names() {
@@ -161,8 +169,8 @@ func pack(parts []*recorder) ([]byte, string, error) {
 	if err := w.Close(); err != nil {
 		return nil, "", err
 	}
-	sum := sha256.Sum256(buf.Bytes())
-	return buf.Bytes(), hex.EncodeToString(sum[:16]), nil
+	data, err := to.Data()
+	return data, hex.EncodeToString(sum.Sum(nil)[:16]), err
 }
 
 func addFile(w *zip.Writer, fsys fs.FS, name, as string) (int64, error) {
@@ -188,14 +196,15 @@ func addFile(w *zip.Writer, fsys fs.FS, name, as string) (int64, error) {
 
 // unpack opens a stored bundle.
 func (l *Local) unpack(ctx context.Context, rev revision) (Bundle, error) {
-	raw, _, err := l.blobs.ReadAll(ctx, rev.Bundle, maxBundle)
+	data, size, err := l.stored(ctx, rev.Bundle)
 	if err != nil {
 		return Bundle{}, fmt.Errorf("cannot read the stored topology: %w", err)
 	}
-	z, err := zip.NewReader(bytes.NewReader(raw), int64(len(raw)))
+	z, err := zip.NewReader(data, size)
 	if err != nil {
 		return Bundle{}, fmt.Errorf("cannot read the stored topology: %w: %w", state.ErrCorrupt, err)
 	}
+	z.RegisterDecompressor(zip.Deflate, func(r io.Reader) io.ReadCloser { return flate.NewReader(bufio.NewReaderSize(r, spool.Buffer)) })
 	b := Bundle{Entry: rev.Entry, Name: rev.SourceName, Location: rev.Location}
 	for i := range rev.Imports + 1 {
 		sub, err := fs.Sub(z, strconv.Itoa(i))
@@ -209,6 +218,21 @@ func (l *Local) unpack(ctx context.Context, rev revision) (Bundle, error) {
 		}
 	}
 	return b, nil
+}
+
+// stored reads a bundle whole, and again if it is replaced meanwhile.
+func (l *Local) stored(ctx context.Context, blob string) (data spool.Data, size int64, err error) {
+	for {
+		r, _, err := l.blobs.Get(ctx, blob)
+		if err != nil {
+			return nil, 0, err
+		}
+		data, size, err = spool.Read(r, contentInMemory)
+		_ = r.Close()
+		if !errors.Is(err, state.ErrChanged) || ctx.Err() != nil {
+			return data, size, err
+		}
+	}
 }
 
 func bundleBlob(deployment, digest string) string { return state.Join("bundle", deployment, digest) }

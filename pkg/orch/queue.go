@@ -96,12 +96,12 @@ func (l *Local) enqueue(ctx context.Context, p *prepared, t engine.Task) (Task, 
 		return Task{}, storeError(err)
 	}
 	if p.parts != nil {
-		raw, digest, err := pack(p.parts)
+		packed, digest, err := pack(p.parts)
 		if err != nil {
 			return Task{}, &Error{Kind: KindUser, Msg: "cannot store the topology", Err: err}
 		}
 		q.Bundle, q.Imports = bundleBlob(p.name, digest), len(p.req.ImportPath)
-		if _, err := l.blobs.Put(ctx, q.Bundle, newReader(raw)); err != nil {
+		if _, err := l.blobs.Put(ctx, q.Bundle, packed); err != nil {
 			return Task{}, storeError(err)
 		}
 	}

@@ -109,11 +109,11 @@ func (s savedPlans) Save(ctx context.Context, req Request) (SavedPlan, error) {
 // keep stores the content, and then the record that makes it visible.
 func (s savedPlans) keep(ctx context.Context, tenant string, r *planRecord, p *prepared) error {
 	if p.parts != nil {
-		raw, _, err := pack(p.parts)
+		packed, _, err := pack(p.parts)
 		if err != nil {
 			return &Error{Kind: KindUser, Msg: "cannot store the topology", Err: err}
 		}
-		if _, err := s.l.blobs.Put(ctx, sourceBlob(tenant, r.ID), newReader(raw)); err != nil {
+		if _, err := s.l.blobs.Put(ctx, sourceBlob(tenant, r.ID), packed); err != nil {
 			return storeError(err)
 		}
 		r.Source, r.Imports = true, len(p.parts)-1
