@@ -26,8 +26,8 @@ func (b *batch) doubt() {
 
 // clearStrays removes what an earlier attempt made without Terraform's state knowing: the reply was lost, or Terraform was killed before
 // it could write. Such a resource carries our identity, is in no state, and nobody uses it yet; left alone it would hold a name or quota,
-// or be made twice. Only resources of the batch's instances, of those that an apply which was cut off may have made and that nobody asks for
-// any more, or shared ones, are touched, and only when something went wrong before: of others the record may have been lost, and they can be
+// or be made twice. Only resources of the batch's instances, of those that an apply which was cut off may have made and that they need or
+// nobody asks for any more, or shared ones, are touched, and only when something went wrong before: of others the record may have been lost, and they can be
 // adopted. What the state has and the cloud not (Terraform was killed when it had removed it) is found by a refresh.
 func (b *batch) clearStrays(ctx context.Context) error {
 	m := b.bundle.Manifest
@@ -37,9 +37,13 @@ func (b *batch) clearStrays(ctx context.Context) error {
 			of[plugin.EntryKey(r.ID())] = r.Attempt > 1
 		}
 	}
+	needed := map[string]bool{} // and made by this batch's apply, too: a volume's server
+	for k := range of {
+		m.reach(k, needed)
+	}
 	var later []string
 	for _, k := range m.Uncertain {
-		if _, batch := of[k]; batch || m.Entries[k] == nil || m.Entries[k].Instance.Index == "" {
+		if _, batch := of[k]; batch || needed[k] || m.Entries[k] == nil || m.Entries[k].Instance.Index == "" {
 			of[k] = true
 		} else {
 			later = append(later, k)

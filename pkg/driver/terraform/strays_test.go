@@ -121,6 +121,29 @@ func TestWhatACutOffScalingMadeGoesWithIt(t *testing.T) {
 	r.nothingLeft()
 }
 
+// Of steps that were cut off together, one is tried again before the other, and makes what it needs of it: a volume its server.
+func TestWhatACutOffApplyMadeIsNotMadeTwiceForAnother(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{}, map[string]any{"image": "debian-12"})
+	top := r.topology(keyAndGroup()[1], node{name: "net", typ: "tosca.nodes.network.Network"},
+		node{name: "web", typ: "orch.nodes.openstack.Compute", props: map[string]any{"security_groups": []any{"default"}}, requires: []string{"network=net"}},
+		node{name: "vol", typ: "orch.nodes.openstack.BlockStorage", props: map[string]any{"size": "1 GB"}, requires: []string{"attachment=web"}})
+	net := requests(top, env{}, driver.Create, "create-", "net")
+	run(t.Context(), r.driver, net).must(t, net)
+	r.cutOff("server", fault.Rule{Service: "nova", Path: "servers"}, requests(top, env{}, driver.Create, "create-", "web", "vol", "sg"))
+	for _, name := range []string{"vol", "web"} {
+		again := requests(top, env{}, driver.Create, "again-", name)
+		again[0].Attempt = 2
+		run(t.Context(), r.newDriver(), again).must(t, again)
+	}
+	if n := r.counted("server"); n != 1 {
+		t.Errorf("%d servers", n)
+	}
+	del := requests(top, env{}, driver.Delete, "delete-")
+	run(t.Context(), r.driver, del).must(t, del)
+	r.nothingLeft()
+}
+
 // A server and a port that nobody has on record keep the subnet from going: the undeployment removes them first.
 func TestUndeployRemovesFirstWhatBlocks(t *testing.T) {
 	t.Parallel()
