@@ -226,6 +226,8 @@ type Error struct {
 	Hint   string
 	// Retryable: trying again without a change may succeed (lost connection, 5xx, 429, package lock).
 	Retryable bool
+	// Because of another instance, done in the same go, that failed: what is told is that one's failure.
+	Because topology.Instance
 	// Final: it is not tried again by itself, whatever the operation's own retries say: that is useless, or has been done for long enough.
 	Final bool
 	// RetryAfter is what the other side asked for; 0 if nothing.

@@ -31,6 +31,7 @@ func (r *run) failure(st *step, err error) *Failure {
 		Pos: st.Pos, Attempts: st.retries + 1, Infra: st.Kind == plan.Infra, WorkflowStep: st.WorkflowStep}
 	var de *driver.Error
 	if errors.As(err, &de) {
+		f.Because = de.Because
 		f.ExitCode, f.Detail, f.Hint = de.ExitCode, red.String(de.Detail), red.String(de.Hint)
 		if de.Host != "" {
 			f.Host = de.Host
@@ -73,11 +74,46 @@ type placedError struct {
 func (e *placedError) Error() string { return e.err.Error() }
 func (e *placedError) Unwrap() error { return e.err }
 
-// firstCause is the failure that came first; the others follow it.
+// firstCause is the failure that came first; the others follow it. One that only says that another one happened, as several steps do that are done in
+// one go, is a step that was not run because of it.
 func (r *run) firstCause() *Failure {
-	f := *r.failures[0]
-	for _, o := range r.failures[1:] {
-		f.Others = append(f.Others, *o)
+	var own []Failure
+	for i, f := range r.failures {
+		if cause := r.tells(i); cause == nil {
+			own = append(own, *f)
+		}
 	}
-	return &f
+	for i, f := range r.failures {
+		if cause := r.tells(i); cause != nil {
+			k := slices.IndexFunc(own, func(o Failure) bool { return o.Step == cause.Step })
+			own[k].Skipped = append(slices.Clone(own[k].Skipped), f.Step)
+		}
+	}
+	first := own[0]
+	first.Others = own[1:len(own):len(own)]
+	if len(own) == 1 {
+		first.Others = nil
+	}
+	return &first
+}
+
+// tells is the failure that the i-th is about, if that is another one's: of the instance that it names, or the first with the same words.
+func (r *run) tells(i int) *Failure {
+	f := r.failures[i]
+	if f.Because != (topology.Instance{}) {
+		for _, o := range r.failures {
+			if o.Because == (topology.Instance{}) && o.Infra && o.Node == f.Because.Node && (f.Because.Index == "" || o.Instance == f.Because.Index) {
+				return o
+			}
+		}
+	}
+	if !f.Infra {
+		return nil
+	}
+	for _, o := range r.failures[:i] {
+		if o.Infra && o.Message == f.Message && r.tells(slices.Index(r.failures, o)) == nil {
+			return o
+		}
+	}
+	return nil
 }

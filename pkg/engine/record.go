@@ -158,6 +158,9 @@ type Failure struct {
 	// Skipped steps because of it; Others are further independent failures.
 	Skipped []string  `json:"skipped,omitempty"`
 	Others  []Failure `json:"others,omitempty"`
+
+	// Because of this instance's failure, done in the same go. It is folded into that one when the task ends.
+	Because topology.Instance `json:"-"`
 }
 
 // Transition of a step.

@@ -102,7 +102,9 @@ func (t *tracker) explain(ctx context.Context, i int, failure error) error {
 			if owner.Index != "" {
 				who = owner.String()
 			}
-			return t.cloudError(ctx, d, "not done because "+who+" failed: ")
+			e := t.cloudError(ctx, d, "not done because "+who+" failed: ")
+			e.Because = owner
+			return e
 		}
 		return t.cloudError(ctx, d, "")
 	}
@@ -129,7 +131,7 @@ func (t *tracker) rootOf(i int) diagnostic {
 	return t.failed[0]
 }
 
-func (t *tracker) cloudError(ctx context.Context, d diagnostic, because string) error {
+func (t *tracker) cloudError(ctx context.Context, d diagnostic, because string) *driver.Error {
 	text := clarify(d)
 	ce := &CloudError{Address: d.Address, Text: text}
 	e := &driver.Error{Op: "terraform apply " + d.Address, Host: "orchestrator", ExitCode: -1, Detail: because + text, Err: ce}
