@@ -3,6 +3,8 @@ package existing
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/orch-project/orch/pkg/driver"
 	"github.com/orch-project/orch/pkg/topology"
@@ -42,6 +44,35 @@ func (v values) address(n *topology.Node, in topology.Instance, name string) str
 		}
 	}
 	return ""
+}
+
+// within puts the addresses that a server has at a port, or else in a network, before its others.
+func (v values) within(in topology.Instance, network, port string, addresses []string) []string {
+	first := v.addresses(in, "ports", "port", port)
+	if len(first) == 0 {
+		first = v.addresses(in, "networks", "network", network)
+	}
+	others := slices.DeleteFunc(slices.Clone(addresses), func(a string) bool { return slices.Contains(first, a) })
+	return append(first, others...)
+}
+
+// addresses of a server by its attribute of networks or ports, those of the one that has a name or an id.
+func (v values) addresses(in topology.Instance, attribute, what, name string) (out []string) {
+	got, _ := v.env.Attribute(in, "", attribute)
+	all, _ := driver.Reveal(got).(map[string]any)
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		one, _ := all[key].(map[string]any)
+		list, _ := one["addresses"].([]any)
+		if name == "" || key != name && text(one[what+"_name"]) != name && text(one[what+"_id"]) != name {
+			continue
+		}
+		for _, a := range list {
+			if s := text(a); s != "" {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
 }
 
 func text(v any) string {

@@ -103,6 +103,7 @@ func (f *Finder) through(ctx context.Context, s driver.Server, node string) (*dr
 	if c == nil {
 		return &with, nil
 	}
+	with.Addresses = v.within(in, text(v.eval(c.Properties.Get("network_name"))), text(v.eval(c.Properties.Get("port_name"))), with.Addresses)
 	login := map[string]any{}
 	if strings.EqualFold(text(v.eval(c.Properties.Get("use_host_credentials"))), "false") {
 		if own := credential(v.eval(c.Properties.Get("credentials"))); own != nil {

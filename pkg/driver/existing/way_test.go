@@ -29,7 +29,19 @@ func (k kept) Put(_ context.Context, ref string, value []byte) error {
 
 type world struct{ topology.Env }
 
-func (world) Attribute(topology.Instance, string, string) (any, bool) { return nil, false }
+// Attribute: servers are in two networks.
+func (world) Attribute(_ topology.Instance, _, name string) (any, bool) {
+	in := func(what, name, id, address string) map[string]any {
+		return map[string]any{what + "_name": name, what + "_id": id, "addresses": []any{address}}
+	}
+	switch name {
+	case "networks":
+		return map[string]any{"net0": in("network", "front", "n-0", "192.0.2.7"), "net1": in("network", "back", "n-1", "10.1.0.7")}, true
+	case "ports":
+		return map[string]any{"net0": in("port", "p-front", "p-0", "192.0.2.7"), "net1": in("port", "p-back", "p-1", "10.1.0.7")}, true
+	}
+	return nil, false
+}
 
 const privateKey = "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----\n"
 
@@ -110,5 +122,38 @@ func TestComplete(t *testing.T) {
 	top.Reindex()
 	if h, err := f.Complete(t.Context(), driver.Server{Deployment: "shop", Topology: top, Instance: made.Instance, Env: world{}, Host: &made, Other: func(topology.Instance) *driver.Host { return nil }}); err == nil {
 		t.Errorf("through a server that is not there: %+v", h)
+	}
+}
+
+// A bastion that is in several networks is gone through by its address in the one that it is asked for.
+func TestNetworkOfABastion(t *testing.T) {
+	for name, c := range map[string]struct {
+		props map[string]any
+		want  []string
+	}{
+		"nothing said":        {nil, []string{"192.0.2.7", "10.1.0.7"}},
+		"a network":           {map[string]any{"network_name": "back"}, []string{"10.1.0.7", "192.0.2.7"}},
+		"a network by id":     {map[string]any{"network_name": "n-1"}, []string{"10.1.0.7", "192.0.2.7"}},
+		"a port":              {map[string]any{"network_name": "front", "port_name": "p-back"}, []string{"10.1.0.7", "192.0.2.7"}},
+		"one it is not in":    {map[string]any{"network_name": "elsewhere"}, []string{"192.0.2.7", "10.1.0.7"}},
+		"the one it is usual": {map[string]any{"network_name": "front"}, []string{"192.0.2.7", "10.1.0.7"}},
+	} {
+		jump, app := server("Jump", nil, nil), server("App", nil, nil)
+		jump.Capabilities = append(jump.Capabilities, &topology.Capability{Name: "bastion", Type: topology.Type{"yorc.capabilities.SSHBastionHost"}, Properties: valuesOf(c.props)})
+		app.Relationships = []*topology.Relationship{{Name: "by", Source: "App", Target: "Jump", Type: topology.Type{"yorc.relationships.DeploysThrough"}}}
+		top := &topology.Topology{Nodes: []*topology.Node{app, jump}}
+		top.Reindex()
+		f := Finder{Secrets: kept{}, Ref: func(_, node, what string) string { return node + "/" + what }}
+		of := func(in topology.Instance) *driver.Host {
+			return &driver.Host{Instance: in, Addresses: []string{"192.0.2.7", "10.1.0.7"}, User: "centos", KeyRef: "made"}
+		}
+		h, err := f.Complete(t.Context(), driver.Server{Deployment: "shop", Topology: top, Instance: topology.Instance{Node: "App", Index: "0"}, Env: world{},
+			Host: &driver.Host{Addresses: []string{"10.0.0.5"}}, Other: of})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(c.want, h.Bastion.Addresses); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
