@@ -13,6 +13,7 @@ import (
 	"github.com/orch-project/orch/internal/metrics"
 	"github.com/orch-project/orch/internal/server"
 	"github.com/orch-project/orch/internal/version"
+	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/state"
 	"github.com/orch-project/orch/pkg/state/backup"
 )
@@ -48,6 +49,9 @@ func serveMetrics(s *server.Server, l net.Listener, log *slog.Logger) func() {
 // uploadAge is how long an upload may be under way before what there is of it counts as left by a crash.
 const uploadAge = 24 * time.Hour
 
+// purgedAge is how long the event is kept that a deployment was purged.
+const purgedAge = 30 * time.Minute
+
 // prune removes what is too old, now and from time to time. Of several servers one does it.
 func (s *service) prune(ctx context.Context, keep config.Retention, log *slog.Logger) {
 	for {
@@ -71,6 +75,9 @@ func (s *service) pruneOnce(ctx context.Context, keep config.Retention) error {
 	ctx, cancel := lease.Context(ctx)
 	defer cancel()
 	if err := state.Prune(ctx, s.store, state.Retention{Events: keep.Events, Age: keep.EventAge}); err != nil {
+		return err
+	}
+	if err := orch.PrunePurged(ctx, s.store, time.Now().Add(-purgedAge)); err != nil {
 		return err
 	}
 	if _, err := state.NewBlobs(s.store).Sweep(ctx, uploadAge); err != nil {

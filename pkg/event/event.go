@@ -9,8 +9,8 @@ import "time"
 type Type string
 
 const (
-	DeploymentStatus Type = "deployment" // Status: the deployment's new status; Key: what was asked for (deploy update scale undeploy purge); Value: the task's status
-	TaskStatus       Type = "task"       // Status: the task's new status; Workflow; Key: what it does to the deployment (deploy update scale undeploy purge)
+	DeploymentStatus Type = "deployment" // Status: the deployment's new status; Key: what was asked for (deploy update scale undeploy purge, Forget); Value: the task's status; Message, when a task begins: its new instances (NODE/INDEX …)
+	TaskStatus       Type = "task"       // Status: the task's new status; Workflow; Key: what it does to the deployment (deploy update scale undeploy purge, Forget)
 	StepStatus       Type = "step"       // Status: pending doing done failed skipped cancelled; Step
 	InstanceState    Type = "instance"   // Status: the TOSCA node state (creating, started …); Node, Instance
 	Attribute        Type = "attribute"  // Key, Value: an attribute of Node, Instance (never a secret: masked before)
@@ -18,6 +18,12 @@ const (
 	Waiting          Type = "waiting"    // Message: what a step waits for (SSH port, cloud-init, package lock, lease …); Status Over: no longer, the step goes on
 	Health           Type = "health"     // Status: healthy or unhealthy, by the policy Key; Node, Instance; Message: why not
 	Log              Type = "log"        // Message: a line of output or of orch itself; Level, Stream
+)
+
+// Forget is the Key of a purge that has nothing to undeploy, and Purged the Status of the event that is kept of a deployment that is no more.
+const (
+	Forget = "forget"
+	Purged = "purged"
 )
 
 // Over is the Status of the Waiting event that ends a step's wait.

@@ -461,6 +461,9 @@ func statusEvents(d record, t engine.Task) []event.Event {
 	at := now()
 	task := event.Event{Time: at, Type: event.TaskStatus, Task: t.ID, Workflow: t.Workflow, Status: string(t.Status), Key: t.Doing}
 	deployment := event.Event{Time: at, Type: event.DeploymentStatus, Task: t.ID, Workflow: t.Workflow, Status: string(d.Status), Key: d.Doing, Value: string(t.Status)}
+	if t.Doing == doingPurge && !t.Changed {
+		task.Key, deployment.Key = event.Forget, event.Forget
+	}
 	if t.Status == engine.Pending {
 		return []event.Event{deployment, task}
 	}

@@ -52,6 +52,9 @@ func (l *Local) apply(ctx context.Context, h *holding, p *prepared, t engine.Tas
 	job := engine.Job{Deployment: p.name, Task: t.ID, Plan: p.plan, Topology: p.topology, Previous: p.previous, Inputs: p.inputs,
 		PreviousInputs: p.prevIn, Older: p.older, WorkflowInputs: p.wfInputs, Revision: t.Revision, Parallel: t.Parallel,
 		Halt: halts(t)}
+	if p.req.Narrate && p.req.SkipPreflight {
+		l.preflightBeside(p, t)
+	}
 	return l.start(h, d, t, job)
 }
 
@@ -71,6 +74,9 @@ func (l *Local) begun(tx state.Tx, p *prepared, rev revision, t *engine.Task) (r
 	}
 	if !found {
 		d = record{Name: p.name, Created: now()}
+		if err := state.DropEventsTx(tx, p.name); err != nil { // that one of this name was purged
+			return d, err
+		}
 	}
 	if was, found, err := engine.FindTaskTx(tx, p.name, t.ID); err != nil || found && was.Status != engine.Queued {
 		return d, errors.Join(err, &Error{Kind: KindConflict, Msg: fmt.Sprintf("task %s was cancelled", t.ID)})
@@ -96,10 +102,7 @@ func (l *Local) begun(tx state.Tx, p *prepared, rev revision, t *engine.Task) (r
 	if err := errors.Join(engine.PutTaskTx(tx, *t), state.Put(tx, deploymentKey(p.name), d)); err != nil {
 		return d, err
 	}
-	for i := range p.told {
-		p.told[i].Time, p.told[i].Task, p.told[i].Workflow = now(), t.ID, t.Workflow
-	}
-	_, err = state.AppendTx(tx, p.name, append(statusEvents(d, *t), p.told...)...)
+	_, err = state.AppendTx(tx, p.name, p.beginning(d, *t)...)
 	return d, err
 }
 

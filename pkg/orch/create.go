@@ -87,6 +87,11 @@ func (l *Local) create(ctx context.Context, h *holding, p *prepared) (Deployment
 		d.Blueprint = p.req.Blueprint
 	}
 	err = state.Fenced(l.store, h.lease).Update(ctx, func(tx state.Tx) error {
+		if p.have == nil {
+			if err := state.DropEventsTx(tx, p.name); err != nil { // that one of this name was purged
+				return err
+			}
+		}
 		if err := state.Put(tx, revisionKey(p.name, rev.N), rev); err != nil {
 			return err
 		}

@@ -327,6 +327,10 @@ func TestUndeployOfFailedDeployment(t *testing.T) {
 	if ds, err := f.Deployments(t.Context()); err != nil || len(ds) != 0 {
 		t.Errorf("deployments %v, %v", ds, err)
 	}
+	// Its last events stay for a while, for who has not read them yet.
+	if err := orch.PrunePurged(t.Context(), f.store, time.Now().Add(time.Minute)); err != nil {
+		t.Error(err)
+	}
 	err := f.store.View(t.Context(), func(tx state.Tx) error {
 		for k := range tx.Keys("") {
 			if strings.Contains(k, "demo") {

@@ -252,7 +252,8 @@ func (l *Local) write(ctx context.Context, lease *state.Lease, t engine.Task, ch
 	return err
 }
 
-// purge forgets an undeployed deployment altogether, but not the requests that wait for that. A watcher sees its last event before it goes.
+// purge forgets an undeployed deployment altogether, but not the requests that wait for that. A watcher sees its last events before it goes; who
+// comes too late for that finds them and one that says that it is purged, until the name is used again (begun) or PrunePurged drops them.
 // From the first transaction on no request can be queued, so that what is forgotten is what was looked at. If the process dies before the last
 // one, whoever finds the record goes on.
 func (l *Local) purge(ctx context.Context, h *holding, d record, t engine.Task) error {
@@ -304,7 +305,7 @@ func (l *Local) forget(ctx context.Context, h *holding) error {
 			}
 			waiting, tasks = append(waiting, r.Value), append(tasks, t)
 		}
-		if err := errors.Join(engine.ForgetTx(tx, name), tx.Delete(deploymentKey(name)), tx.Delete(askKey(name)), state.DropEventsTx(tx, name)); err != nil {
+		if err := errors.Join(engine.ForgetTx(tx, name), tx.Delete(deploymentKey(name)), tx.Delete(askKey(name)), state.EndEventsTx(tx, name, purgedEvent())); err != nil {
 			return err
 		}
 		if len(waiting) > 0 {

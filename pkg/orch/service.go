@@ -141,6 +141,8 @@ type Request struct {
 	PlanDigest string `json:"plan_digest,omitempty"`
 	// SkipPreflight does not ask the cloud before starting.
 	SkipPreflight bool `json:"skip_preflight,omitempty"`
+	// Narrate puts warnings into the deployment's log, for who sees no others; with SkipPreflight those of the preflight follow when the task runs.
+	Narrate bool `json:"-"`
 	// Parallel bounds concurrent steps; 0 is the default.
 	Parallel int `json:"parallel,omitempty"`
 	// Task is the id that the task gets, a ULID; a task that has it already is what the request is answered with. "" makes one.

@@ -133,6 +133,24 @@ func (l *EventLog) First(ctx context.Context, deployment string) (first uint64, 
 	return first, err
 }
 
+// Deployments are the names of those that have a log, of which some may be no more.
+func (l *EventLog) Deployments(ctx context.Context) (names []string, err error) {
+	err = l.store.View(ctx, func(tx Tx) error {
+		names = nil
+		for key, err := range tx.Keys(headPrefix) {
+			if err != nil {
+				return err
+			}
+			names = append(names, Last(key))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the logs of events: %w", err)
+	}
+	return names, nil
+}
+
 // Drop removes the log of a deployment. One that is appended to later begins at 1 again.
 func (l *EventLog) Drop(ctx context.Context, deployment string) error {
 	return l.store.Update(ctx, func(tx Tx) error { return DropEventsTx(tx, deployment) })
@@ -145,6 +163,41 @@ func DropEventsTx(tx Tx, deployment string) error {
 		tx.Delete(headKey(deployment)),
 		tx.Delete(posKey(deployment)),
 	)
+}
+
+// EndEventsTx ends the log of a deployment that is no more: of what there was only the last append stays, under its numbers, so that who has not
+// read it yet still does, and the given events follow it.
+func EndEventsTx(tx Tx, deployment string, events ...event.Event) error {
+	h, err := readHead(tx, deployment)
+	if err != nil {
+		return err
+	}
+	var last Entry
+	for e, err := range tx.List(partPrefix(deployment, "t")) {
+		if err != nil {
+			return err
+		}
+		last = e
+	}
+	if err := tx.DeletePrefix(Prefix("events", deployment)); err != nil {
+		return err
+	}
+	h.First, h.Tail, h.TailParts, h.TailBytes = h.Next, h.Next, 0, 0
+	if last.Key != "" {
+		kept, err := decodeEvents(last.Value)
+		if err != nil || len(kept) == 0 {
+			return fmt.Errorf("cannot read %s: %w", last.Key, errors.Join(ErrCorrupt, err))
+		}
+		h.First, h.Tail, h.TailParts, h.TailBytes = kept[0].Seq, kept[0].Seq, 1, len(last.Value)
+		if err := tx.Put(last.Key, last.Value); err != nil {
+			return err
+		}
+	}
+	if err := Put(tx, headKey(deployment), h); err != nil {
+		return err
+	}
+	_, err = AppendTx(tx, deployment, events...)
+	return err
 }
 
 func readHead(tx Tx, deployment string) (logHead, error) {

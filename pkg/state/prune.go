@@ -10,21 +10,11 @@ func Prune(ctx context.Context, s Store, keep Retention) error {
 	if keep == (Retention{}) {
 		return nil
 	}
-	var deployments []string
-	err := s.View(ctx, func(tx Tx) error {
-		deployments = nil
-		for key, err := range tx.Keys(headPrefix) {
-			if err != nil {
-				return err
-			}
-			deployments = append(deployments, Last(key))
-		}
-		return nil
-	})
+	l := NewEventLog(s)
+	deployments, err := l.Deployments(ctx)
 	if err != nil {
 		return err
 	}
-	l := NewEventLog(s)
 	var errs []error
 	for _, d := range deployments {
 		if ctx.Err() != nil {

@@ -23,6 +23,7 @@ type alien struct {
 	state      string
 	acted      string            // the last state in which everything was done
 	passed     []string          // states
+	statuses   []string          // that events told of the deployment
 	executions map[string]string // status of workflows and commands by execution id
 	steps      []string          // "stepId status" of WorkflowStep events
 	attributes map[string]string // "node/instance/attribute"
@@ -181,6 +182,7 @@ func (a *alien) takeEvent(e map[string]string) {
 		}
 	})
 	if e["type"] == "Deployment" {
+		a.change(func() { a.statuses = append(a.statuses, e["status"]) })
 		in, ok := machineInputs[e["status"]]
 		if !ok {
 			a.problem("the plugin does not know the status %q", e["status"])

@@ -98,7 +98,7 @@ func locationOf(b *source.Bundle, locations []string) string {
 // request for a new topology.
 func (s *Server) request(c echo.Context, id string, b *source.Bundle) (orch.Request, error) {
 	names, err := s.locationNames(c.Request().Context())
-	return orch.Request{Verb: orch.Deploy, Deployment: id, NoQueue: true, Source: b.FS, Entry: b.Entry, SourceName: b.Name, Location: locationOf(b, names), User: user(c)}, err
+	return orch.Request{Verb: orch.Deploy, Deployment: id, NoQueue: true, Narrate: true, Source: b.FS, Entry: b.Entry, SourceName: b.Name, Location: locationOf(b, names), User: user(c)}, err
 }
 
 // user is the name in the client's certificate; without one nobody knows who asks.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orch-project/orch/pkg/event"
+	"github.com/orch-project/orch/pkg/orch"
 	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/secret"
 )
@@ -58,14 +59,34 @@ func aboutDeployment(e event.Event) bool {
 }
 
 func deploymentEvents(e event.Event) []eventDocument {
+	if e.Key == event.Forget && orch.Status(e.Status) == orch.StatusUndeployed {
+		return nil // it was before; that it is purged comes next
+	}
 	status := strings.ToLower(statusOf(e.Status, e.Key))
 	if status == "" || !aboutDeployment(e) {
 		return nil
 	}
+	if status == "purge_failed" && e.Key == doingPurge {
+		return []eventDocument{document(e, "Deployment", status), document(e, "Deployment", "undeployment_failed")} // what older plugins know
+	}
 	if e.Key == doingDeploy && e.Value == "pending" {
 		status = "initial"
 	}
-	return []eventDocument{document(e, "Deployment", status)}
+	return append([]eventDocument{document(e, "Deployment", status)}, announced(e)...)
+}
+
+// announced are the instances that a task will make: Alien4Cloud shows them from the beginning, and not each when its turn comes.
+func announced(e event.Event) (out []eventDocument) {
+	if e.Value != "pending" {
+		return nil
+	}
+	of := e
+	of.Status = "initial"
+	for _, name := range strings.Fields(e.Message) {
+		of.Node, of.Instance, _ = strings.Cut(name, "/")
+		out = append(out, instanceEvents(of)...)
+	}
+	return out
 }
 
 // taskStatuses are those of events; "cancelling" is none.
@@ -73,8 +94,8 @@ var taskStatuses = map[string]string{"pending": "initial", "running": "running",
 
 func taskEvents(e event.Event) []eventDocument {
 	status := taskStatuses[e.Status]
-	if status == "" {
-		return nil
+	if status == "" || e.Key == event.Forget {
+		return nil // a purge is not an execution
 	}
 	if e.Workflow == plan.Operation {
 		d := document(e, "CustomCommand", status)
@@ -133,6 +154,9 @@ func stepEvents(e event.Event) []eventDocument {
 	case "failed":
 		statuses = []string{"error"}
 	case "cancelled":
+		if e.Message == "" {
+			return nil // never begun: Alien4Cloud knows no such task
+		}
 		statuses = []string{"canceled"}
 	}
 	var out []eventDocument

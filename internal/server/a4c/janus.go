@@ -37,7 +37,7 @@ var janusTypes = map[string]string{"Deployment": "deployment", "Instance": "inst
 func (s *Server) janusEvents(c echo.Context) error {
 	ofAll := param(c, "id") == ""
 	each := func(e event.Event) (out []janusEvent) {
-		for _, d := range translate(e) {
+		for _, d := range withoutPurged(e) {
 			typ := janusTypes[d.Type]
 			if typ == "" {
 				continue

@@ -212,7 +212,7 @@ func (s *Server) scale(c echo.Context) error {
 	if want == at.Now {
 		return badRequest(fmt.Sprintf("node %s has %d instances; between %d and %d are allowed", at.Node, at.Now, at.Min, at.Max))
 	}
-	t, err := s.opts.Service.Apply(ctx, orch.Request{Verb: orch.Deploy, Deployment: id, NoQueue: true, Scale: map[string]int{at.Node: want}, SkipPreflight: true, User: user(c)})
+	t, err := s.opts.Service.Apply(ctx, orch.Request{Verb: orch.Deploy, Deployment: id, NoQueue: true, Scale: map[string]int{at.Node: want}, SkipPreflight: true, Narrate: true, User: user(c)})
 	if err != nil {
 		return turned(err, orch.KindConflict, http.StatusBadRequest)
 	}

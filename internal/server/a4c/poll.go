@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -53,12 +54,30 @@ func (s *Server) events(c echo.Context) error {
 	if ofJanus(c) {
 		return s.janusEvents(c)
 	}
-	return poll(s, c, told, translate, func(entries []eventDocument, last uint64) any {
+	each := translate
+	if takesLastEvent(c) {
+		each = withoutPurged
+	}
+	return poll(s, c, told, each, func(entries []eventDocument, last uint64) any {
 		return struct {
 			Events []eventDocument `json:"events"`
 			Last   uint64          `json:"last_index"`
 		}{entries, last}
 	})
+}
+
+// takesLastEvent reports whether a request comes from a plugin (Yorc's up to 3.x, by its HTTP library) that keeps the last event of a deployment
+// only for the thread that waits for it, and does not know "purged": coming right after "undeployed" it would be all that the thread sees, which
+// then waits for half an hour. Newer plugins take the answer to their purge.
+func takesLastEvent(c echo.Context) bool {
+	return strings.HasPrefix(c.Request().UserAgent(), "Apache-HttpClient/")
+}
+
+func withoutPurged(e event.Event) []eventDocument {
+	if e.Type == event.DeploymentStatus && e.Status == event.Purged {
+		return nil
+	}
+	return translate(e)
 }
 
 func (s *Server) logs(c echo.Context) error {

@@ -3,6 +3,7 @@ package a4c
 import (
 	"strings"
 
+	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/orch"
 )
 
@@ -39,12 +40,14 @@ func statusOf(status, doing string) string {
 		}
 		return "UPDATE_IN_PROGRESS"
 	case orch.StatusUndeploying:
-		if doing == doingPurge {
+		if doing == event.Forget {
 			return "PURGE_IN_PROGRESS"
 		}
-		return "UNDEPLOYMENT_IN_PROGRESS"
+		return "UNDEPLOYMENT_IN_PROGRESS" // a purge that undeploys first is that, too
 	case orch.StatusUndeployed:
 		return "UNDEPLOYED"
+	case event.Purged:
+		return "PURGED"
 	case orch.StatusFailed, orch.StatusCancelled, orch.StatusPaused:
 		return failedStatus(doing)
 	}
@@ -57,7 +60,7 @@ func failedStatus(doing string) string {
 		return "UPDATE_FAILURE"
 	case doingUndeploy:
 		return "UNDEPLOYMENT_FAILED"
-	case doingPurge:
+	case doingPurge, event.Forget:
 		return "PURGE_FAILED"
 	}
 	return "DEPLOYMENT_FAILED"

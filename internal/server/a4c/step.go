@@ -77,6 +77,10 @@ func group(steps []orch.StepStatus) grouped {
 func (g grouped) status(name string) string {
 	count := map[string]int{}
 	for _, st := range g.steps[name] {
+		if st.Status == "cancelled" && st.Started.IsZero() {
+			count["INITIAL"]++ // never begun
+			continue
+		}
 		count[stepStatus(st.Status)]++
 	}
 	for _, s := range []string{"ERROR", "CANCELED", "RUNNING"} {

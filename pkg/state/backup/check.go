@@ -132,21 +132,11 @@ func (r *Report) blobs(ctx context.Context, s state.Store, chunks map[string]int
 }
 
 func (r *Report) logs(ctx context.Context, s state.Store) error {
-	var names []string
-	err := s.View(ctx, func(tx state.Tx) error {
-		names = nil
-		for key, err := range tx.Keys("eventhead/") {
-			if err != nil {
-				return err
-			}
-			names = append(names, state.Last(key))
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("cannot list logs: %w", err)
-	}
 	l := state.NewEventLog(s)
+	names, err := l.Deployments(ctx)
+	if err != nil {
+		return err
+	}
 	for _, name := range names {
 		r.Logs++
 		if err := r.log(ctx, l, name); err != nil {

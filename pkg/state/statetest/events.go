@@ -326,6 +326,37 @@ func eventsDrop(e *env) {
 	e.must(l.PruneIndex(e.Context()))
 }
 
+func eventsEnd(e *env) {
+	l := state.NewEventLog(e.s)
+	for i := 0; i < 150; i += 2 {
+		_, err := l.Append(e.Context(), e.name, lines(i, 2)...)
+		e.must(err)
+	}
+	seen, err := l.ReadIndex(e.Context(), state.EventFilter{Deployment: e.name}, 0, 149)
+	e.must(err)
+	end := func(name string) error {
+		return e.s.Update(e.Context(), func(tx state.Tx) error { return state.EndEventsTx(tx, name, lines(150, 1)...) })
+	}
+	e.must(end(e.name))
+	e.wantDense(e.readAll(l, state.EventFilter{Deployment: e.name}, 0, 0), 149, 151)
+	p, err := l.ReadIndex(e.Context(), state.EventFilter{Deployment: e.name}, seen.Last, 0)
+	e.must(err)
+	e.wantDense(p.Events, 150, 151) // what was read is not read again
+	e.must(end(e.name + "-new"))
+	e.wantDense(e.readAll(l, state.EventFilter{Deployment: e.name + "-new"}, 0, 0), 1, 1)
+	keys := 0
+	e.must(e.s.View(e.Context(), func(tx state.Tx) error {
+		for _, err := range tx.Keys(state.Prefix("events", e.name)) {
+			e.must(err)
+			keys++
+		}
+		return nil
+	}))
+	if keys != 2 {
+		e.Errorf("%d keys are left", keys)
+	}
+}
+
 func eventsPoll(e *env) {
 	l := state.NewEventLog(e.s)
 	f := state.EventFilter{Deployment: e.name, Types: []event.Type{event.StepStatus}}

@@ -57,6 +57,7 @@ func Run(t *testing.T, open Open) {
 		{"old events are truncated", eventsTruncate},
 		{"a million-line log stays a few keys", eventsKeys},
 		{"a dropped log begins anew", eventsDrop},
+		{"an ended log keeps its last append", eventsEnd},
 		{"a poll returns in time", eventsPoll},
 		{"an appender gathers and keeps order", eventsAppender},
 	} {
