@@ -173,6 +173,9 @@ func (s *Server) addHost(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(w.RemoveLabels) > 0 {
+		return badRequest("a host that is new has no label " + quote(w.RemoveLabels[0]) + " to remove")
+	}
 	pool, name := param(c, "location"), param(c, "host")
 	h, err := s.opts.Service.Hosts().Add(c.Request().Context(), pool, name, w)
 	if err != nil {
