@@ -213,6 +213,17 @@ func TestHealingGivesUp(t *testing.T) {
 		if p := w.policy(t, "doctor"); heals != 2 || !strings.Contains(p.Message, "web[0] is given up after 2 attempts") {
 			t.Errorf("%d healings, %+v", heals, p)
 		}
+		w.c.set(web("0"), "")
+		time.Sleep(time.Minute)
+		if p := w.policy(t, "doctor"); p.Message != "" {
+			t.Errorf("it is well again, and the policy says %q", p.Message)
+		}
+		w.world.forget()
+		w.c.set(web("0"), "refused")
+		time.Sleep(3 * time.Minute)
+		if !slices.Contains(w.world.done(), "web[0].create") {
+			t.Error("what was given up, and was well since, is not healed")
+		}
 	})
 }
 

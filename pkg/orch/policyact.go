@@ -68,6 +68,10 @@ func (w *warden) heal(ctx context.Context, p *policy.Policy) error {
 		return w.save(ctx, p)
 	}
 	w.recovered(p, candidates)
+	if len(candidates) == 0 && rec.Message != "" { // what it says is over
+		rec.Message = ""
+		return w.save(ctx, p)
+	}
 	var these []topology.Instance
 	for _, in := range candidates {
 		if rec.Attempts[in.String()] < p.Attempts {
