@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,12 +64,46 @@ func (p *Printer) failure(t orch.Task, full bool) {
 		ended = "is paused, a step failed"
 	}
 	p.Printf("\n%s\n\n", p.Paint(Bad, fmt.Sprintf("✗ %s of %s %s: %s", askedFor(t.Workflow, t.Doing), t.Deployment, ended, f.Message)))
-	p.failureFields(*f, stderr, skipped)
-	for _, o := range f.Others {
-		p.Printf("\n%s\n\n", p.Paint(Bad, "✗ also failed: "+o.Message))
-		p.failureFields(o, stderr, skipped)
+	for i, g := range folded(*f) {
+		if i > 0 {
+			p.Printf("\n%s\n\n", p.Paint(Bad, "✗ also failed: "+g.Message))
+		}
+		p.failureFields(g.Failure, stderr, skipped)
+		if len(g.like) > 0 {
+			p.field("likewise", fmt.Sprintf("%s: %s", Plural(len(g.like), "step"), some(g.like, skipped)))
+		}
 	}
 	p.next(t)
+}
+
+// alike is a failure with the steps that have failed in the same way: other instances, as a rule.
+type alike struct {
+	orch.Failure
+	like []string
+}
+
+// folded are a failure and the others, those of one cause at one place as one.
+func folded(f orch.Failure) (out []*alike) {
+	at := map[string]*alike{}
+	for _, o := range append([]orch.Failure{f}, f.Others...) {
+		message := o.Message
+		for _, own := range []string{o.Step, o.Node + "[" + o.Instance + "]", o.Host} {
+			if own != "" {
+				message = strings.ReplaceAll(message, own, "…")
+			}
+		}
+		key := fmt.Sprint(o.Operation, "\n", o.Pos, "\n", o.ExitCode, "\n", message, "\n", strings.Join(o.Stderr, "\n"), strings.Join(o.Console, "\n"))
+		g := at[key]
+		if g == nil {
+			g = &alike{Failure: o}
+			at[key] = g
+			out = append(out, g)
+			continue
+		}
+		g.like = append(g.like, o.Step)
+		g.Skipped = append(slices.Clone(g.Skipped), o.Skipped...)
+	}
+	return out
 }
 
 func (p *Printer) failureFields(f orch.Failure, stderr, skipped int) {
