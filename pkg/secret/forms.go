@@ -21,6 +21,7 @@ const (
 const (
 	maxPattern = 1024      // bytes of a pattern: longer forms are looked for in pieces
 	allForms   = 16 * 1024 // bytes of a secret above which only the likely forms are looked for
+	dumpForms  = 4 * 1024  // bytes of a secret above which dumps of it are not looked for
 )
 
 // forms returns every text by which the secret is recognized: itself, the way other programs quote and encode it, and its lines.
@@ -138,11 +139,8 @@ func backslashed(s string) string {
 func (f *formSet) encoded(s string) {
 	std := base64.StdEncoding.EncodeToString([]byte(s))
 	f.add(std, minDerived)
-	for _, width := range []int{64, 76} { // as PEM, and MIME and the base64 command, break lines
-		for rest := std; len(std) > width && len(rest) > 0; rest = rest[min(width, len(rest)):] {
-			f.add(rest[:min(width, len(rest))], minDerived)
-		}
-	}
+	f.folded(std, 64) // as PEM, and MIME and the base64 command, break lines
+	f.folded(std, 76)
 	if len(s) > allForms {
 		return
 	}
@@ -162,4 +160,52 @@ func (f *formSet) encoded(s string) {
 	h := hex.EncodeToString([]byte(s))
 	f.add(h, minDerived)
 	f.add(strings.ToUpper(h), minDerived)
+	f.folded(h, 60) // xxd -p
+	f.dumped(s)
+}
+
+// folded adds the lines into which a long form is broken.
+func (f *formSet) folded(s string, width int) {
+	for rest := s; len(s) > width && rest != ""; rest = rest[min(width, len(rest)):] {
+		f.add(rest[:min(width, len(rest))], minDerived)
+	}
+}
+
+// dumped adds what xxd, hexdump -C and od -t x1 show of the secret: lines of 16 bytes as numbers, and beside them as text.
+func (f *formSet) dumped(s string) {
+	if len(s) > dumpForms {
+		return
+	}
+	for begin := 0; begin < len(s); begin += 16 {
+		line := s[begin:min(begin+16, len(s))]
+		if len(line) < minDerived {
+			return
+		}
+		var bytewise, halves, pairs strings.Builder
+		for i := range len(line) {
+			two := hex.EncodeToString([]byte{line[i]})
+			if i > 0 {
+				bytewise.WriteByte(' ')
+				halves.WriteString(strings.Repeat(" ", 1+(8/i)*(i/8))) // two after the eighth
+				pairs.WriteString(strings.Repeat(" ", 1-i%2))
+			}
+			bytewise.WriteString(two)
+			halves.WriteString(two)
+			pairs.WriteString(two)
+		}
+		f.one(bytewise.String())
+		f.one(halves.String())
+		f.one(pairs.String())
+		if !strings.Contains(line, "-----") { // the frame of a PEM block is no secret
+			f.one(strings.Map(printable, line))
+		}
+	}
+}
+
+// printable is what dumps show of a byte.
+func printable(r rune) rune {
+	if r < ' ' || r > '~' {
+		return '.'
+	}
+	return r
 }

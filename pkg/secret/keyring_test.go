@@ -180,6 +180,10 @@ func TestKeyFromEnvironmentAndCommand(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+	_, err = KeySource{Command: []string{filepath.Join(t.TempDir(), "gone")}}.Load(t.Context(), true)
+	if err == nil || errors.Is(err, fs.ErrNotExist) || !strings.HasSuffix(err.Error(), "gone: there is no such program") {
+		t.Errorf("a command that is not there is no key file that is lost: %v", err)
+	}
 	if _, err := (KeySource{Command: []string{"sleep", "60"}}).Load(ctx, true); err == nil {
 		t.Error("cancelled, no error")
 	}

@@ -60,8 +60,16 @@ func (s KeySource) run(ctx context.Context) (*Keyring, error) {
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil {
-		lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
-		return nil, fmt.Errorf("cannot get the master key from %s: %w: %s", s.Command[0], err, lines[len(lines)-1])
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = fmt.Errorf("it did not end within %s", commandTime)
+		}
+		if errors.Is(err, fs.ErrNotExist) { // which would be a key file that is lost
+			err = errors.New("there is no such program")
+		}
+		if lines := strings.Split(strings.TrimSpace(errs.String()), "\n"); lines[len(lines)-1] != "" {
+			err = fmt.Errorf("%w: %s", err, lines[len(lines)-1])
+		}
+		return nil, fmt.Errorf("cannot get the master key from %s: %w", s.Command[0], err)
 	}
 	k, err := ParseKeyring(New(out.String()))
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 )
 
 // Redactor replaces secrets in text by Mask. It knows each by the forms in which programs print it: as it is, quoted for JSON, HCL,
-// shells, URLs or HTML, in base64 (both alphabets, padded or not, alone or inside a longer text), in hexadecimal, and, of several lines, line by line.
+// shells, URLs or HTML, in base64 (both alphabets, padded or not, alone or inside a longer text), in hexadecimal (also as xxd, hexdump and od print it), and, of several
+// lines, line by line.
 // Secrets below MinLength bytes are not redacted. The zero value is ready; it is safe for concurrent use.
 type Redactor struct {
 	mu   sync.Mutex // of writers of set

@@ -61,6 +61,31 @@ func TestRedactsShellForms(t *testing.T) {
 	}
 }
 
+// Dumps of a secret show it as numbers, and again as text.
+func TestRedactsDumps(t *testing.T) {
+	const s = "correct horse battery staple, of which nobody has heard before, and then some"
+	r := NewRedactor(New(s))
+	for _, dump := range []string{"xxd -p", "xxd", "hexdump -C", "od -An -tx1"} {
+		tool := strings.Fields(dump)
+		if _, err := exec.LookPath(tool[0]); err != nil {
+			continue
+		}
+		cmd := exec.Command(tool[0], tool[1:]...)
+		cmd.Stdin = strings.NewReader(s)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := r.String(string(out))
+		for _, part := range []string{"636f", "63 6f", "62 61 74", "6261", "7474", "74 74", "correct", "horse", "battery", "nobody", "heard", "before"} {
+			if strings.Contains(got, part) {
+				t.Errorf("%s: %q is still in\n%s", dump, part, got)
+				break
+			}
+		}
+	}
+}
+
 // Basic authentication puts a secret into the middle of what is encoded.
 func TestRedactsInsideBase64(t *testing.T) {
 	const s = "correct horse battery"
