@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -260,12 +261,21 @@ func (e *environment) config() (*config.Config, error) {
 	if e.cfg != nil {
 		return e.cfg, nil
 	}
-	c, err := config.Load(config.Options{Path: e.configPath, Overrides: e.overrides})
+	c, err := config.Load(config.Options{Path: e.configPath, Overrides: e.fromFlags()})
 	if err != nil {
 		return nil, err
 	}
 	c.Command, e.cfg = e.command, c
 	return c, nil
+}
+
+// fromFlags are the settings that flags give.
+func (e *environment) fromFlags() map[string]string {
+	all := maps.Clone(e.overrides)
+	if e.logLevel != "" {
+		all["log.level"] = e.logLevel
+	}
+	return all
 }
 
 // open the service once.

@@ -109,7 +109,7 @@ func Load(o Options) (*Config, error) {
 	if err := eachField("", reflect.ValueOf(c).Elem(), func(f field) error {
 		text, from := o.Getenv(f.env), f.env
 		if flag, ok := o.Overrides[f.name]; ok {
-			text, from = flag, "--"+f.name
+			text, from = flag, "--"+strings.NewReplacer(".", "-", "_", "-").Replace(f.name)
 		}
 		if text == "" {
 			return nil

@@ -63,6 +63,10 @@ func TestMistakesHavePlaces(t *testing.T) {
 		"wrong type":       {"parallel: many\n", "parallel"},
 		"no such location": {"location: x\nlocations: { y: { plugin: openstack } }\n", `"x" is not among the locations`},
 		"broken YAML":      {"a: [\n", "config.yaml"},
+		"negative rate":    {"auth: { rate: -1 }\n", "auth.rate from "},
+		"no burst":         {"auth: { burst: 0 }\n", "lets no request through"},
+		"negative wait":    {"consul: { wait: -3s }\n", "consul.wait from "},
+		"no time to boot":  {"ssh: { ready_timeout: 0s }\n", "ssh.ready_timeout from "},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -89,7 +93,7 @@ func TestBadVariablesAreNamed(t *testing.T) {
 
 func TestSettingsNameTheirOrigin(t *testing.T) {
 	path := write(t, "parallel: 3\nterraform:\n  binary: tofu\nlocations:\n  lab: { plugin: openstack }\n")
-	c, err := Load(Options{Path: path, Overrides: map[string]string{"store": "consul://s3cret@h:8500/orch"},
+	c, err := Load(Options{Path: path, Overrides: map[string]string{"store": "consul://s3cret@h:8500/orch", "log.level": "debug", "import_path": "/i"},
 		Getenv: env(map[string]string{"ORCH_HOME": "/h", "ORCH_SSH_READY_TIMEOUT": "90s"})})
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +104,7 @@ func TestSettingsNameTheirOrigin(t *testing.T) {
 	}
 	for key, want := range map[string]string{
 		"home": "/h from ORCH_HOME", "store": "consul://h:8500/orch from --store", "parallel": "3 from " + path + ":1:1",
+		"log.level": "debug from --log-level", "import_path": "/i from --import-path",
 		"terraform.binary": "tofu from " + path + ":3:3", "ssh.ready_timeout": "1m30s from ORCH_SSH_READY_TIMEOUT",
 		"ssh.operation_timeout": "1h0m0s from default", "master_key.file": "/h/master.key from default",
 		"locations.lab": "map[plugin:openstack] from " + path + ":5:8",

@@ -146,9 +146,14 @@ func (c *Config) check() diag.List {
 	if c.Secrets.Fallback != "" && c.Secrets.Fallback != "vault" {
 		wrong("secrets.fallback", c.Secrets.Fallback, "vault")
 	}
+	if c.Auth.Rate > 0 && c.Auth.Burst < 1 {
+		list = append(list, diag.Diagnostic{Severity: diag.Error, Code: "bad-setting", Pos: c.places["auth.burst"],
+			Message: fmt.Sprintf("auth.burst from %s lets no request through", c.origin("auth.burst"))})
+	}
 	for key, n := range map[string]int64{"retention.events": int64(c.Retention.Events), "retention.event_age": int64(c.Retention.EventAge),
 		"retention.secret_reads": int64(c.Retention.SecretAge), "retention.every": int64(c.Retention.Every) - 1, "server.drain": int64(c.Server.Drain), "parallel": int64(c.Parallel) - 1,
-		"revisions": int64(c.Revisions) - 1} {
+		"revisions": int64(c.Revisions) - 1, "auth.rate": int64(c.Auth.Rate), "consul.wait": int64(c.Consul.Wait), "ssh.ready_timeout": int64(c.SSH.ReadyTimeout) - 1,
+		"ssh.operation_timeout": int64(c.SSH.OperationTimeout) - 1} {
 		if n < 0 {
 			list = append(list, diag.Diagnostic{Severity: diag.Error, Code: "bad-setting", Pos: c.places[key], Message: fmt.Sprintf("%s from %s is too small", key, c.origin(key))})
 		}
