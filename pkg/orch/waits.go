@@ -40,14 +40,18 @@ func (l *Local) addWaits(ctx context.Context, t engine.Task, steps []StepStatus,
 	if err != nil {
 		return storeError(err)
 	}
-	filter := state.EventFilter{Deployment: t.Deployment, Task: t.ID, Types: []event.Type{event.Waiting, event.StepStatus}}
+	filter := state.EventFilter{Deployment: t.Deployment, Task: t.ID, Types: []event.Type{event.Waiting, event.StepStatus, event.Resource}}
 	for after, more := last-min(last, waitsRead), true; more; {
 		page, err := l.events.Read(ctx, filter, after, 0)
 		if err != nil {
 			return storeError(err)
 		}
 		for _, e := range page.Events {
-			if i, ok := at[e.Step]; ok {
+			if e.Type == event.Resource { // one that several share is no step's
+				for i := range steps {
+					steps[i].resource(e)
+				}
+			} else if i, ok := at[e.Step]; ok {
 				steps[i].wait(e)
 			}
 		}
@@ -72,6 +76,17 @@ func (s *StepStatus) wait(e event.Event) {
 	if e.Type == event.Waiting && e.Status != event.Over {
 		s.Waits = append(s.Waits, Wait{For: what, Since: e.Time})
 		s.Waits = s.Waits[max(0, len(s.Waits)-waitsKept):]
+	}
+}
+
+// resource ends the wait for a resource that is made, changed or removed, or has failed: the step may go on to wait for others of which nothing is
+// said yet.
+func (s *StepStatus) resource(e event.Event) {
+	if len(s.Waits) == 0 || strings.HasSuffix(e.Status, "ing") {
+		return
+	}
+	if last := &s.Waits[len(s.Waits)-1]; last.Until.IsZero() && strings.HasPrefix(last.For, e.Key+": ") {
+		last.Until = e.Time
 	}
 }
 

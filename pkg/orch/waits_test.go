@@ -57,3 +57,25 @@ func TestWaitsOfAStep(t *testing.T) {
 		t.Errorf("waits for %q: %s", s.Waiting, diff)
 	}
 }
+
+// A step that makes several resources waits no longer for one that is there.
+func TestAWaitEndsWithItsResource(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(1_000_000+int64(s), 0).UTC() }
+	s := StepStatus{Status: "doing"}
+	s.wait(event.Event{Type: event.Waiting, Time: at(10), Message: "cinder.volume: still creating, 10 s"})
+	for _, e := range []event.Event{{Key: "cinder.volume_2", Status: "created"}, {Key: "cinder.volume", Status: "creating"}} {
+		e.Type, e.Time = event.Resource, at(12)
+		s.resource(e)
+	}
+	if !s.Waits[0].Until.IsZero() {
+		t.Errorf("it ended with another's: %+v", s.Waits)
+	}
+	s.resource(event.Event{Type: event.Resource, Time: at(15), Key: "cinder.volume", Status: "created"})
+	if s.settle(false, time.Time{}); s.Waiting != "" || !s.Waits[0].Until.Equal(at(15)) {
+		t.Errorf("it waits for %q: %+v", s.Waiting, s.Waits)
+	}
+	s.wait(event.Event{Type: event.Waiting, Time: at(20), Message: "cinder.volume: still updating, 10 s"})
+	if s.settle(false, time.Time{}); s.Waiting != "cinder.volume: still updating" {
+		t.Errorf("it waits for %q", s.Waiting)
+	}
+}
