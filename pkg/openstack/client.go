@@ -185,11 +185,12 @@ func loginError(cfg *Config, err error) error {
 	switch {
 	case gophercloud.ResponseCodeIs(err, http.StatusUnauthorized):
 		who := cfg.Username + cfg.UserID
+		le.Hint = "check user, password, domains and project in clouds.yaml or OS_*"
 		if cfg.appCredential() {
+			le.Hint = "check its id and secret in clouds.yaml or OS_*, and that it has neither expired nor been deleted"
 			who = "the application credential " + cfg.ApplicationCredentialName + cfg.ApplicationCredentialID
 		}
 		le.Text = fmt.Sprintf("cannot log in to OpenStack at %s: the cloud does not accept %s (401)", host, who)
-		le.Hint = "check user, password, domains and project in clouds.yaml or OS_*"
 	case gophercloud.ResponseCodeIs(err, http.StatusNotFound):
 		le.Text = fmt.Sprintf("cannot log in to OpenStack: %s has no identity service (404)", cfg.AuthURL)
 		le.Hint = "check auth_url (OS_AUTH_URL); it usually ends in /v3"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/driver"
@@ -24,9 +25,11 @@ type demand struct {
 func checkQuota(ctx context.Context, r *plugin.Renderer, ids []topology.Instance, cloud driver.Cloud, b *bundle) diag.List {
 	var list diag.List
 	limits, err := cloud.Quota(ctx)
-	if err != nil { // of one service; the others have said theirs
-		_, _, hint := Classify(err.Error())
-		list.Warnf(CodeQuota, diag.Pos{}, "cannot read the project's quotas: %v", err).Hint = hint
+	if err != nil { // of one service or two; the others have said theirs
+		for text := range strings.SplitSeq(err.Error(), "\n") {
+			_, _, hint := Classify(text)
+			list.Warnf(CodeQuota, diag.Pos{}, "cannot read the project's quotas: %s", text).Hint = hint
+		}
 	}
 	wanted := demands(ctx, r.Fresh(), ids, b)
 	for _, k := range slices.Sorted(maps.Keys(wanted)) {
