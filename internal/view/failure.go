@@ -29,6 +29,7 @@ func (p *Printer) Why(r StatusReport, now time.Time) {
 	case t.Failure != nil:
 		p.failure(*t, true)
 		p.undone(r)
+		p.handled(*t)
 	case r.Undone != nil:
 		p.Outcome(*t)
 		p.undone(r)
@@ -36,8 +37,19 @@ func (p *Printer) Why(r StatusReport, now time.Time) {
 		p.Printf("%s of %s is %s\n", askedFor(t.Workflow, t.Doing), t.Deployment, t.Status)
 		p.running(r, false, now)
 		p.left(r)
+		p.handled(*t)
 	default:
 		p.Outcome(*t)
+		p.handled(*t)
+	}
+}
+
+// handled explains the failures that something was done about.
+func (p *Printer) handled(t orch.Task) {
+	for _, h := range t.Handled {
+		p.Printf("\n%s\n\n", p.Paint(Warm, "• failed, and was handled: "+h.Failure.Message))
+		p.failureFields(h.Failure, math.MaxInt, skippedShown)
+		p.field("handled", h.How)
 	}
 }
 

@@ -147,6 +147,7 @@ type Job struct {
 type Outcome struct {
 	Status   Status
 	Failure  *Failure
+	Handled  []Handled
 	Progress Progress
 	// Halted: steps are pending because another failed (Job.Halt).
 	Halted bool

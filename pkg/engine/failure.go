@@ -14,6 +14,7 @@ import (
 // first cause; if it is mended, nobody asks for it.
 func (r *run) failed(st *step, err error) {
 	f := r.failure(st, err)
+	f.recall(st.earlier)
 	r.causes[st.ID] = f
 	if st.handled {
 		st.failure = f

@@ -120,6 +120,8 @@ type Task struct {
 	Limited bool `json:"limited,omitempty"`
 	// Before is the deployment before the task: what a rollback leads back to.
 	Before *Before `json:"before,omitempty"`
+	// Handled are failures that something was done about.
+	Handled []Handled `json:"handled,omitempty"`
 	// Undoes is the task that this one rolls back, Undo the one that rolls this one back.
 	Undoes string `json:"undoes,omitempty"`
 	Undo   string `json:"undo,omitempty"`

@@ -92,6 +92,7 @@ type run struct {
 	// finishing: the decision to halt is a dead process's; only what that had begun is started, once.
 	finishing bool
 	failures  []*Failure
+	handled   []Handled
 	causes    map[string]*Failure
 	parts     map[partKey]bool // what filters of declared steps have decided
 
@@ -122,6 +123,7 @@ type step struct {
 	because string   // the failed step that this one is skipped for
 	handled bool     // alternatives wait for its failure
 	failure *Failure // if it was handled
+	earlier *Failure // of an attempt before this one
 	mends   *Failure // the handled one that has led here by on_failure
 	ok      bool     // some predecessor has succeeded
 	bad     bool     // some predecessor has failed
@@ -422,7 +424,7 @@ func (r *run) abandon(cause error) {
 const detachGrace = 10 * time.Second
 
 func (r *run) outcome() *Outcome {
-	o := &Outcome{Status: Done, Progress: r.progress()}
+	o := &Outcome{Status: Done, Progress: r.progress(), Handled: r.handledFailures()}
 	if len(r.failures) > 0 {
 		o.Status = Failed
 		o.Failure = r.firstCause()

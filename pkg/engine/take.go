@@ -76,6 +76,7 @@ func (r *run) outOfTurn(st *step) bool {
 
 func (r *run) succeed(st *step) {
 	st.err = nil
+	r.retried(st)
 	r.finish(st, plan.Done)
 	if st.StateAfter != "" {
 		r.passStates(st.StateOf(), st.StateAfter)
@@ -332,6 +333,7 @@ func (r *run) fail(st *step, err error) {
 	if done {
 		// Its journal keeps it as being done: whoever tries again asks for the same OpID, and gets the same result without doing it again.
 	} else if delay, again := r.retry(st, err); again && r.stop == goOn {
+		r.attempted(st, err)
 		if st.opID == "" {
 			r.finish(st, plan.Failed) // this attempt is over; the next is another
 		}

@@ -78,6 +78,7 @@ func (l *Local) run(h *holding, location string, t engine.Task, job engine.Job, 
 	if t.Started.IsZero() {
 		t.Started = now()
 	}
+	t.Handled = engine.Resumed(t, job.Skip)
 	t.Ended, t.Failure = time.Time{}, nil
 	l.abandoned.set(t.ID, nil)
 	err := l.write(ctx, h.lease, t, nil)
@@ -114,6 +115,7 @@ func (l *Local) observe(t engine.Task) {
 // end records how a task has ended and what that means for the deployment.
 func (l *Local) end(ctx context.Context, h *holding, t engine.Task, out *engine.Outcome) error {
 	t.Status, t.Failure, t.Progress, t.Ended = out.Status, out.Failure, out.Progress, now()
+	t.Handled = out.HandledBy(t.Handled)
 	switch {
 	case t.Verb == string(Undo):
 		return l.undone(ctx, h, t)

@@ -224,6 +224,8 @@ type Task struct {
 	Ended      time.Time `json:"ended,omitzero"`
 	Steps      Progress  `json:"steps"`
 	Failure    *Failure  `json:"failure,omitempty"`
+	// Handled are failures that something was done about: another attempt, an on_failure step, a resumption.
+	Handled []Handled `json:"handled,omitempty"`
 	// Waits says what a queued task waits for: "task 01K… of alice (scale): touches app, db".
 	Waits string `json:"waits,omitempty"`
 	// Touches are the nodes that it works on.
@@ -257,6 +259,9 @@ type Progress struct {
 
 // Failure is the first cause of a failed task: not the last symptom.
 type Failure = engine.Failure
+
+// Handled is a failure that something was done about, and what.
+type Handled = engine.Handled
 
 // StepStatus of a plan's step.
 type StepStatus struct {

@@ -60,7 +60,7 @@ func (l *Local) progress(ctx context.Context, t engine.Task) (p engine.Progress)
 func (l *Local) task(t engine.Task) Task {
 	return Task{ID: t.ID, Deployment: t.Deployment, Verb: Verb(t.Verb), Workflow: t.Workflow, Status: string(t.Status), User: t.User, Created: t.Created,
 		Started: t.Started, Ended: t.Ended, Steps: Progress(t.Progress), Failure: t.Failure, Waits: t.Waits, Touches: t.Footprint.Writes, Doing: t.Doing, OnFailure: t.OnFailure,
-		Undo: t.Undo, Undoes: t.Undoes, Revision: t.Revision, Changed: t.Changed, Left: t.Left, Checked: t.Checked, Kept: t.Kept, Outputs: l.outputsOf(t)}
+		Undo: t.Undo, Undoes: t.Undoes, Revision: t.Revision, Changed: t.Changed, Left: t.Left, Checked: t.Checked, Kept: t.Kept, Outputs: l.outputsOf(t), Handled: t.Handled}
 }
 
 func (l *Local) outputsOf(t engine.Task) map[string]any {
