@@ -140,6 +140,7 @@ func (r *run) commit(ctx context.Context) (later []event.Event, err error) {
 	if len(events) == 0 && len(c.transitions) == 0 && len(c.instances.list) == 0 && len(c.values.list) == 0 && len(c.forgotten) == 0 {
 		return nil, nil
 	}
+	r.logged += len(events)
 	for i := range events {
 		events[i].Deployment, events[i].Task, events[i].Workflow = r.job.Deployment, r.job.Task, r.job.Plan.Workflow
 	}

@@ -80,7 +80,7 @@ func (r *run) request(ctx context.Context, st *step) (*driver.Request, error) {
 	if r.job.Topology != nil && r.job.Topology.NodeNamed(n.Name) == nil {
 		req.Wanted = r.job.Topology
 	}
-	req.Undeploy = r.job.Plan.Workflow == plan.Uninstall
+	req.Undeploy = r.undeploys
 	req.Removal = r.removed[topology.Instance{Node: st.Node, Index: st.Instance}]
 	r.e.name(req)
 	if st.Kind == plan.Infra {

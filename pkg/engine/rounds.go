@@ -16,7 +16,7 @@ type rounds struct {
 
 const (
 	roundSteps   = 12
-	roundBacklog = 192
+	roundBacklog = 512
 	roundCost    = time.Millisecond      // of a transaction
 	stepCost     = 50 * time.Microsecond // of a step in it
 )

@@ -70,6 +70,8 @@ type run struct {
 	world *World
 	// removed are the instances whose records go at the end: what they run on is not waited for long.
 	removed map[topology.Instance]bool
+	// undeploys: nothing of the deployment stays, which a workflow called uninstall alone does not say.
+	undeploys bool
 
 	// working are the instances that were installed when the run began.
 	working map[topology.Instance]bool
@@ -83,6 +85,7 @@ type run struct {
 	later   timers
 
 	rounds   rounds
+	logged   int // events since their log was tidied
 	acting   int // acts in flight
 	open     int // steps that have not ended
 	stop     stopping
@@ -204,6 +207,10 @@ func (e *Engine) newRun(ctx context.Context, lease *state.Lease, job Job) (*run,
 		if s.Kind == plan.Forget {
 			r.removed[topology.Instance{Node: s.Node, Index: s.Instance}] = true
 		}
+	}
+	r.undeploys = job.Plan.Workflow == plan.Uninstall
+	for in := range snap.Instances {
+		r.undeploys = r.undeploys && r.removed[in]
 	}
 	r.slots = newSlots(e.opts.Limits, job.Parallel)
 	r.rounds.never = slices.ContainsFunc(job.Plan.Steps, func(s *plan.Step) bool { return r.batches(&step{Step: s}) })
@@ -375,6 +382,7 @@ func (r *run) loop(ctx context.Context, commands <-chan Command) error {
 		if r.acting == 0 && r.open == 0 {
 			return nil
 		}
+		r.tidy(ctx)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -387,6 +395,20 @@ func (r *run) loop(ctx context.Context, commands <-chan Command) error {
 		case <-r.events.due():
 		}
 		r.drain()
+	}
+}
+
+// tidyEvents is after how many events it is worth to look whether their log should be tidied.
+const tidyEvents = 32
+
+// tidy does what can be done while nothing waits for the loop, so that it need not be done when something does.
+func (r *run) tidy(ctx context.Context) {
+	if r.logged < tidyEvents || len(r.msgs) > 0 || r.rounds.slow {
+		return
+	}
+	r.logged = 0
+	if err := r.log.Tidy(ctx, r.job.Deployment); err != nil {
+		r.e.opts.Logger.Debug("the events are not tidied now", "deployment", r.job.Deployment, "error", err) // whatever it is, the next commit says so
 	}
 }
 

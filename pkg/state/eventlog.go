@@ -20,7 +20,7 @@ import (
 //	eventindex/head, eventpos/<dep>  how far the index goes
 //
 // A million lines of output thus become a few thousand keys. An append writes its events once; when the tail has grown to
-// sealBytes or sealParts it is rewritten once, as a chunk.
+// sealBytes or sealParts, or at half of that if somebody has time (Tidy), it is rewritten once, as a chunk.
 //
 // The index is not given when events are appended, where all deployments would have to agree on every number, but when somebody
 // asks for it: a reader first numbers what is new (see Index). So the order over all deployments is the order in which their
@@ -248,6 +248,30 @@ func seal(tx Tx, deployment string, h *logHead) error {
 	}
 	h.Tail, h.TailParts, h.TailBytes = h.Next, 0, 0
 	return nil
+}
+
+// Tidy seals the tail if it is half full, for who has time for that now and may not have it when the tail is full.
+func (l *EventLog) Tidy(ctx context.Context, deployment string) error {
+	half := func(h logHead) bool { return h.TailParts >= sealParts/2 || h.TailBytes >= sealBytes/2 }
+	var due bool
+	err := l.store.View(ctx, func(tx Tx) error {
+		h, err := readHead(tx, deployment)
+		due = half(h)
+		return err
+	})
+	if err != nil || !due {
+		return err
+	}
+	return l.store.Update(ctx, func(tx Tx) error {
+		h, err := readHead(tx, deployment)
+		if err != nil || !half(h) {
+			return err
+		}
+		if err := seal(tx, deployment, &h); err != nil {
+			return err
+		}
+		return Put(tx, headKey(deployment), h)
+	})
 }
 
 // Retention says what to keep of a log; zero fields keep everything.
