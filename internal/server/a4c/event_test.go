@@ -76,6 +76,18 @@ func TestMagicLog(t *testing.T) {
 	}
 }
 
+// What is said about a step that was not done: an error only if it failed, and whose step it is where the words are about another.
+func TestLogOfSteps(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[string]string{"failed": "ERROR boom", "cancelled": "WARN boom", "skipped": `INFO Workflow step "Web_create" is skipped: boom`} {
+		lines := narrate(event.Event{Type: event.StepStatus, Deployment: "app", Task: "t1", Workflow: "install", Node: "Web", Instance: "0", Interface: "Standard", Operation: "create",
+			WorkflowStep: "Web_create", Status: status, Message: "boom"})
+		if n := len(lines); n == 0 || lines[n-1].Level+" "+lines[n-1].Content != want {
+			t.Errorf("%s: %+v, want %s", status, lines, want)
+		}
+	}
+}
+
 // No stored event makes one that the plugin's consumers die of.
 func FuzzTranslate(f *testing.F) {
 	for _, s := range []string{`{"type":"step","status":"doing","operation":"create"}`, `{"type":"log","message":"x","stream":"stdout","node":"N"}`,

@@ -1,6 +1,7 @@
 package a4c
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -50,9 +51,20 @@ func narrate(e event.Event) []logDocument {
 		}
 	}
 	if e.Type == event.StepStatus && e.Message != "" {
-		out = append(out, line(e, "ERROR", e.Message))
+		out = append(out, line(e, cmp.Or(stepLevels[e.Status], "INFO"), because(e)))
 	}
 	return out
+}
+
+// stepLevels are those of what is said about a step that has not been done.
+var stepLevels = map[string]string{"failed": "ERROR", "cancelled": "WARN"}
+
+// because says why a step ended as it did. Who is skipped is named, as what is said is about another.
+func because(e event.Event) string {
+	if e.Status == "skipped" {
+		return fmt.Sprintf("Workflow step %q is skipped: %s", eventStepName(e), e.Message)
+	}
+	return e.Message
 }
 
 func levelOf(status string) string {

@@ -46,7 +46,8 @@ func (s *Server) implementations(c echo.Context) error {
 func (s *Server) definitions(c echo.Context) error {
 	return answer(c, http.StatusOK, map[string]any{"definitions": []registered{
 		{Name: "normative-types", Version: "1.0.0-ALIEN20", Origin: builtin}, {Name: "yorc-types", Version: "1.1.0", Origin: builtin},
-		{Name: "yorc-openstack-types", Version: "1.3.0", Origin: builtin}, {Name: "yorc-hostspool-types", Version: "1.1.0", Origin: builtin}}})
+		{Name: "yorc-openstack-types", Version: "1.3.0", Origin: builtin}, {Name: "yorc-hostspool-types", Version: "1.1.0", Origin: builtin},
+		{Name: "janus-types", Version: "1.0.0", Origin: builtin}, {Name: "janus-openstack-types", Version: "1.0.0", Origin: builtin}}})
 }
 
 func (s *Server) vaults(c echo.Context) error {

@@ -36,6 +36,7 @@ func TestChooseInterpreter(t *testing.T) {
 		{"a", "", "\xef\xbb\xbf#!/bin/bash\n", "bash"},
 		{"a", "", "\x7fELF\x02", "binary"},
 		{"a.yml", "", "- hosts: all", "error: Ansible playbook"},
+		{"a.ansible", "org.alien4cloud.artifacts.AnsiblePlaybook", "PK", "error: Ansible playbook"},
 		{"a.ps1", "", "", "error: PowerShell"},
 		{"a", "", "text", "error: cannot tell how to run"},
 		{"a", "", "#!\n", "error: cannot tell"},

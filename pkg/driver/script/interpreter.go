@@ -40,7 +40,7 @@ var extensions = map[string]interpreter{
 
 // elsewhere are implementations that other drivers run.
 var elsewhere = map[string]string{
-	".yml": "an Ansible playbook", ".yaml": "an Ansible playbook", ".tf": "a Terraform module",
+	".yml": "an Ansible playbook", ".yaml": "an Ansible playbook", ".ansible": "an Ansible playbook", ".tf": "a Terraform module",
 	".bat": "a Windows script", ".cmd": "a Windows script", ".ps1": "a PowerShell script",
 }
 
