@@ -56,7 +56,7 @@ func (p *Printer) handled(t orch.Task) {
 // undone explains the task that was rolled back.
 func (p *Printer) undone(r StatusReport) {
 	if u := r.Undone; u != nil && u.Failure != nil {
-		p.Printf("\n%s\n\n", p.Paint(Bad, fmt.Sprintf("✗ it rolls back %s of %s, which failed: %s", u.Workflow, u.Deployment, u.Failure.Message)))
+		p.Printf("\n%s\n\n", p.Paint(Bad, fmt.Sprintf("✗ it rolls back %s of %s, which failed: %s", askedFor(u.Workflow, u.Doing), u.Deployment, u.Failure.Message)))
 		p.failureFields(*u.Failure, math.MaxInt, math.MaxInt)
 	}
 }

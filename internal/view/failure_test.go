@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/orch-project/orch/pkg/orch"
 )
@@ -28,5 +29,15 @@ func TestFailuresOfOneKindAreFolded(t *testing.T) {
 	}
 	if n := strings.Count(got, "no such file"); n != 1 {
 		t.Errorf("the same is told %d times:\n%s", n, got)
+	}
+}
+
+// A rollback is told with what it undoes, by the name that was asked for.
+func TestARollbackNamesWhatItUndoes(t *testing.T) {
+	var b bytes.Buffer
+	failed := orch.Task{Deployment: "d", Workflow: "install", Doing: "update", Verb: orch.Deploy, Status: "failed", Failure: &orch.Failure{Step: "web[0].start", Node: "web", Message: "boom"}}
+	NewPrinter(&b).Why(StatusReport{Detail: &orch.Detail{}, Task: &orch.Task{Deployment: "d", Workflow: "rollback", Verb: orch.Undo, Status: "done"}, Undone: &failed}, time.Now())
+	if got := b.String(); !strings.Contains(got, "it rolls back update of d, which failed: boom") {
+		t.Errorf("%s", got)
 	}
 }
