@@ -363,6 +363,10 @@ func (f *feedInTenant) Page(ctx context.Context, filter Filter, limit int, wait 
 	}
 	filter.Deployment = full
 	end := time.Now().Add(wait)
+	last, err := f.feed.LastIndex(f.of(ctx))
+	if err != nil {
+		return EventPage{Last: filter.After}, f.fail(err)
+	}
 	for {
 		page, err := f.feed.Page(f.of(ctx), filter, limit, max(wait, 0))
 		if err != nil {
@@ -374,8 +378,8 @@ func (f *feedInTenant) Page(ctx context.Context, filter Filter, limit int, wait 
 				mine = append(mine, f.event(e))
 			}
 		}
-		// Others' events are no answer to somebody who waits for its own.
-		if len(mine) > 0 || len(page.Events) == 0 {
+		// Others' events are no answer to somebody who waits for its own, up to the end of the wait: there may always be more of them.
+		if len(mine) > 0 || len(page.Events) == 0 || page.Last >= last && !time.Now().Before(end) {
 			return EventPage{Events: mine, Last: page.Last}, nil
 		}
 		filter.After, wait = page.Last, time.Until(end)

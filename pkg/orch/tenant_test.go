@@ -5,9 +5,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
-
+	"github.com/orch-project/orch/pkg/event"
 	"github.com/orch-project/orch/pkg/hostpool"
 	"github.com/orch-project/orch/pkg/orch"
 )
@@ -146,3 +147,29 @@ func TestHostsInTenants(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// endless is a feed to which other tenants always add something.
+type endless struct {
+	orch.Feed
+	asked int
+}
+
+func (e *endless) LastIndex(context.Context) (uint64, error) { return uint64(e.asked) + 1, nil }
+
+func (e *endless) Page(_ context.Context, f orch.Filter, _ int, _ time.Duration) (orch.EventPage, error) {
+	if e.asked++; e.asked > 1_000_000 {
+		return orch.EventPage{}, errors.New("asked without end")
+	}
+	return orch.EventPage{Events: []event.Event{{Deployment: "other", Index: f.After + 1}}, Last: f.After + 1}, nil
+}
+
+// A poll ends with its wait, however much others say.
+func TestPollsInTenantsEnd(t *testing.T) {
+	for _, wait := range []time.Duration{0, time.Millisecond} {
+		e := &endless{}
+		page, err := orch.FeedInTenant(e, "acme").Page(t.Context(), orch.Filter{}, 10, wait)
+		if err != nil || len(page.Events) != 0 || page.Last == 0 {
+			t.Errorf("%s: %+v, %v, after %d questions", wait, page, err, e.asked)
+		}
+	}
+}

@@ -75,6 +75,10 @@ func (f *feeds) of(ctx context.Context, deployment string) ([]eventDocument, err
 	x := f.open(deployment)
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	last, err := f.engine.LastIndex(ctx) // what comes while this reads is for the next time
+	if err != nil {
+		return nil, err
+	}
 	for {
 		page, err := f.engine.Page(ctx, orch.Filter{Deployment: deployment, After: x.after}, pageSize, 0)
 		if errors.Is(err, orch.ErrNotFound) {
@@ -87,10 +91,11 @@ func (f *feeds) of(ctx context.Context, deployment string) ([]eventDocument, err
 		for _, e := range page.Events {
 			x.docs = append(x.docs, x.tr.translate(e)...)
 		}
-		if page.Last == x.after || len(page.Events) == 0 {
+		on := page.Last > x.after
+		x.after = max(x.after, page.Last) // also of a page with nothing in it: others have said much in between
+		if !on || x.after >= last {
 			break
 		}
-		x.after = page.Last
 	}
 	docs := x.docs[:len(x.docs):len(x.docs)]
 	if len(x.docs) > maxEvents {
@@ -110,7 +115,11 @@ func (f *feeds) since(ctx context.Context, from time.Time) (map[string]bool, err
 	}
 	f.mu.Unlock()
 	out := map[string]bool{}
-	for {
+	last, err := f.engine.LastIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for after < last {
 		page, err := f.engine.Page(ctx, orch.Filter{After: after}, pageSize, 0)
 		if err != nil {
 			return nil, err
@@ -120,12 +129,15 @@ func (f *feeds) since(ctx context.Context, from time.Time) (map[string]bool, err
 				out[e.Deployment] = true
 			}
 		}
-		if len(page.Events) == 0 || page.Last == after {
-			return out, nil
+		if page.Last <= after {
+			break
 		}
-		after = page.Last
-		f.remember(mark{after, page.Events[len(page.Events)-1].Time})
+		after = page.Last // also of a page with nothing in it: of what is deleted, only places in the index are left
+		if n := len(page.Events); n > 0 {
+			f.remember(mark{after, page.Events[n-1].Time})
+		}
 	}
+	return out, nil
 }
 
 // remember keeps marks in the order of the index. Times of one server go up with it.
