@@ -46,7 +46,7 @@ func (l *Local) translated(ctx context.Context, req Request) (Request, error) {
 	name := req.Workflow
 	given := req.Inputs
 	if wf := v.topology.Workflows[name]; wf != nil {
-		if name = plan.BuiltIn(wf); name == "" {
+		if name = wf.BuiltIn(); name == "" {
 			return req, nil
 		}
 		inputs, list := topology.CheckInputs(wf.Inputs, given, nil)

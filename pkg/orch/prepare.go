@@ -381,7 +381,7 @@ func (l *Local) input(ctx context.Context, p *prepared) (plan.Input, error) {
 // heals reports whether the request is for the built-in workflow that heals.
 func (p *prepared) heals() bool {
 	wf := p.topology.Workflows[p.req.Workflow]
-	return p.req.Verb == Workflow && p.req.Workflow == plan.Heal && (wf == nil || plan.BuiltIn(wf) != "")
+	return p.req.Verb == Workflow && p.req.Workflow == plan.Heal && (wf == nil || wf.BuiltIn() != "")
 }
 
 // build plans; what it finds replaces what planning found before.

@@ -78,7 +78,7 @@ func jobWorkflows(t *topology.Topology) []WorkflowInfo {
 
 func workflowInfo(wf *topology.Workflow) WorkflowInfo {
 	w := WorkflowInfo{Name: wf.Name, Description: wf.Description, Steps: len(wf.Steps)}
-	if plan.BuiltIn(wf) == "" {
+	if wf.BuiltIn() == "" {
 		w.Code = wf.Call
 	}
 	for _, p := range wf.Inputs {

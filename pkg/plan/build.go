@@ -186,18 +186,10 @@ func declared(t *topology.Topology, name string) *topology.Workflow {
 	case wf == nil && name == Uninstall:
 		wf = t.Workflows["undeploy"]
 	}
-	if wf != nil && BuiltIn(wf) != "" {
+	if wf != nil && wf.BuiltIn() != "" {
 		return nil
 	}
 	return wf
-}
-
-// BuiltIn is Cloudify's own workflow that a declared one is mapped to ("install", "execute_operation" …); "" if it is another's code, or steps.
-func BuiltIn(wf *topology.Workflow) string {
-	if rest, ok := strings.CutPrefix(wf.Call, "default_workflows."); ok && strings.HasPrefix(rest, "cloudify.plugins.workflows.") {
-		return lastPart(rest)
-	}
-	return ""
 }
 
 func (b *builder) selected(in topology.Instance) bool {

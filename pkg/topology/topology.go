@@ -456,6 +456,15 @@ type Workflow struct {
 	Pos  diag.Pos
 }
 
+// BuiltIn is the workflow of Cloudify's own that this one is mapped to, "" if it is not.
+func (w *Workflow) BuiltIn() string {
+	rest, ok := strings.CutPrefix(w.Call, "default_workflows.cloudify.plugins.workflows.")
+	if !ok {
+		return ""
+	}
+	return rest[strings.LastIndexByte(rest, '.')+1:]
+}
+
 // Precondition of a workflow.
 type Precondition struct {
 	Target, Relationship string

@@ -4,9 +4,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
 	"github.com/orch-project/orch/internal/orchtest/ziptest"
@@ -380,5 +382,34 @@ node_templates:
 	}
 	if o := n.Operation("Standard", "start"); o.Implementation != nil || strings.TrimSpace(o.Call) != "script.script_runner.tasks.run" {
 		t.Errorf("start is %+v, not a plugin's function", o)
+	}
+}
+
+// Workflows that are Python code are named when the blueprint is checked, those that are mapped to Cloudify's own are not.
+func TestCloudifyForeignWorkflows(t *testing.T) {
+	top, list := blueprintOf(t, head13+`plugins: {mine: {executor: central_deployment_agent, install: false}}
+node_templates: {a: {type: cloudify.nodes.Root}}
+workflows:
+  code: mine.tasks.run
+  file: {mapping: scripts/wf.py, parameters: {x: {default: 1}}}
+  again: default_workflows.cloudify.plugins.workflows.restart
+-- scripts/wf.py --
+from cloudify.workflows import ctx
+`)
+	if top == nil || list.HasErrors() {
+		t.Fatal(list)
+	}
+	var named []string
+	for _, d := range list {
+		if d.Code != "foreign-workflow" || d.Severity != diag.Warning || d.Hint == "" {
+			t.Errorf("%+v", d)
+		}
+		named = append(named, strconv.Itoa(d.Pos.Line)+": "+d.Message)
+	}
+	if d := cmp.Diff([]string{"6: the workflow code is Python code (mine.tasks.run), which only Cloudify runs", "7: the workflow file is Python code (scripts/wf.py), which only Cloudify runs"}, named); d != "" {
+		t.Error(d)
+	}
+	if got := top.Workflows["again"].BuiltIn(); got != "restart" {
+		t.Errorf("again is %q", got)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/orch-project/orch/internal/server/jsonbody"
 	"github.com/orch-project/orch/pkg/diag"
 	"github.com/orch-project/orch/pkg/orch"
-	"github.com/orch-project/orch/pkg/plan"
 	"github.com/orch-project/orch/pkg/topology"
 )
 
@@ -50,7 +49,7 @@ func foreignWorkflow(wf *topology.Workflow) error {
 
 // declared is a workflow of the document.
 func (l *launch) declared(wf *topology.Workflow) error {
-	if wf.Call != "" && plan.BuiltIn(wf) == "" {
+	if wf.Call != "" && wf.BuiltIn() == "" {
 		return foreignWorkflow(wf)
 	}
 	l.request.Verb, l.request.Workflow = orch.Workflow, wf.Name

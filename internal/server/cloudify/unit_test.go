@@ -244,3 +244,14 @@ func FuzzFernet(f *testing.F) {
 		_, _ = decryptWith(text, sign, crypt)
 	})
 }
+
+// What a blueprint maps to one of Cloudify's own workflows can be started, what it maps to other code cannot.
+func TestWorkflowsThatRun(t *testing.T) {
+	all := workflowsOf(&topology.Topology{Workflows: map[string]*topology.Workflow{
+		"again": {Name: "again", Call: "default_workflows.cloudify.plugins.workflows.restart"}, "code": {Name: "code", Call: "mine.tasks.run"}, "steps": {Name: "steps"}}}, "all")
+	for _, w := range all {
+		if w.Available != (w.Name != "code") {
+			t.Errorf("%s is available: %v", w.Name, w.Available)
+		}
+	}
+}

@@ -75,7 +75,7 @@ func (b *updateRequest) parameters(u *updateRecord) map[string]any {
 func (b *updateRequest) options(l *launch, next *topology.Topology) (*plan.Update, error) {
 	if wf := next.Workflows[b.Workflow]; b.Workflow != "" && wf == nil && builtins[b.Workflow].task == "" {
 		return nil, refused("nonexistent_workflow_error", "Workflow %s does not exist in blueprint %s", b.Workflow, b.Blueprint)
-	} else if wf != nil && wf.Call != "" && plan.BuiltIn(wf) == "" {
+	} else if wf != nil && wf.Call != "" && wf.BuiltIn() == "" {
 		return nil, foreignWorkflow(wf)
 	}
 	if b.Workflow != "" && (bool(b.SkipInstall) || bool(b.SkipUninstall) || bool(b.InstallFirst) || len(b.Reinstall) > 0 || bool(b.ForceReinstall)) {

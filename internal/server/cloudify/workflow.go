@@ -123,7 +123,7 @@ func workflowsOf(t *topology.Topology, active string) []workflowDocument {
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Workflows)) {
 		wf := t.Workflows[name]
-		w := workflowDocument{Name: name, Parameters: map[string]parameterModel{}, Available: wf.Call == "", Rules: map[string]any{}, Operation: "orch." + name, Plugin: "orch"}
+		w := workflowDocument{Name: name, Parameters: map[string]parameterModel{}, Available: wf.Call == "" || wf.BuiltIn() != "", Rules: map[string]any{}, Operation: "orch." + name, Plugin: "orch"}
 		if wf.Call != "" {
 			w.Plugin, w.Operation, _ = strings.Cut(wf.Call, ".")
 		}

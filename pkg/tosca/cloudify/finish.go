@@ -1,6 +1,7 @@
 package cloudify
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -46,6 +47,20 @@ func Finish(top *topology.Topology, cut func(relationshipType string) bool, diag
 		cloudConfig(n)
 	}
 	f.scalingGroups()
+	f.workflows()
+}
+
+// workflows names those of the blueprint that are Python code: they are refused when they are asked for, and that should be known before. What a
+// plugin brings along is nobody's wish.
+func (f *finisher) workflows() {
+	for _, name := range slices.Sorted(maps.Keys(f.top.Workflows)) {
+		wf := f.top.Workflows[name]
+		if wf.Call == "" || wf.BuiltIn() != "" || strings.HasPrefix(wf.Pos.File, "<") {
+			continue
+		}
+		f.diags.Warnf("foreign-workflow", wf.Pos, "the workflow %s is Python code (%s), which only Cloudify runs", name, wf.Call).Hint =
+			"write what it does as operations, which the workflow execute_operation runs, or map it to one of default_workflows.cloudify.plugins.workflows.*"
+	}
 }
 
 type finisher struct {
