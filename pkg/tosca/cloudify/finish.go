@@ -58,6 +58,11 @@ func (f *finisher) workflows() {
 		if wf.Call == "" || wf.BuiltIn() != "" || strings.HasPrefix(wf.Pos.File, "<") {
 			continue
 		}
+		if slices.ContainsFunc(*f.diags, func(d diag.Diagnostic) bool {
+			return d.Severity == diag.Error && strings.HasPrefix(d.Message, "the workflow "+name+":")
+		}) { // its mapping is a mistake, and named
+			continue
+		}
 		f.diags.Warnf("foreign-workflow", wf.Pos, "the workflow %s is Python code (%s), which only Cloudify runs", name, wf.Call).Hint =
 			"write what it does as operations, which the workflow execute_operation runs, or map it to one of default_workflows.cloudify.plugins.workflows.*"
 	}
