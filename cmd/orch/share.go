@@ -42,6 +42,7 @@ type shared struct {
 
 	mu     sync.Mutex
 	remote *client.Client
+	asleep error // why the process that serves answers nothing
 	// foreign: the user was told that the socket is another user's.
 	foreign sync.Once
 	kept    *service
@@ -164,7 +165,7 @@ func (s *shared) acquire(ctx context.Context, keep bool) (orch.Service, func(), 
 	deadline := time.Now().Add(patience)
 	for {
 		if c := s.serving(ctx); c != nil {
-			return c, func() {}, nil
+			return c, func() {}, s.asleep
 		}
 		l, err := s.open(ctx)
 		if err == nil {
@@ -205,6 +206,7 @@ func (s *shared) serving(ctx context.Context) *client.Client {
 		s.remote = nil
 		return nil
 	}
+	s.asleep = asleep(conn)
 	_ = conn.Close()
 	if s.remote == nil {
 		s.remote = client.NewUnix(s.socket).WithAccess(client.Access{Tenant: s.tenant})
@@ -215,8 +217,11 @@ func (s *shared) serving(ctx context.Context) *client.Client {
 // LogLevel asks the process that serves the store.
 func (s *shared) LogLevel(ctx context.Context, level string) (string, error) {
 	s.mu.Lock()
-	c := s.serving(ctx)
+	c, asleep := s.serving(ctx), s.asleep
 	s.mu.Unlock()
+	if c != nil && asleep != nil {
+		return "", asleep
+	}
 	if c == nil {
 		return "", &orch.Error{Kind: orch.KindNotFound, Msg: "no server has the store now", Hint: "start one with: orch server"}
 	}
