@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // Pace of following a run.
 const (
 	pollEvery = 50 * time.Millisecond
-	saveEvery = 500 * time.Millisecond
+	saveEvery = 250 * time.Millisecond
 )
 
 // follow reads a run's messages until its supervisor has ended, reports requests as they are done, and keeps the store's copy of the state
@@ -103,11 +104,17 @@ func (b *batch) look(ctx context.Context, t *tracker, sv *saver) {
 	}
 	if s.newer(b.bundle.state) {
 		b.bundle.state, b.bundle.State = s, data
-		sv.offer()
+		sv.dirty = true
 	}
+	sv.offer()
 	// Messages come before the state is written, so requests may become ready at a later look.
 	t.check = false
-	t.ready(context.WithoutCancel(ctx), b.bundle.state)
+	known := b.bundle.state
+	if b.d.opts.Relay != nil {
+		// Who goes on after this machine is lost has only what is in the store: what is done must be there.
+		known = sv.saved.Load()
+	}
+	t.ready(context.WithoutCancel(ctx), known)
 	for i := range b.reqs {
 		if !b.reported[i] && t.mine(i) && t.planned && t.quiet(i) {
 			t.check = true
@@ -153,6 +160,11 @@ func (b *batch) absorb(ctx context.Context, t *tracker) error {
 		}
 	}
 	b.bundle.Manifest.bury(&manifest{}, b.bundle.state)
+	if b.d.opts.Relay != nil { // as in look: before anything is said to be done
+		if err := b.save(ctx); err != nil {
+			return err
+		}
+	}
 	b.bundle.Manifest.Apply = nil
 	t.planned = true
 	if failure == nil {
@@ -211,20 +223,32 @@ func full(dir string) bool {
 // saver stores the bundle beside the following, the newest copy wins.
 type saver struct {
 	b     *batch
-	next  chan []byte
+	next  chan copied
 	ended chan struct{}
 	last  time.Time
-	dirty bool
+	dirty bool                    // there is something to save
+	again atomic.Bool             // saving has failed
+	saved atomic.Pointer[tfState] // what the store has
+}
+
+// copied is a bundle, and the state in it.
+type copied struct {
+	data  []byte
+	state *tfState
 }
 
 func (b *batch) newSaver(ctx context.Context) *saver {
-	s := &saver{b: b, next: make(chan []byte, 1), ended: make(chan struct{}), last: time.Now()}
+	s := &saver{b: b, next: make(chan copied, 1), ended: make(chan struct{}), last: time.Now()}
+	s.saved.Store(b.bundle.state)
 	ctx = context.WithoutCancel(ctx)
 	go func() {
 		defer close(s.ended)
-		for data := range s.next {
-			c, cancel := context.WithTimeout(ctx, 30*time.Second)
-			if err := b.d.opts.States.Save(c, b.deployment, data); err != nil {
+		for c := range s.next {
+			limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+			if err := b.d.opts.States.Save(limited, b.deployment, c.data); err == nil {
+				s.saved.Store(c.state)
+			} else {
+				s.again.Store(true)
 				b.d.opts.Logger.Warn("cannot save the Terraform state while an apply runs; trying again", "deployment", b.deployment, "err", err)
 			}
 			cancel()
@@ -234,11 +258,16 @@ func (b *batch) newSaver(ctx context.Context) *saver {
 }
 
 // due reports that the state should be looked at for the copy's sake.
-func (s *saver) due() bool { return s.dirty || time.Since(s.last) > 2*time.Second }
+func (s *saver) due() bool {
+	return s.dirty || s.again.Load() || time.Since(s.last) > 2*time.Second
+}
 
-// offer hands the bundle to the saver, at most every saveEvery.
+// offer hands the bundle to the saver if it has changed, at most every saveEvery.
 func (s *saver) offer() {
-	if s.dirty = true; time.Since(s.last) < saveEvery {
+	if s.again.Swap(false) {
+		s.dirty = true
+	}
+	if !s.dirty || time.Since(s.last) < saveEvery {
 		return
 	}
 	data, err := s.b.bundle.encode()
@@ -246,7 +275,7 @@ func (s *saver) offer() {
 		return
 	}
 	select {
-	case s.next <- data:
+	case s.next <- copied{data, s.b.bundle.state}:
 		s.last, s.dirty = time.Now(), false
 	default:
 	}

@@ -169,3 +169,35 @@ func TestAnotherMachineGoesOnAfterADeadOne(t *testing.T) {
 	run(t.Context(), b, del).must(t, del)
 	r.nothingLeft()
 }
+
+// What is said to be done is in the store: who goes on after the machine is lost makes nothing twice.
+func TestWhatIsDoneIsInTheStore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{}, map[string]any{"image": "debian-12"})
+	shared := dirStates(t.TempDir())
+	a, _ := r.machine(shared)
+	// The server is awaited long after everything else is done.
+	r.sandbox.Faults.Add(fault.Rule{Service: "nova", Method: "POST", Path: "/servers$", Do: fault.Delay, Delay: fault.Duration(3 * time.Second)})
+	reqs := r.attached("one", driver.Create)
+	names := map[string]string{"web": "web_0_server", "net": "net_0_interface", "port": "port_0_port", "ip": "ip_0_floating_ip", "data": "data_0_attachment"}
+	err := a.RunBatch(t.Context(), reqs, nil, func(i int, _ driver.Result, err error) {
+		if err != nil {
+			t.Errorf("%s: %v", reqs[i].ID(), err)
+		}
+		var stored struct {
+			State struct {
+				Resources []struct{ Name string }
+			}
+		}
+		raw, err := shared.Load(t.Context(), "app")
+		if err == nil {
+			err = json.Unmarshal(raw, &stored)
+		}
+		if name := names[reqs[i].Node.Name]; err != nil || !slices.ContainsFunc(stored.State.Resources, func(r struct{ Name string }) bool { return r.Name == name }) {
+			t.Errorf("%s is done, and the store has nothing called %s: %+v, %v", reqs[i].ID(), name, stored.State.Resources, err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
