@@ -129,7 +129,8 @@ type put struct {
 }
 
 // commit stores what has changed: first the instances, then what happened to the steps with the events that tell of it, last what is
-// forgotten. A crash in between leaves instances that know more than the task; replay takes that into account. Where there are many events
+// forgotten. What is forgotten and made anew (healed) at once is forgotten first: after a crash in between it would be forgotten once more, and
+// for good. A crash in between leaves instances that know more than the task; replay takes that into account. Where there are many events
 // they are returned instead, to be stored when the acts have begun: these wait for intent only.
 func (r *run) commit(ctx context.Context) (later []event.Event, err error) {
 	c := &r.pending
@@ -143,6 +144,10 @@ func (r *run) commit(ctx context.Context) (later []event.Event, err error) {
 	r.logged += len(events)
 	for i := range events {
 		events[i].Deployment, events[i].Task, events[i].Workflow = r.job.Deployment, r.job.Task, r.job.Plan.Workflow
+	}
+	anew, gone := r.forgottenOnes()
+	if err := r.removeAll(ctx, anew); err != nil {
+		return nil, err
 	}
 	puts, err := r.encode()
 	if err != nil {
@@ -163,12 +168,8 @@ func (r *run) commit(ctx context.Context) (later []event.Event, err error) {
 		}
 		puts, transitions = nil, transitions[n:]
 	}
-	for list := c.forgotten; len(list) > 0; {
-		n := min(len(list), maxForgets)
-		if err := r.remove(ctx, list[:n]); err != nil {
-			return nil, err
-		}
-		list = list[n:]
+	if err := r.removeAll(ctx, gone); err != nil {
+		return nil, err
 	}
 	clear(c.transitions) // the capacity stays: under load each round has about as much as the one before
 	*c = changes{next: c.next, transitions: c.transitions[:0]}
@@ -306,6 +307,31 @@ func (r *run) append(ctx context.Context, events []event.Event) error {
 	})
 }
 
+// forgottenOnes are those that are made anew, and those that are not.
+func (r *run) forgottenOnes() (anew, gone []forgotten) {
+	r.world.mu.RLock()
+	defer r.world.mu.RUnlock()
+	for _, f := range r.pending.forgotten {
+		_, again := r.world.instances[f.in]
+		if _, values := r.world.values[f.in]; again || values {
+			anew = append(anew, f)
+		} else {
+			gone = append(gone, f)
+		}
+	}
+	return anew, gone
+}
+
+// removeAll removes records of instances, however many.
+func (r *run) removeAll(ctx context.Context, list []forgotten) error {
+	for part := range slices.Chunk(list, maxForgets) {
+		if err := r.remove(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // remove removes records of instances.
 func (r *run) remove(ctx context.Context, gone []forgotten) error {
 	key := journalPrefix(r.job.Deployment, r.job.Task) + state.Num(r.pending.next)
@@ -314,7 +340,7 @@ func (r *run) remove(ctx context.Context, gone []forgotten) error {
 			var transitions []Transition
 			for _, f := range gone {
 				transitions = append(transitions, f.t)
-				if err := r.erase(tx, f.in); err != nil {
+				if err := errors.Join(tx.Delete(instanceKey(r.job.Deployment, f.in)), tx.Delete(valuesKey(r.job.Deployment, f.in))); err != nil {
 					return err
 				}
 			}
@@ -323,22 +349,6 @@ func (r *run) remove(ctx context.Context, gone []forgotten) error {
 	})
 	if err == nil {
 		r.pending.next++
-	}
-	return err
-}
-
-// erase removes the records of an instance, except for what has been written anew since: a heal forgets an instance and makes it again.
-func (r *run) erase(tx state.Tx, in topology.Instance) error {
-	r.world.mu.RLock()
-	_, again := r.world.instances[in]
-	_, values := r.world.values[in]
-	r.world.mu.RUnlock()
-	var err error
-	if !again {
-		err = tx.Delete(instanceKey(r.job.Deployment, in))
-	}
-	if !values {
-		err = errors.Join(err, tx.Delete(valuesKey(r.job.Deployment, in)))
 	}
 	return err
 }

@@ -35,6 +35,13 @@ func TestAHealThatIsKilledGoesOn(t *testing.T) {
 	}
 }
 
+// A node without operations is forgotten and made anew at once. Killed between the two writes of that, it was forgotten once more, and stayed so.
+func TestAHealOfANodeWithoutOperationsThatIsKilledGoesOn(t *testing.T) {
+	for left, killed := 1, true; killed && !t.Failed(); left++ {
+		synctest.Test(t, func(t *testing.T) { killed = healKilled(t, 23, left, false) })
+	}
+}
+
 // healKilled heals an instance of an installed topology in a process that dies at its left-th write, and reports whether it came to that.
 func healKilled(t *testing.T, seed uint64, left int, lost bool) (killed bool) {
 	rng := rand.New(rand.NewPCG(seed, 2))
