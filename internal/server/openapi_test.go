@@ -190,3 +190,20 @@ func validated(t testing.TB, next http.Handler) http.Handler {
 	}
 	return h
 }
+
+// Generators of clients make a type of every component, in one namespace and whatever case a name is written in.
+func TestComponentsHaveNamesOfTheirOwn(t *testing.T) {
+	c := apiDocument(t).Components
+	said := map[string]string{}
+	for section, names := range map[string][]string{
+		"schemas": slices.Collect(maps.Keys(c.Schemas)), "parameters": slices.Collect(maps.Keys(c.Parameters)),
+		"requestBodies": slices.Collect(maps.Keys(c.RequestBodies)), "responses": slices.Collect(maps.Keys(c.Responses)), "headers": slices.Collect(maps.Keys(c.Headers)),
+	} {
+		for _, name := range names {
+			if other := said[strings.ToLower(name)]; other != "" {
+				t.Errorf("openapi.yaml: components/%s/%s has the name of %s", section, name, other)
+			}
+			said[strings.ToLower(name)] = "components/" + section + "/" + name
+		}
+	}
+}

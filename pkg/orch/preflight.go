@@ -2,6 +2,7 @@ package orch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -91,7 +92,7 @@ func (l *Local) checkSecrets(ctx context.Context, p *prepared) {
 		}
 		seen[key] = true
 		if err := l.checkSecret(ctx, args); err != nil {
-			p.diags.Errorf("missing-secret", v.Pos, "the secret %s cannot be read: %v", key, err).Hint = secretHint(args[0])
+			p.diags.Errorf("missing-secret", v.Pos, "the secret %s cannot be read: %v", key, err).Hint = secretHint(args[0], err)
 		}
 	})
 }
@@ -126,8 +127,8 @@ func knownTexts(ctx context.Context, t *topology.Topology, args []*topology.Valu
 	return out, len(out) > 0 && out[0] != ""
 }
 
-// secretHint says how a secret gets where the reference looks for it.
-func secretHint(ref string) string {
+// secretHint says how a secret gets where the reference looks for it, or what to look at where it may well be there already.
+func secretHint(ref string, why error) string {
 	r, err := secret.ParseRef(ref)
 	switch {
 	case err != nil:
@@ -136,6 +137,8 @@ func secretHint(ref string) string {
 		return "set the variable " + r.Name + " in the environment of orch, and allow it under secrets.env"
 	case r.Scheme == "file":
 		return "the file must be readable by orch, and allowed under secrets.files"
+	case r.Scheme == "vault" && !errors.Is(why, secret.ErrNotFound):
+		return "nothing is said about the secret itself; see whether Vault lets orch read it, with what orch has been given: vault kv get " + strings.Replace(r.Name, "//", "/", 1)
 	case r.Scheme == "vault":
 		return "write it with: vault kv put " + strings.Replace(r.Name, "//", "/", 1) + " …; orch reads with VAULT_ADDR and VAULT_TOKEN"
 	}

@@ -3,6 +3,8 @@ package orch_test
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -50,18 +52,20 @@ topology_template:
               G: { get_secret: "env:GIVEN" }
 `
 
+func loadTOSCA(ctx context.Context, b orch.Bundle) (*topology.Topology, diag.List) {
+	bundle, list := source.OpenFS(b.Name, b.FS, b.Entry)
+	if bundle == nil {
+		return nil, list
+	}
+	return tosca.Load(ctx, tosca.Options{Bundle: bundle})
+}
+
 // Everything that is missing is named at once, where the document asks for it, and nothing counts as read.
 func TestPreflightNamesEveryMissingSecret(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.opts.Secrets = secretsOf(t, f.opts.Store)
-	f.opts.Load = func(ctx context.Context, b orch.Bundle) (*topology.Topology, diag.List) {
-		bundle, list := source.OpenFS(b.Name, b.FS, b.Entry)
-		if bundle == nil {
-			return nil, list
-		}
-		return tosca.Load(ctx, tosca.Options{Bundle: bundle})
-	}
+	f.opts.Load = loadTOSCA
 	f.restart(t)
 	for name, value := range map[string]string{"plain": "p-value", "doc": `{"db":{"password":"d-value"}}`} {
 		if _, err := f.Secrets().Set(t.Context(), name, []byte(value), orch.SecretOptions{}); err != nil {
@@ -84,6 +88,34 @@ func TestPreflightNamesEveryMissingSecret(t *testing.T) {
 	}
 	if reads, err := f.Secrets().Reads(t.Context(), orch.SecretReads{}); err != nil || len(reads) != 0 {
 		t.Errorf("reads %v, %v", reads, err)
+	}
+}
+
+// Whoever is told that a secret cannot be read is told to write it only where it is not there.
+func TestHintsOfSecretsThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]int{"kv put": http.StatusNotFound, "kv get": http.StatusForbidden} {
+		f := newFixture(t)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(answer) }))
+		t.Cleanup(server.Close)
+		keys, err := secret.GenerateKeyring()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.opts.Secrets = secrets.New(f.opts.Store, secrets.Options{Key: secret.KeySource{Key: keys.Text()}, External: secret.Resolvers{
+			"vault": &secret.Vault{Address: server.URL, Token: secret.New("t")}}})
+		f.opts.Load = loadTOSCA
+		f.restart(t)
+		files := fstest.MapFS{"app.yaml": {Data: []byte(`
+tosca_definitions_version: tosca_simple_yaml_1_3
+topology_template:
+  outputs:
+    a: { value: { get_secret: "vault:kv/shop/db#password" } }
+`)}}
+		_, list, err := f.Plan(t.Context(), orch.Request{Verb: orch.Deploy, Deployment: "demo", Source: files, Entry: "app.yaml"})
+		if err != nil || len(list) != 1 || list[0].Code != "missing-secret" || !strings.Contains(list[0].Hint, name+" kv/shop/db") {
+			t.Errorf("status %d: %v, %v", answer, list, err)
+		}
 	}
 }
 
