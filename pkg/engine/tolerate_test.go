@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -25,8 +26,25 @@ func balanced() *topology.Topology {
 // Of three new instances one fails: the two good ones are connected, when it is known what has become of all, and told of no
 // others. Resuming makes and connects the third, and runs nothing again.
 func TestScaleOutConnectsTheGoodOnes(t *testing.T) {
+	t.Run("generated", func(t *testing.T) { connectsTheGoodOnes(t, balanced()) })
+	t.Run("declared", func(t *testing.T) {
+		top := balanced()
+		step := func(node, op, next string) *topology.WorkflowStep {
+			return &topology.WorkflowStep{Name: node + "_" + op, Target: node, OnSuccess: strings.Fields(next),
+				Activities: []topology.Activity{{Kind: topology.ActivityCall, Interface: "Standard", Name: op}}}
+		}
+		started := &topology.WorkflowStep{Name: "web_started", Target: "web", OnSuccess: []string{"lb_create"}, Activities: []topology.Activity{{Kind: topology.ActivitySetState, Name: "started"}}}
+		up := &topology.WorkflowStep{Name: "lb_started", Target: "lb", OnSuccess: []string{"lb_add"}, Activities: []topology.Activity{{Kind: topology.ActivitySetState, Name: "started"}}}
+		add := step("lb", "add_target", "")
+		add.Name, add.Relationship, add.Activities[0].Interface = "lb_add", top.NodeNamed("lb").Relationships[0].Name, "Configure"
+		top.Workflows["install"] = &topology.Workflow{Name: "install", Steps: []*topology.WorkflowStep{step("web", "create", "web_started"), started, step("lb", "create", "lb_started"), up, add}}
+		connectsTheGoodOnes(t, top)
+	})
+}
+
+func connectsTheGoodOnes(t *testing.T, top *topology.Topology) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, balanced())
+		b := newBench(t, top)
 		for _, i := range []string{"0", "1", "2", "3"} {
 			b.d.do["web["+i+"].create"] = func(_ context.Context, _ *driver.Request, attempt int) (driver.Result, error) {
 				if i == "3" && attempt == 1 {

@@ -10,7 +10,7 @@ import (
 )
 
 // inline weaves another workflow into the place of an activity and returns what it begins with.
-func (lm *loom) inline(wv *woven, k int, act topology.Activity, begin, end int) []int {
+func (lm *loom) inline(wv *woven, k int, act topology.Activity, begin, end knot) []int {
 	if slices.Contains(lm.stack, act.Name) || act.Name == lm.wf.Name {
 		lm.b.diags.Errorf("inline-cycle", act.Pos, "workflow %s contains itself: %s", act.Name,
 			strings.Join(append(append(lm.stack, lm.wf.Name), act.Name), " -> "))
@@ -20,14 +20,15 @@ func (lm *loom) inline(wv *woven, k int, act topology.Activity, begin, end int) 
 	if wf == nil {
 		return lm.inlineGenerated(wv, act, begin, end)
 	}
-	inner := &loom{weft: lm.weft, wf: wf, top: lm.top, stack: append(slices.Clone(lm.stack), lm.wf.Name), verts: lm.verts,
+	inner := &loom{weft: lm.weft, wf: wf, top: lm.top, scaled: lm.scaled, stack: append(slices.Clone(lm.stack), lm.wf.Name), verts: lm.verts,
 		path: append(slices.Clone(lm.path), fmt.Sprintf("%s/%s/%d", lm.wf.Name, wv.step.Name, k))}
 	if len(wf.Preconditions) > 0 {
 		v := lm.b.g.add(nil, lm.unique(&Step{ID: wv.name + "." + wf.Name + ".preconditions", Kind: Assert, Workflow: wf.Name, Operation: "preconditions", WorkflowStep: wv.name,
 			Inline: inner.path, Cause: "workflow " + lm.name + ", step " + wv.name, Retries: -1, Pos: act.Pos}))
-		lm.b.g.edge(begin, v)
+		lm.tie(begin, v)
 		wv.all = append(wv.all, v)
-		begin = v
+		begin = lm.knot()
+		lm.lead(v, begin)
 	}
 	inner.weaveAll(begin, end, wv.name+"_")
 	for _, s := range inner.steps {
@@ -38,7 +39,7 @@ func (lm *loom) inline(wv *woven, k int, act topology.Activity, begin, end int) 
 }
 
 // inlineGenerated weaves a workflow that the document does not declare into the place of an activity.
-func (lm *loom) inlineGenerated(wv *woven, act topology.Activity, begin, end int) []int {
+func (lm *loom) inlineGenerated(wv *woven, act topology.Activity, begin, end knot) []int {
 	g := &lm.b.g
 	var first []int
 	for _, name := range partsOf(act.Name) {
@@ -66,22 +67,27 @@ func (lm *loom) inlineGenerated(wv *woven, act topology.Activity, begin, end int
 				all = append(all, v)
 			}
 		}
-		done := g.gate(nil)
+		done := lm.knot()
 		for _, l := range order {
-			g.edge(begin, l.begin)
-			g.edge(l.end, done)
+			if len(lm.scaled) > 0 {
+				g.lax(begin.all, l.begin) // what is needed, the steps say
+			} else {
+				g.edge(begin.all, l.begin)
+			}
+			g.edge(l.end, done.all)
 		}
 		for _, v := range all {
-			g.edge(begin, v)
-			g.edge(v, done)
+			lm.tie(begin, v)
+			lm.lead(v, done)
 		}
+		lm.follow(begin, done)
 		wv.all = append(wv.all, all...)
 		if first == nil {
 			first = all
 		}
 		begin = done
 	}
-	g.edge(begin, end)
+	lm.follow(begin, end)
 	return first
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/orch-project/orch/pkg/topology"
 )
 
-// loom weaves a workflow that the document declares. A declared step becomes, between two gates, its activities one after the other, each
+// loom weaves a workflow that the document declares. A declared step becomes, between two knots, its activities one after the other, each
 // spread over the instances of its target; inline workflows are woven in its place.
 //
 //	step:  enter ─▶ activity 1 (all instances) ─▶ activity 2 … ─▶ leave ──on_success──▶ enter of others
@@ -24,12 +24,14 @@ type loom struct {
 	verts map[topology.Instance][]int // everything done to an instance
 	steps map[string]*woven
 	first []int // the steps that begin the workflow
+
+	scaled []topology.Instance // the families of which there are several
 }
 
 type woven struct {
 	step         *topology.WorkflowStep
 	name         string // with the names of the inline steps around it
-	enter, leave int
+	enter, leave knot
 	first, all   []int
 	dead         bool // an alternative that cannot be taken: what would fail is done already
 }
@@ -52,7 +54,8 @@ func (b *builder) declaredWeft(wf *topology.Workflow, name string, t *topology.T
 		}
 	}
 	lm := &loom{weft: w, wf: wf, top: wf, verts: map[topology.Instance][]int{}}
-	lm.weaveAll(b.g.gate(nil), b.g.gate(nil), "")
+	lm.scaled = lm.families()
+	lm.weaveAll(lm.knot(), lm.knot(), "")
 	for _, l := range w.order {
 		for _, v := range lm.verts[l.id()] {
 			b.g.edge(l.phases[0].first, v)
@@ -65,13 +68,12 @@ func (b *builder) declaredWeft(wf *topology.Workflow, name string, t *topology.T
 	return w
 }
 
-// weaveAll weaves the steps of the loom's workflow between two gates.
-func (lm *loom) weaveAll(begin, end int, prefix string) {
-	g := &lm.b.g
+// weaveAll weaves the steps of the loom's workflow between two knots.
+func (lm *loom) weaveAll(begin, end knot, prefix string) {
 	lm.steps = map[string]*woven{}
 	var order []*woven
 	for _, st := range lm.wf.Steps {
-		wv := &woven{step: st, name: prefix + st.Name, enter: g.gate(nil), leave: g.gate(nil)}
+		wv := &woven{step: st, name: prefix + st.Name, enter: lm.knot(), leave: lm.knot()}
 		lm.steps[st.Name] = wv
 		order = append(order, wv)
 	}
@@ -80,7 +82,7 @@ func (lm *loom) weaveAll(begin, end int, prefix string) {
 		lm.weaveStep(wv)
 		for _, next := range wv.step.OnSuccess {
 			if to := lm.find(wv, next); to != nil {
-				g.edge(wv.leave, to.enter)
+				lm.follow(wv.leave, to.enter)
 				preds[next]++
 			}
 		}
@@ -95,10 +97,10 @@ func (lm *loom) weaveAll(begin, end int, prefix string) {
 	for _, wv := range order {
 		lm.alternatives(wv)
 		if preds[wv.step.Name] == 0 {
-			g.edge(begin, wv.enter)
+			lm.follow(begin, wv.enter)
 			lm.first = append(lm.first, wv.first...)
 		}
-		g.edge(wv.leave, end)
+		lm.follow(wv.leave, end)
 	}
 	lm.drop(order)
 }
@@ -169,7 +171,7 @@ func (lm *loom) weaveStep(wv *woven) {
 	g := &lm.b.g
 	at := wv.enter
 	for k, act := range wv.step.Activities {
-		leave := g.gate(nil)
+		leave := lm.knot()
 		var verts []int
 		if act.Kind == topology.ActivityInline {
 			verts = lm.inline(wv, k, act, at, leave)
@@ -178,8 +180,8 @@ func (lm *loom) weaveStep(wv *woven) {
 				if lm.b.in.Workflow != Install && lm.b.in.Force && g.verts[v].step.Kind == Op {
 					g.verts[v].step.IgnoreFailure = true
 				}
-				g.edge(at, v)
-				g.edge(v, leave)
+				lm.tie(at, v)
+				lm.lead(v, leave)
 				verts = append(verts, v)
 				wv.all = append(wv.all, v)
 			}
@@ -187,10 +189,10 @@ func (lm *loom) weaveStep(wv *woven) {
 		if len(wv.first) == 0 {
 			wv.first = verts
 		}
-		g.edge(at, leave)
+		lm.follow(at, leave)
 		at = leave
 	}
-	g.edge(at, wv.leave)
+	lm.follow(at, wv.leave)
 }
 
 // activity makes the steps of one activity for every instance of its target (a node, or all members of a group).
