@@ -20,6 +20,9 @@ import (
 //	not taken            this way is not taken         nothing
 //	cancelled            bad: the step is cancelled    its occasion, if it had begun; also if it was done then
 //
+// Of a declared step that is done on several instances, one of which is the step's own, only that one makes ok: where it has failed and was
+// handled, the step is not for this instance, whatever has become of the others.
+//
 // While a cancelled task cleans up, only those occasions count and what follows from them.
 func (r *run) learn(s, pred *step) {
 	for _, n := range s.OnFailureOf {
@@ -41,11 +44,11 @@ func (r *run) learn(s, pred *step) {
 	}
 	switch pred.status {
 	case Done:
-		s.ok, s.cleanup, s.mends = true, s.cleanup || pred.cleanup, cmp.Or(s.mends, pred.mends)
+		s.ok, s.cleanup, s.mends = s.ok || s.led(pred), s.cleanup || pred.cleanup, cmp.Or(s.mends, pred.mends)
 	case Failed:
 		switch {
 		case pred.IgnoreFailure:
-			s.ok, s.cleanup = true, s.cleanup || pred.cleanup
+			s.ok, s.cleanup = s.ok || s.led(pred), s.cleanup || pred.cleanup
 		case !pred.handled:
 			r.blame(s, pred.ID)
 		}
@@ -59,6 +62,11 @@ func (r *run) learn(s, pred *step) {
 			r.blame(s, pred.because)
 		}
 	}
+}
+
+// led reports whether a predecessor can lead to the step, and not only to the same step of another instance.
+func (s *step) led(pred *step) bool {
+	return pred.Of() == s.Of() || !slices.Contains(s.ways, pred.WorkflowStep)
 }
 
 func (r *run) blame(s *step, cause string) {

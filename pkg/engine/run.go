@@ -129,6 +129,7 @@ type step struct {
 	earlier *Failure // of an attempt before this one
 	mends   *Failure // the handled one that has led here by on_failure
 	ok      bool     // some predecessor has succeeded
+	ways    []string // the declared steps that lead here and work on the same instance
 	bad     bool     // some predecessor has failed
 	lost    bool     // some predecessor was cancelled
 	decided bool     // it is queued, or has ended
@@ -250,8 +251,12 @@ func (r *run) link() error {
 	}
 	for _, st := range r.steps {
 		for _, n := range st.Needs {
-			if _, err := edge(n, st); err != nil {
+			f, err := edge(n, st)
+			if err != nil {
 				return err
+			}
+			if f.WorkflowStep != "" && f.Of() == st.Of() && !slices.Contains(st.Tolerates, n) {
+				st.ways = append(st.ways, f.WorkflowStep)
 			}
 		}
 		for _, n := range st.OnFailureOf {
