@@ -103,6 +103,54 @@ func TestChanges(t *testing.T) {
 		Replaced: map[topology.Instance]string{in("dbvm", "0"): "it is replaced because of flavor"}}), "replaced")
 }
 
+// A port is in the security groups of the server that it is bound to: when the server's change, the port is brought up to date as well.
+func TestChangedSecurityGroupsReachThePort(t *testing.T) {
+	with := func(change func(*topo)) *topo {
+		top := shop()
+		port := top.node("port", "orch.nodes.openstack.Port")
+		port.Native = true
+		rel(port, "binding", "tosca.relationships.network.BindsTo", "dbvm")
+		change(top)
+		return top
+	}
+	open := func(port int64) func(*topo) {
+		return func(top *topo) {
+			p := topology.NewValues()
+			p.Set("port", topology.Lit(port))
+			db := top.NodeNamed("db")
+			db.Capabilities = append(db.Capabilities, &topology.Capability{Name: "endpoint", Type: topology.Type{"tosca.capabilities.Endpoint"}, Properties: p})
+		}
+	}
+	named := func(top *topo) { top.NodeNamed("dbvm").Properties.Set("security_groups", topology.Lit("web")) }
+	linked := func(top *topo) {
+		top.node("group", "orch.nodes.openstack.SecurityGroup").Native = true
+		rel(top.NodeNamed("dbvm"), "security_group", "tosca.relationships.DependsOn", "group")
+	}
+	plain := func(*topo) {}
+	for _, c := range []struct {
+		name     string
+		old, now func(*topo)
+		updated  bool
+	}{
+		{"the first port is opened", plain, open(80), true},
+		{"the last port is closed", open(80), plain, true},
+		{"another port is opened", open(80), open(81), false}, // in a group that the port is in already
+		{"a group is named", plain, named, true},
+		{"a group is linked", plain, linked, true},
+	} {
+		old, wanted := with(c.old), with(c.now)
+		rec := done(nil, build(t, plan.Input{Topology: old.Topology}).Steps...)
+		p := build(t, plan.Input{Topology: wanted.Topology, Previous: old.Topology, Recorded: rec})
+		updated := map[string]bool{}
+		for _, s := range p.Steps {
+			updated[s.ID] = true
+		}
+		if !updated["dbvm[0].update"] || updated["port[0].update"] != c.updated {
+			t.Errorf("%s: the port is updated: %t, want %t", c.name, updated["port[0].update"], c.updated)
+		}
+	}
+}
+
 // While a server is being made anew orch is killed: whatever became of the server, what was done on the old one is done again, and nothing is
 // taken down on it.
 func TestAnInterruptedReplacementIsStillOne(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -75,24 +76,57 @@ func (d *digests) native(b *builder, t *topology.Topology, n *topology.Node, ind
 		}
 		parts["requirement "+r.Name] = hex.EncodeToString(h.Sum(nil)[:8])
 	}
-	// The ports of what it hosts are opened in its security group.
-	for _, m := range t.Nodes {
-		if !t.HostedOn(m, n.Name) {
-			continue
-		}
-		for _, c := range m.Capabilities {
-			if !c.Type.Is("tosca.capabilities.Endpoint") || c.Properties.Get("port") == nil {
-				continue
+	for m, c := range opened(t, n.Name) {
+		on := topology.Scope{Topology: t, Node: m, Instance: index}
+		for _, name := range []string{"port", "protocol"} {
+			if v := c.Properties.Get(name); v != nil {
+				parts[name+" of "+m.Name+"."+c.Name] = b.valueDigest(t, v, on)
 			}
-			on := topology.Scope{Topology: t, Node: m, Instance: index}
-			for _, name := range []string{"port", "protocol"} {
-				if v := c.Properties.Get(name); v != nil {
-					parts[name+" of "+m.Name+"."+c.Name] = b.valueDigest(t, v, on)
-				}
+		}
+	}
+	for _, r := range n.Relationships {
+		if server := t.NodeNamed(r.Target); server != nil && server.Native && server.Type.Is("tosca.nodes.Compute") {
+			if groups := d.groups(b, t, server, index); groups != "" {
+				parts["security groups of "+server.Name] = short(groups)
 			}
 		}
 	}
 	return parts
+}
+
+// opened are the endpoints whose ports are opened in the security group of the server that they are hosted on.
+func opened(t *topology.Topology, server string) iter.Seq2[*topology.Node, *topology.Capability] {
+	return func(yield func(*topology.Node, *topology.Capability) bool) {
+		for _, m := range t.Nodes {
+			if !t.HostedOn(m, server) {
+				continue
+			}
+			for _, c := range m.Capabilities {
+				if c.Type.Is("tosca.capabilities.Endpoint") && c.Properties.Get("port") != nil && !yield(m, c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// groups says which security groups a server has: what is bound to it, a port, is in them too. Which ports the server's own group opens makes
+// no difference to that, only whether there is one.
+func (d *digests) groups(b *builder, t *topology.Topology, server *topology.Node, index string) string {
+	var out []string
+	if v := server.Properties.Get("security_groups"); v != nil {
+		out = append(out, "named "+b.valueDigest(t, v, topology.Scope{Topology: t, Node: server, Instance: index}))
+	}
+	for _, r := range server.Relationships {
+		if r.Requirement == "security_group" {
+			out = append(out, "linked "+r.Target)
+		}
+	}
+	for range opened(t, server.Name) {
+		out = append(out, "opened")
+		break
+	}
+	return strings.Join(out, "\n")
 }
 
 // valueDigest of an expression: its value with marks for what is not known, or else its form.

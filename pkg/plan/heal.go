@@ -23,13 +23,7 @@ func (b *builder) heal() {
 	}
 	t := b.in.Topology
 	victims := b.victims()
-	for _, in := range b.in.Repair {
-		if n := t.NodeNamed(in.Node); n != nil && n.Native && !victims[in] {
-			s := b.infraStep(t, n, in.Index, driver.Update)
-			s.Cause = "it has drifted"
-			b.steps[s.ID] = b.g.add(n, s)
-		}
-	}
+	defer b.repair(maps.Clone(victims))
 	for in := range victims {
 		if n := t.NodeNamed(in.Node); n != nil && b.heals(n, in, victims) {
 			b.healInPlace(n, in)
@@ -76,6 +70,22 @@ func (b *builder) heal() {
 				b.g.edge(end, v)
 			}
 		}
+	}
+}
+
+// repair brings back, where it is, what has drifted and is not made anew. It comes last: what differs from the topology is brought up to date already.
+func (b *builder) repair(victims map[topology.Instance]bool) {
+	for _, in := range b.in.Repair {
+		n := b.in.Topology.NodeNamed(in.Node)
+		if n == nil || !n.Native || victims[in] {
+			continue
+		}
+		s := b.infraStep(b.in.Topology, n, in.Index, driver.Update)
+		if _, planned := b.steps[s.ID]; planned {
+			continue
+		}
+		s.Cause = "it has drifted"
+		b.steps[s.ID] = b.g.add(n, s)
 	}
 }
 

@@ -54,3 +54,23 @@ func TestHealMakesWhatAnEarlierOneHasNotMadeAgain(t *testing.T) {
 		t.Errorf("made in vm[1] (-want +got):\n%s", diff)
 	}
 }
+
+// What has drifted is brought back beside what is made anew, once though the topology says something else of it now.
+func TestHealRepairsBesideWhatIsMadeAnew(t *testing.T) {
+	top := balanced()
+	rec := done(nil, build(t, plan.Input{Topology: top.Topology}).Steps...)
+	for _, changed := range []bool{false, true} {
+		if changed {
+			top.NodeNamed("lbvm").Properties.Set("flavor", topology.Lit("large"))
+		}
+		p := build(t, plan.Input{Topology: top.Topology, Recorded: rec, Workflow: plan.Heal,
+			Instances: []topology.Instance{in("web", "1")}, Repair: []topology.Instance{in("lbvm", "0")}})
+		count := map[string]int{}
+		for _, s := range p.Steps {
+			count[s.ID]++
+		}
+		if count["lbvm[0].update"] != 1 || count["web[1].create"] != 1 {
+			t.Errorf("changed %t: want lbvm[0] repaired and web[1] made anew, once each: %v", changed, count)
+		}
+	}
+}
