@@ -165,10 +165,11 @@ func (b *batch) takeOver(ctx context.Context, s *survey, chosen []*driver.Survey
 	for _, r := range chosen {
 		in.chosen[r.Address] = r
 	}
-	if in.dir, err = os.MkdirTemp(b.d.opts.Home, "adopt-"); err != nil {
+	var remove func()
+	if in.dir, remove, err = b.d.scratch(ctx, "adopt-"); err != nil {
 		return fmt.Errorf("cannot adopt: %w", err)
 	}
-	defer os.RemoveAll(in.dir)
+	defer remove()
 	if err := in.run(ctx, prep, mod, plugins); err != nil {
 		return err
 	}

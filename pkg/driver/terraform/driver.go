@@ -99,7 +99,11 @@ func New(o Options) (*Driver, error) {
 	if o.CancelGrace == 0 {
 		o.CancelGrace = 15 * time.Minute
 	}
-	return &Driver{opts: o, forced: map[string]chan struct{}{}}, nil
+	d := &Driver{opts: o, forced: map[string]chan struct{}{}}
+	if err := d.tidy(); err != nil {
+		return nil, fmt.Errorf("cannot remove what an ended process has left in %s: %w", home, err)
+	}
+	return d, nil
 }
 
 // Name of the driver.

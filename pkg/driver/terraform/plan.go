@@ -90,10 +90,11 @@ func (b *batch) plan(ctx context.Context, g *goal) ([]driver.Change, error) {
 	if err := os.MkdirAll(b.home, 0o700); b.home != "" && err != nil {
 		return nil, fmt.Errorf("cannot plan: %w", err)
 	}
-	if b.work, err = os.MkdirTemp(b.d.opts.Home, "plan-"); err != nil {
+	var remove func()
+	if b.work, remove, err = b.d.scratch(ctx, "plan-"); err != nil {
 		return nil, fmt.Errorf("cannot plan: %w", err)
 	}
-	defer os.RemoveAll(b.work)
+	defer remove()
 	if err := b.writeWork(prep, mod, &applyRecord{}); err != nil {
 		return nil, fmt.Errorf("cannot plan: %w", err)
 	}
