@@ -112,6 +112,13 @@ func build(t *testing.T, in plan.Input) *plan.Plan {
 	if diags.HasErrors() {
 		t.Fatalf("Build: %v", diags)
 	}
+	seen := map[string]bool{}
+	for _, s := range p.Steps {
+		if seen[s.ID] {
+			t.Errorf("two steps are called %s", s.ID)
+		}
+		seen[s.ID] = true
+	}
 	return p
 }
 
