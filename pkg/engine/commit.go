@@ -28,10 +28,12 @@ type changes struct {
 }
 
 // forgotten is an instance to remove, with what happened to the step that removes it: both are stored together, after everything else
-// that is known of the instance's steps.
+// that is known of the instance's steps. Unless it is made anew in the same commit (healed): then its new record replaces the old one, and the
+// step is told of in its place among the transitions.
 type forgotten struct {
 	in topology.Instance
 	t  Transition
+	at int // of the transitions: how many were before
 }
 
 // set of instances in the order of adding.
@@ -73,7 +75,7 @@ func (c *changes) transition(r *run, st *step) {
 	}
 	r.observe(st, t.At)
 	if st.Kind == plan.Forget && st.status == Done {
-		c.forgotten = append(c.forgotten, forgotten{st.Of(), t})
+		c.forgotten = append(c.forgotten, forgotten{st.Of(), t, len(c.transitions)})
 		return
 	}
 	c.transitions = append(c.transitions, t)
@@ -122,15 +124,21 @@ const (
 	maxForgets     = 20
 )
 
-// put is a record to write.
+// put is a record to write; without a value to delete.
 type put struct {
 	key   string
 	value []byte
 }
 
+func (p put) do(tx state.Tx) error {
+	if p.value == nil {
+		return tx.Delete(p.key)
+	}
+	return tx.Put(p.key, p.value)
+}
+
 // commit stores what has changed: first the instances, then what happened to the steps with the events that tell of it, last what is
-// forgotten. What is forgotten and made anew (healed) at once is forgotten first: after a crash in between it would be forgotten once more, and
-// for good. A crash in between leaves instances that know more than the task; replay takes that into account. Where there are many events
+// forgotten. A crash in between leaves instances that know more than the task; replay takes that into account. Where there are many events
 // they are returned instead, to be stored when the acts have begun: these wait for intent only.
 func (r *run) commit(ctx context.Context) (later []event.Event, err error) {
 	c := &r.pending
@@ -145,14 +153,11 @@ func (r *run) commit(ctx context.Context) (later []event.Event, err error) {
 	for i := range events {
 		events[i].Deployment, events[i].Task, events[i].Workflow = r.job.Deployment, r.job.Task, r.job.Plan.Workflow
 	}
-	anew, gone := r.forgottenOnes()
-	if err := r.removeAll(ctx, anew); err != nil {
-		return nil, err
-	}
 	puts, err := r.encode()
 	if err != nil {
 		return nil, err
 	}
+	puts = r.renew(puts)
 	if puts, err = r.putMost(ctx, puts); err != nil {
 		return nil, err
 	}
@@ -168,8 +173,10 @@ func (r *run) commit(ctx context.Context) (later []event.Event, err error) {
 		}
 		puts, transitions = nil, transitions[n:]
 	}
-	if err := r.removeAll(ctx, gone); err != nil {
-		return nil, err
+	for part := range slices.Chunk(c.forgotten, maxForgets) {
+		if err := r.remove(ctx, part); err != nil {
+			return nil, err
+		}
 	}
 	clear(c.transitions) // the capacity stays: under load each round has about as much as the one before
 	*c = changes{next: c.next, transitions: c.transitions[:0]}
@@ -273,7 +280,7 @@ func (r *run) update(ctx context.Context, puts []put, transitions []Transition, 
 	err := r.patient(ctx, func() error {
 		return r.store.Update(ctx, func(tx state.Tx) error {
 			for _, p := range puts {
-				if err := tx.Put(p.key, p.value); err != nil {
+				if err := p.do(tx); err != nil {
 					return err
 				}
 			}
@@ -307,29 +314,26 @@ func (r *run) append(ctx context.Context, events []event.Event) error {
 	})
 }
 
-// forgottenOnes are those that are made anew, and those that are not.
-func (r *run) forgottenOnes() (anew, gone []forgotten) {
+// renew moves what is forgotten and made anew at once to where it is not forgotten after all the rest: a crash in between would have it forgotten once
+// more, and for good.
+func (r *run) renew(puts []put) []put {
+	c := &r.pending
 	r.world.mu.RLock()
 	defer r.world.mu.RUnlock()
-	for _, f := range r.pending.forgotten {
+	moved := 0
+	c.forgotten = slices.DeleteFunc(c.forgotten, func(f forgotten) bool {
 		_, again := r.world.instances[f.in]
-		if _, values := r.world.values[f.in]; again || values {
-			anew = append(anew, f)
-		} else {
-			gone = append(gone, f)
+		if !again {
+			return false
 		}
-	}
-	return anew, gone
-}
-
-// removeAll removes records of instances, however many.
-func (r *run) removeAll(ctx context.Context, list []forgotten) error {
-	for part := range slices.Chunk(list, maxForgets) {
-		if err := r.remove(ctx, part); err != nil {
-			return err
+		c.transitions = slices.Insert(c.transitions, f.at+moved, f.t)
+		moved++
+		if _, values := r.world.values[f.in]; !values {
+			puts = append(puts, put{key: valuesKey(r.job.Deployment, f.in)})
 		}
-	}
-	return nil
+		return true
+	})
+	return puts
 }
 
 // remove removes records of instances.
