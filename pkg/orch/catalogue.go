@@ -215,11 +215,7 @@ func (c catalogue) read(ctx context.Context, b NewBlueprint) (Blueprint, error) 
 	}
 	defer bundle.Close()
 	out.Filename, out.Entry = bundle.Name, bundle.Entry
-	name := bundle.Name
-	if bundle.Archive {
-		name += archiveMark
-	}
-	t, more := c.l.opts.Load(ctx, Bundle{FS: bundle.FS, Entry: bundle.Entry, Name: name})
+	t, more := c.l.opts.Load(ctx, Bundle{FS: bundle.FS, Entry: bundle.Entry, Name: shownName(bundle)})
 	list.Add(more...)
 	out.Diagnostics = list.Sorted()
 	if !b.Unchecked && list.HasErrors() {
@@ -233,6 +229,14 @@ func (c catalogue) read(ctx context.Context, b NewBlueprint) (Blueprint, error) 
 
 // archiveMark ends the name of a bundle that came out of an archive, so that its positions read archive.zip!path.
 const archiveMark = "!"
+
+// shownName begins the positions in an upload; a single document's own name is enough.
+func shownName(b *source.Bundle) string {
+	if b.Archive {
+		return b.Name + archiveMark
+	}
+	return ""
+}
 
 // openUpload opens an archive, or a single document as a bundle with that one file.
 func openUpload(b NewBlueprint) (*source.Bundle, diag.List) {
@@ -493,10 +497,7 @@ func (l *Local) fromBlueprint(ctx context.Context, req Request) (Request, error)
 		return req, list.Err()
 	}
 	req.Blueprint = b.Name + ":" + b.Version
-	req.Source, req.SourceName = bundle.FS, bundle.Name
-	if bundle.Archive {
-		req.SourceName += archiveMark
-	}
+	req.Source, req.SourceName = bundle.FS, shownName(bundle)
 	if req.Entry == "" {
 		req.Entry = bundle.Entry
 	}

@@ -89,6 +89,32 @@ func TestASingleDocumentIsABlueprint(t *testing.T) {
 	}
 }
 
+// Findings are where whoever uploads it can open it.
+func TestPositionsInUploads(t *testing.T) {
+	f := newFixture(t)
+	f.opts.Load = loadTOSCA
+	f.restart(t)
+	const document = "tosca_definitions_version: tosca_simple_yaml_1_3\ntopology_template: { node_templates: { a: { type: Nope } } }\n"
+	for want, b := range map[string]orch.NewBlueprint{
+		"app.yaml": {Name: "x", Filename: "dir/app.yaml", Data: []byte(document)},
+		"x.yaml":   {Name: "x", Data: []byte(document)},
+	} {
+		_, err := f.Blueprints().Upload(t.Context(), b)
+		var list *diag.ListError
+		if !errors.As(err, &list) || !strings.HasPrefix(err.Error(), want+":2:") {
+			t.Errorf("%s: %v", want, err)
+		}
+		b.Unchecked = true
+		if _, err := f.Blueprints().Upload(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		_, found, err := f.Plan(t.Context(), orch.Request{Verb: orch.Deploy, Deployment: "demo", Blueprint: "x"})
+		if err != nil || len(found) != 1 || found[0].Pos.File != want {
+			t.Errorf("%s, planned from the catalogue: %v, %v", want, found, err)
+		}
+	}
+}
+
 func TestBadBlueprintsLeaveNothing(t *testing.T) {
 	f := newFixture(t)
 	ctx, cat := t.Context(), f.Blueprints()
