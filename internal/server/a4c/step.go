@@ -73,12 +73,18 @@ func group(steps []orch.StepStatus) grouped {
 	return g
 }
 
-// status of a group: the worst of what has become of its steps.
+// status of a group: the worst of what has become of its steps. Nothing runs of one that a failure has kept from being done on some instances.
 func (g grouped) status(name string) string {
 	count := map[string]int{}
 	for _, st := range g.steps[name] {
 		if st.Status == "cancelled" && st.Started.IsZero() {
 			count["INITIAL"]++ // never begun
+			continue
+		}
+		if st.Status == "skipped" {
+			if count["left"]++; strings.HasPrefix(st.Error, "skipped because") {
+				count["kept"]++ // by a failure; else it is not for this instance
+			}
 			continue
 		}
 		count[stepStatus(st.Status)]++
@@ -89,8 +95,10 @@ func (g grouped) status(name string) string {
 		}
 	}
 	switch done := count["DONE"]; {
-	case done == len(g.steps[name]):
+	case done > 0 && done+count["left"] == len(g.steps[name]) && count["kept"] == 0:
 		return "DONE"
+	case done+count["left"] == len(g.steps[name]):
+		return "INITIAL" // a resumption does the rest of it
 	case done > 0:
 		return "RUNNING"
 	}
