@@ -33,8 +33,9 @@ type alien struct {
 	problems   []string
 	walked     map[string]string // attributes read back when it was deployed
 
-	polls sync.WaitGroup
-	quit  chan struct{}
+	polls    sync.WaitGroup
+	quit     chan struct{}
+	quitting sync.Once
 	// patience of await; 0 is two minutes.
 	patience time.Duration
 }
@@ -91,7 +92,10 @@ func connect(s *site, id string) *alien {
 	return a
 }
 
-func (a *alien) disconnect() { close(a.quit); a.polls.Wait() }
+func (a *alien) disconnect() {
+	a.quitting.Do(func() { close(a.quit) })
+	a.polls.Wait()
+}
 
 // poll asks for what is new until the test is over. The plugin's socket timeout is longer than any wait; the test's wait is short so that it
 // ends soon.

@@ -47,6 +47,7 @@ func TestPurgeWithTheUndeployment(t *testing.T) {
 	if r := s.Send("GET", "/deployments/shop", "", nil); r.Status != 404 {
 		t.Errorf("after the purge: %+v", r)
 	}
+	a.disconnect()
 	s.Restart()
 	if got := s.told("shop"); !slices.Equal(got, []string{"Workflow done", "Deployment undeployed", "Deployment purged"}) {
 		t.Errorf("events of a purged deployment: %q", got)
