@@ -62,8 +62,14 @@ func (c *Client) Holding(ctx context.Context, going []driver.CloudResource) ([]d
 type holding struct {
 	going map[string]driver.CloudResource // by "kind id"
 	ports []object
-	stuck map[string]string // ids of security groups that cannot go, by whom
+	stuck map[string][]user // ids of security groups that cannot go, by whom
 	out   []driver.Hold
+}
+
+// user of something that is to go, and how it is called.
+type user struct {
+	driver.CloudResource
+	called string
 }
 
 func (h *holding) goes(kind, id string) bool { _, ok := h.going[kind+" "+id]; return ok && id != "" }
@@ -116,9 +122,9 @@ func (h *holding) port(p object) {
 		h.add("security group", group, by, true, who+" has it")
 		if h.goes("security group", group) {
 			if h.stuck == nil {
-				h.stuck = map[string]string{}
+				h.stuck = map[string][]user{}
 			}
-			h.stuck[group] = who
+			h.stuck[group] = append(h.stuck[group], user{by, who})
 		}
 	}
 }
@@ -130,12 +136,10 @@ func (h *holding) goesWithSubnet(p object) bool {
 
 // group keeps the rules of a group that cannot go: whoever has the group needs them.
 func (h *holding) group(g object) {
-	who := h.stuck[str(g, "id")]
-	if who == "" {
-		return
-	}
-	for _, r := range items(g, "security_group_rules") {
-		h.add("security group rule", str(r, "id"), driver.CloudResource{Kind: "port"}, true, who+" has its group")
+	for _, by := range h.stuck[str(g, "id")] {
+		for _, r := range items(g, "security_group_rules") {
+			h.add("security group rule", str(r, "id"), by.CloudResource, true, by.called+" has its group")
+		}
 	}
 }
 

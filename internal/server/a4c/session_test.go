@@ -69,7 +69,6 @@ func TestSession(t *testing.T) {
 	}
 	index := s.Send("HEAD", "/events", "", nil).Header.Get("X-Yorc-Index")
 	a.disconnect()
-	a.quit = make(chan struct{})
 	s.Restart()
 	if again := s.Send("HEAD", "/events", "", nil).Header.Get("X-Yorc-Index"); again != index {
 		t.Errorf("the index was %s, and is %s after a restart", index, again)

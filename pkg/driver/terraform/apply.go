@@ -129,9 +129,23 @@ func (b *batch) begin(ctx context.Context) error {
 		return err
 	}
 	if len(b.reqs) > 0 {
-		b.renderer = b.d.renderer(b.deployment, b.loc, b.reqs[0], b.cloud, b.bundle.Manifest.Pins)
+		b.renderer = b.rendererFor(b.wanted())
 	}
 	return nil
+}
+
+// wanted is a request with the topology that is to be: removals may be of the one before.
+func (b *batch) wanted() *driver.Request {
+	for _, r := range b.reqs {
+		if r.Action != driver.Delete {
+			return r
+		}
+	}
+	return b.reqs[0]
+}
+
+func (b *batch) rendererFor(r *driver.Request) *plugin.Renderer {
+	return b.d.renderer(b.deployment, b.loc, r, b.cloud, b.bundle.Manifest.Pins)
 }
 
 func (b *batch) finished() bool { return !slices.Contains(b.reported, false) }
@@ -176,6 +190,8 @@ type goal struct {
 	own []string
 	// held are addresses that were to go and cannot, with the reason.
 	held map[string]string
+	// later are addresses that go when this apply has taken off what holds them.
+	later map[string]bool
 	// idle: the world is as asked, as far as the state says.
 	idle bool
 }
@@ -260,7 +276,7 @@ func (b *batch) aim(ctx context.Context) (*goal, error) {
 	return g, nil
 }
 
-// apply does the batch's own apply.
+// apply does the batch's own apply, and another one for what can go only after it.
 func (b *batch) apply(ctx context.Context) error {
 	if err := b.clearStrays(ctx); err != nil {
 		return err
@@ -276,11 +292,22 @@ func (b *batch) apply(ctx context.Context) error {
 	if err := b.clearUnnoted(ctx, g.manifest); err != nil {
 		return err
 	}
+	if err := b.reach(ctx, g); err != nil || len(g.later) == 0 || ctx.Err() != nil {
+		return err
+	}
+	if g, err = b.aim(ctx); err != nil {
+		return err
+	}
+	return b.reach(ctx, g)
+}
+
+// reach makes the world what the goal says, but for what goes later.
+func (b *batch) reach(ctx context.Context, g *goal) error {
 	b.bundle.Manifest = g.manifest
 	t := b.track(g.addresses)
 	b.spare(ctx, g)
-	t.held = g.held
-	if g.idle || len(g.held) > 0 && len(g.targets) == 0 {
+	t.held, t.later = g.held, g.later
+	if g.idle || len(g.held)+len(g.later) > 0 && len(g.targets) == 0 {
 		t.settle(ctx, nil)
 		return b.save(ctx)
 	}
@@ -301,7 +328,7 @@ func (b *batch) apply(ctx context.Context) error {
 		return err
 	}
 	host, _ := os.Hostname()
-	rec := &applyRecord{ID: ulid.Make().String(), Host: host, Started: time.Now().UTC(), Ops: map[string]string{}, Held: g.held, Relayed: b.d.opts.Relay != nil}
+	rec := &applyRecord{ID: ulid.Make().String(), Host: host, Started: time.Now().UTC(), Ops: map[string]string{}, Held: g.held, Later: g.later, Relayed: b.d.opts.Relay != nil}
 	for i, r := range b.reqs {
 		if !b.reported[i] {
 			rec.Ops[r.ID().String()] = r.OpID

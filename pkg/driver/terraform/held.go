@@ -19,7 +19,8 @@ const (
 )
 
 // spare takes out of the goal what cannot go, because something that is not the deployment's uses it, with all that it depends on. Terraform would
-// wait for it until its time is up. The rest goes; the requests that wait for what stays fail with who holds it.
+// wait for it until its time is up. The rest goes; the requests that wait for what stays fail with who holds it. What this apply itself takes off
+// goes in the next one: Terraform removes first, and changes what has used it afterwards.
 func (b *batch) spare(ctx context.Context, g *goal) {
 	holder, ok := b.cloud.(driver.Holder)
 	if !ok || len(g.manifest.Gone) == 0 {
@@ -29,15 +30,18 @@ func (b *batch) spare(ctx context.Context, g *goal) {
 	if len(going) == 0 {
 		return
 	}
-	holds, err := b.holds(ctx, holder, going)
+	changing, _ := b.resources(g.manifest, func(a string) bool { _, goes := g.manifest.Gone[a]; return !goes && slices.Contains(g.own, a) })
+	holds, err := b.holds(ctx, holder, going, changing)
 	if err != nil {
 		b.warn(g.manifest, "", err.Error())
 		return
 	}
-	g.held = map[string]string{}
+	g.held, g.later = map[string]string{}, map[string]bool{}
 	for _, h := range holds {
 		address, what := addresses[h.Held.Kind+" "+h.Held.ID], h.Held.Kind+" "+h.Held.ID
 		switch {
+		case isOf(changing, h.By):
+			g.later[address] = g.later[address] || h.Blocks
 		case !h.Blocks:
 			b.warn(g.manifest, address, what+" goes: "+h.Text+", and is not of this deployment")
 		case g.held[address] == "":
@@ -51,16 +55,26 @@ func (b *batch) spare(ctx context.Context, g *goal) {
 			b.warn(g.manifest, a, g.held[a])
 		}
 	}
-	for _, a := range slices.Sorted(maps.Keys(g.held)) {
+	maps.DeleteFunc(g.later, func(a string, blocks bool) bool { return !blocks || g.held[a] != "" })
+	for _, a := range slices.Concat(slices.Sorted(maps.Keys(g.held)), slices.Sorted(maps.Keys(g.later))) {
 		for _, needed := range b.bundle.state.needs(a) {
-			if _, goes := g.manifest.Gone[needed]; goes && g.held[needed] == "" {
+			if _, goes := g.manifest.Gone[needed]; !goes || g.held[needed] != "" {
+				continue
+			}
+			if g.held[a] != "" {
 				g.held[needed] = g.held[a]
+			} else {
+				g.later[needed] = true
 			}
 		}
 	}
-	if len(g.held) > 0 {
-		g.targets = slices.DeleteFunc(slices.Clone(g.own), func(a string) bool { return g.held[a] != "" })
+	if len(g.held)+len(g.later) > 0 {
+		g.targets = slices.DeleteFunc(slices.Clone(g.own), func(a string) bool { return g.held[a] != "" || g.later[a] })
 	}
+}
+
+func isOf(list []driver.CloudResource, r driver.CloudResource) bool {
+	return slices.ContainsFunc(list, func(o driver.CloudResource) bool { return o.Kind == r.Kind && o.ID == r.ID })
 }
 
 // heldError of an address that cannot go.
@@ -81,8 +95,8 @@ func (t *tracker) heldOf(i int) error {
 	return nil
 }
 
-// holds asks until the cloud says twice the same, or says nothing.
-func (b *batch) holds(ctx context.Context, holder driver.Holder, going []driver.CloudResource) ([]driver.Hold, error) {
+// holds asks until the cloud says twice the same, or nothing but what is changing now.
+func (b *batch) holds(ctx context.Context, holder driver.Holder, going, changing []driver.CloudResource) ([]driver.Hold, error) {
 	var stay []driver.Hold
 	for look := range heldLooks {
 		found, err := holder.Holding(ctx, going)
@@ -94,7 +108,8 @@ func (b *batch) holds(ctx context.Context, holder driver.Holder, going []driver.
 				return !slices.ContainsFunc(stay, func(o driver.Hold) bool { return o.Text == h.Text && o.Held.ID == h.Held.ID })
 			})
 		}
-		if stay = found; len(stay) == 0 || look == heldLooks-1 {
+		stay = found
+		if look == heldLooks-1 || !slices.ContainsFunc(stay, func(h driver.Hold) bool { return !isOf(changing, h.By) }) {
 			break
 		}
 		t := time.NewTimer(heldEvery)

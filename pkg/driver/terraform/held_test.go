@@ -141,6 +141,36 @@ func TestWhatHoldsIsNamedAtOnce(t *testing.T) {
 	r.nothingLeft()
 }
 
+// A group goes that a port of the deployment has still, which the same batch takes it from: nobody else is in the way, and it goes. The group is not in
+// the topology that the server is changed for.
+func TestWhatIsTakenOffInTheSameBatchHoldsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{}, map[string]any{"image": "debian-12"})
+	net := node{name: "net", typ: "orch.nodes.openstack.Network", props: map[string]any{"cidr": "10.9.0.0/24"}}
+	sg := node{name: "sg", typ: "orch.nodes.openstack.SecurityGroup", props: map[string]any{"rules": []any{map[string]any{"protocol": "tcp", "port": 80}}}}
+	web := func(requires ...string) node {
+		return node{name: "web", typ: "orch.nodes.openstack.Compute", requires: append(requires, "network=net")}
+	}
+	with, without := r.topology(net, sg, web("security_group=sg")), r.topology(net, web())
+	made := requests(with, env{}, driver.Create, "create-")
+	run(t.Context(), r.driver, made).must(t, made)
+
+	both := append(requests(with, env{}, driver.Delete, "delete-", "sg"), requests(without, env{}, driver.Update, "update-", "web")...)
+	o := run(t.Context(), r.driver, both)
+	o.must(t, both)
+	for _, e := range o.events {
+		if e.Level == event.Warn || e.Level == event.Error {
+			t.Errorf("a warning: %s", e.Message)
+		}
+	}
+	if left, err := r.cloud.Inventory(t.Context(), "app"); err != nil || slices.ContainsFunc(left, func(c driver.CloudResource) bool { return strings.Contains(c.Name, "-sg-") }) {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	gone := requests(without, env{}, driver.Delete, "gone-")
+	run(t.Context(), r.newDriver(), gone).must(t, gone)
+	r.nothingLeft()
+}
+
 func kindsOf(list []driver.CloudResource) (kinds []string) {
 	for _, l := range list {
 		kinds = append(kinds, l.Kind)

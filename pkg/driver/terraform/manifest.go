@@ -93,6 +93,8 @@ type applyRecord struct {
 	Ops map[string]string `json:"ops"`
 	// Held are addresses that were to go and cannot, with the reason.
 	Held map[string]string `json:"held,omitempty"`
+	// Later are addresses that go in the next run, after this one has taken off what holds them.
+	Later map[string]bool `json:"later,omitempty"`
 	// Relayed: the store is told of the run.
 	Relayed bool `json:"relayed,omitempty"`
 	// Dead: it was silent for so long that somebody else goes on. If it lives all the same, it has to stop.

@@ -76,7 +76,7 @@ func (b *batch) recover(ctx context.Context) error {
 		}
 	}
 	t := b.track(b.joined(&rec))
-	t.held = rec.Held
+	t.held, t.later = rec.Held, rec.Later
 	b.emit(t.event(event.Log, "", func(e *event.Event) {
 		e.Level, e.Message = event.Info, "re-attached to the Terraform apply "+rec.ID
 	}))

@@ -35,6 +35,8 @@ type tracker struct {
 	check bool
 	// held are addresses that stay, with the reason.
 	held map[string]string
+	// later are addresses that the next run removes.
+	later map[string]bool
 }
 
 func (b *batch) track(addresses [][]string) *tracker {
@@ -226,13 +228,18 @@ func (t *tracker) settle(ctx context.Context, failure error) {
 	s := t.b.bundle.state
 	for i, r := range t.b.reqs {
 		switch {
-		case t.b.reported[i] || !t.mine(i):
+		case t.b.reported[i] || !t.mine(i) || failure == nil && t.waits(i):
 		case t.arrived(i, s) && !t.touchedBy(i) && (failure == nil || r.Action != driver.Update && r.Action != driver.Replace && r.Action != driver.Start && r.Action != driver.Stop):
 			t.succeed(ctx, i, r, s)
 		default:
 			t.b.done(i, driver.Result{}, t.explain(ctx, i, failure))
 		}
 	}
+}
+
+// waits reports a request for the next run.
+func (t *tracker) waits(i int) bool {
+	return t.heldOf(i) == nil && slices.ContainsFunc(t.addresses[i], func(a string) bool { return t.later[a] })
 }
 
 // touchedBy reports whether a failure names one of the request's resources.
@@ -254,8 +261,11 @@ func (t *tracker) succeed(ctx context.Context, i int, r *driver.Request, s *tfSt
 	var others []topology.Instance
 	// What is deleted but stays until something else is (the floating IP of a server that scripts still run on) changes nothing yet.
 	if r.Action != driver.Delete || t.b.bundle.Manifest.Entries[plugin.EntryKey(r.ID())] == nil {
-		var err error
-		if others, err = t.b.renderer.Refreshes(ctx, r.ID()); err != nil {
+		known, err := t.b.renderer, error(nil)
+		if known.Topology.NodeNamed(r.Node.Name) == nil {
+			known = t.b.rendererFor(r)
+		}
+		if others, err = known.Refreshes(ctx, r.ID()); err != nil {
 			t.b.done(i, driver.Result{}, err)
 			return
 		}
@@ -273,7 +283,7 @@ func (t *tracker) succeed(ctx context.Context, i int, r *driver.Request, s *tfSt
 			continue
 		}
 		e := t.b.bundle.Manifest.Entries[plugin.EntryKey(o)]
-		if e == nil || r.Action == driver.Delete && !e.Wanted || o == r.ID() || slices.ContainsFunc(t.b.bundle.Manifest.addresses(plugin.EntryKey(o)), func(a string) bool { return !s.good(a) }) {
+		if e == nil || r.Action == driver.Delete && !e.Wanted || o == r.ID() || renderer.Topology.NodeNamed(o.Node) == nil || slices.ContainsFunc(t.b.bundle.Manifest.addresses(plugin.EntryKey(o)), func(a string) bool { return !s.good(a) }) {
 			continue
 		}
 		also, err := t.b.result(ctx, renderer, o, s)
