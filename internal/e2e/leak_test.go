@@ -271,9 +271,12 @@ func (f *finder) process(dir, own string) bool {
 		return false
 	}
 	f.look(fmt.Sprintf("arguments of a process %s", name), args)
+	// Where it runs is asked first: a process that has ended meanwhile has no environment either.
+	if space, _ := os.Readlink(dir + "/ns/pid"); space != own {
+		return false
+	}
 	env, _ := os.ReadFile(dir + "/environ")
-	space, _ := os.Readlink(dir + "/ns/pid")
-	if len(env) == 0 || space != own && space != "" {
+	if len(env) == 0 {
 		return false
 	}
 	if terraform := strings.Contains(name, "terraform") || name == "tofu"; terraform || bytes.Contains(env, []byte("TF_VAR_")) {

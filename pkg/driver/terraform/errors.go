@@ -144,9 +144,6 @@ func (t *tracker) cloudError(ctx context.Context, d diagnostic, because string) 
 		text = fault
 	}
 	ce.Class, e.Retryable, e.Hint = Classify(text)
-	if because != "" {
-		e.Retryable = false // its own step is tried again, this one after it
-	}
 	return e
 }
 
