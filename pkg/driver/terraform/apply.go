@@ -50,6 +50,8 @@ func applyArgs(parallelism int, targets, replace []string, refresh bool) []strin
 
 // batch is one call of RunBatch.
 type batch struct {
+	// failed: the last apply did not get through.
+	failed     bool
 	d          *Driver
 	deployment string
 	reqs       []*driver.Request
@@ -292,7 +294,10 @@ func (b *batch) apply(ctx context.Context) error {
 	if err := b.clearUnnoted(ctx, g.manifest); err != nil {
 		return err
 	}
-	if err := b.reach(ctx, g); err != nil || len(g.later) == 0 || ctx.Err() != nil {
+	if err := b.reach(ctx, g); err != nil || len(g.later) == 0 || b.failed {
+		return err
+	}
+	if err := context.Cause(ctx); err != nil { // what is left was not begun because of it
 		return err
 	}
 	if g, err = b.aim(ctx); err != nil {
@@ -303,7 +308,7 @@ func (b *batch) apply(ctx context.Context) error {
 
 // reach makes the world what the goal says, but for what goes later.
 func (b *batch) reach(ctx context.Context, g *goal) error {
-	b.bundle.Manifest = g.manifest
+	b.bundle.Manifest, b.failed = g.manifest, false
 	t := b.track(g.addresses)
 	b.spare(ctx, g)
 	t.held, t.later = g.held, g.later

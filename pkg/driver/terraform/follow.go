@@ -139,6 +139,7 @@ func (b *batch) absorb(ctx context.Context, t *tracker) error {
 	if err != nil {
 		return err
 	}
+	b.failed = failure != nil
 	if failure != nil && full(b.work) {
 		failure.Detail = "the disk of " + b.work + " is full"
 		failure.Hint = "make room there, and resume: what Terraform could not write down is looked for in the cloud"
